@@ -1,12 +1,11 @@
 r"""Look up the columns that a strategy asks for in the table of one run.
 
-CompCor components: fMRIPrep 1.4 to 20.2 calls those of all three anatomical masks
-``a_comp_cor_XX`` and distinguishes them in the JSON file only; before 1.4 it had one mask, and
-since 21.0 the name says which ("CompCor confounds" at https://fmriprep.org/en/stable/outputs.html).
+CompCor components: fMRIPrep 1.4 to 20.2 calls those of all three anatomical masks ``a_comp_cor_XX``
+and distinguishes them in the JSON file only; before 1.4 it had one mask, and since 21.0 the name
+says which ("CompCor confounds" at https://fmriprep.org/en/stable/outputs.html).
 
-Patterns: a strategy may come from somebody else, and Python's ``re`` tries every way to match. A
-name of 30 letters keeps ``^(\w+_?)*$`` busy for hours, and no other thread can stop it. So the ways
-in which a pattern could match are counted before it is used.
+Patterns may come from somebody else, and ``^(\w+_?)*$`` keeps Python's ``re`` busy for hours with a
+name of 30 letters. So the ways in which a pattern could match are counted before it is used.
 """
 
 from __future__ import annotations
@@ -236,11 +235,7 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
 
 
 def needs_cosines(name: str) -> bool:
-    """Whether fMRIPrep made this column from high-pass filtered data.
-
-    >>> needs_cosines("a_comp_cor_00"), needs_cosines("edge_comp_03"), needs_cosines("csf")
-    (True, True, False)
-    """
+    """Whether fMRIPrep made this column, of CompCor or the edge, from high-pass filtered data."""
     return bool(_AFTER_HIGH_PASS.match(name))
 
 

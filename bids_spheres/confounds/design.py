@@ -142,9 +142,9 @@ def make_design(
 
     `path` is the table's, for messages and the JSON file that is read where `metadata` is None;
     `extra` are other tables of the run: fMRIPost-AROMA's, or `tedana_regressors`. The run begins
-    after its `dummy_scans`. Without them, volumes that fMRIPrep flags as non-steady leave all the
+    after its `dummy_scans`; without them, volumes that fMRIPrep flags as non-steady leave all the
     same, but count in the length of the first stretch, as in nilearn. `t_r` in s is needed for
-    responses to events and to filter motion, the `brain_radius` in mm where the head's is "auto".
+    events and to filter motion, the `brain_radius` in mm where the head's is "auto".
     """
     check_rows(table, path, n_volumes)
     columns = run_columns(merge_tables(table, extra), path)
@@ -260,13 +260,10 @@ def short_segments(flags: BoolArray, min_segment: int, start: int = 0) -> BoolAr
     """Volumes in stretches without a flag, from `start` on, that are shorter than `min_segment`.
 
     The edges of the run bound a stretch as flags do (Power et al. 2012,
-    doi:10.1016/j.neuroimage.2011.10.018; Power et al. 2014,
-    doi:10.1016/j.neuroimage.2013.08.048). A run without any flag is one stretch that nothing cut
-    short, and stays whole however short it is, as in nilearn.
+    doi:10.1016/j.neuroimage.2011.10.018; Power et al. 2014, doi:10.1016/j.neuroimage.2013.08.048).
+    A run without any flag stays whole, as in nilearn.
 
     >>> flags = np.array([0, 0, 1, 0, 0, 0, 1, 0], bool)
-    >>> short_segments(flags, 3).astype(int).tolist()
-    [1, 1, 0, 0, 0, 0, 0, 1]
     >>> short_segments(flags, 4, start=1).astype(int).tolist()
     [0, 1, 0, 1, 1, 1, 0, 1]
     """
@@ -356,10 +353,9 @@ def check_strategies(
 ) -> list[Problem]:
     """Look up the columns of every strategy in every run; the same problem in several runs once.
 
-    `tables` are labels of runs with the table, to which those that go with it are merged, and its
-    metadata. Runs are checked one after the other, and nothing is kept of those without a problem:
-    the JSON files of fMRIPrep's components alone would fill gigabytes for ten thousand
-    participants. `values` of columns are checked where tables have rows.
+    `tables` are labels of runs with the merged table and its metadata; nothing is kept of runs
+    without a problem, of which ten thousand would fill gigabytes. `values` of columns are checked
+    where tables have rows.
     """
     names = Counter(strategy.name for strategy in strategies)
     same_names = [

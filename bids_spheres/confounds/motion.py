@@ -54,9 +54,8 @@ def framewise_displacement(parameters: FloatArray, head_radius: float) -> FloatA
     >>> framewise_displacement(np.array([[0, 0, 0, 0, 0, 0], [1, 0, -1, 0, 0.02, 0]]), 50.0)
     array([nan,  3.])
     """
-    change = np.abs(np.diff(parameters, axis=0, prepend=np.nan))
-    total: FloatArray = change[:, :3].sum(axis=1) + head_radius * change[:, 3:].sum(axis=1)
-    return total
+    change: FloatArray = np.abs(np.diff(parameters, axis=0, prepend=np.nan))
+    return change[:, :3].sum(axis=1) + head_radius * change[:, 3:].sum(axis=1)
 
 
 def folded(band: Band, t_r: float) -> Band:
@@ -66,8 +65,7 @@ def folded(band: Band, t_r: float) -> Band:
     [0.07, 0.19]
     """
     nyquist = 0.5 / t_r
-    low, high = (abs(edge - round(edge * t_r) / t_r) for edge in band)
-    edges = [low, high]
+    edges = [abs(edge - round(edge * t_r) / t_r) for edge in band]
     # Frequencies turn back at zero and at the Nyquist frequency.
     turns = range(int(np.ceil(band[0] / nyquist)), int(np.floor(band[1] / nyquist)) + 1)
     edges += [nyquist if turn % 2 else 0.0 for turn in turns]

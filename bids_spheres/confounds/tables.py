@@ -124,9 +124,8 @@ def todays_name(name: str) -> str:
 def computable(names: Iterable[str]) -> tuple[str, ...]:
     """Derivatives and squares that the version lacks and that can be computed.
 
-    None when the table holds any: fMRIPrep writes all or none, so that a missing one was removed
-    from the table, and its absence is an error. None either when realignment parameters, which
-    every version writes, are missing: the table is no longer as fMRIPrep wrote it.
+    None when the table holds any, as fMRIPrep writes all or none and a missing one is an error;
+    none either without realignment parameters: the table is no longer as fMRIPrep wrote it.
     """
     names = {name for name in names if "." not in name}  # not of the user's own tables
     if not names.issuperset(MOTION) or any(_EXPANSION.search(name) for name in names):
@@ -135,11 +134,7 @@ def computable(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def base_of(name: str) -> str:
-    """Column from which a computable one is made.
-
-    >>> base_of("rot_x_derivative1_power2")
-    'rot_x'
-    """
+    """Column from which a computable one is made: of ``rot_x_derivative1_power2``, ``rot_x``."""
     return _COMPUTABLE[name][0]
 
 
@@ -202,11 +197,10 @@ def read_metadata(path: Path) -> dict[str, object]:
 
 
 def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
-    """Read which volumes were censored elsewhere, (T,) bool.
+    """Read which volumes were censored elsewhere, (T,) bool; the table has a row per volume.
 
-    The table has a row per volume and cells of 0 and 1 (= censored), with or without names. A
-    volume is censored when any of its cells says so, as in the one-hot matrix that FSL's
-    ``fsl_motion_outliers`` writes; with a column ``censored`` that column decides alone.
+    A volume is censored when any of its cells is 1 and not 0, as in the one-hot matrix that FSL's
+    ``fsl_motion_outliers`` writes; a column ``censored`` decides alone.
     """
     lines = read_text(path, "outlier table").split("\n")
     rows = [line.split() for line in lines if line.strip()]

@@ -82,8 +82,6 @@ def displayed_spheres(
     An int stands for that many of the first; a list or array for those, counted from 0, in that
     order. TypeError for anything else.
 
-    >>> displayed_spheres("all", 3)
-    ((0, 1, 2), ())
     >>> displayed_spheres([2, 0, 7], 3)[0]
     (2, 0)
     """

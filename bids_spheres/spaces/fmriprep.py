@@ -106,11 +106,10 @@ def find_transforms(
 ) -> tuple[Path, ...]:
     """Files that take points from one space to another, at least one of them the subject's.
 
-    `files` are those to search, e.g. `transform_files`; `run` has the entities of the BOLD file.
-    Spaces are templates as fMRIPrep names them in these files (``MNI152NLin2009cAsym``,
-    ``MNIPediatricAsym+2``), ``T1w``, ``T2w``, or one of `NATIVE` for the grid of the run. In the
-    order in which points pass (`bids_spheres.spaces.move_points`); empty when no transforms lead
-    there. InvalidDatasetError when several files do the same for this run.
+    `files` are those to search; `run` has the entities of the BOLD file. Spaces are templates as
+    fMRIPrep names them in these files (``MNIPediatricAsym+2``), ``T1w``, ``T2w``, or one of
+    `NATIVE`. In the order in which points pass (`bids_spheres.spaces.move_points`); empty when no
+    transforms lead there. InvalidDatasetError when several files do the same for this run.
     """
     if not (is_native(source) or is_native(target)):
         return ()
