@@ -17,7 +17,7 @@ import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -276,13 +276,7 @@ def map_blocks(
 
 
 def seed_maps(
-    volumes: SpooledVolumes,
-    timeseries: ArrayLike,
-    cleaning: CleanArguments,
-    *,
-    cleaned: FloatArray | None = None,
-    rows: BoolArray | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    volumes: SpooledVolumes, timeseries: ArrayLike, cleaning: CleanArguments, **options: Any
 ) -> Iterator[NDArray[np.float32]]:
     """Map of the correlation of each seed with every voxel, Fisher z-transformed, (X, Y, Z).
 
@@ -293,10 +287,7 @@ def seed_maps(
     n_seeds = np.shape(timeseries)[1]
     maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
     with closing(maps):
-        blocks = map_blocks(
-            *(volumes, timeseries, cleaning), cleaned=cleaned, rows=rows, block_bytes=block_bytes
-        )
-        for part, z in blocks:
+        for part, z in map_blocks(volumes, timeseries, cleaning, **options):
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
             flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)

@@ -149,18 +149,19 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
 
 
 def _summary(facts: MaskerFacts) -> Iterator[str]:
-    n, weights = len(facts.names), facts.weights
+    n = len(facts.names)
     if not n:
         yield "No spheres to show."
         return
     yield describe_spheres(facts.radii)
-    if weights is not None:
-        yield from _coverage_in_words(facts, weights)
+    yield from _coverage_in_words(facts)
     if len(facts.displayed) < n:
         yield f"Slices are shown for {count(len(facts.displayed), 'sphere')} of {n:,}."
 
 
-def _coverage_in_words(facts: MaskerFacts, weights: SphereWeights) -> Iterator[str]:
+def _coverage_in_words(facts: MaskerFacts) -> Iterator[str]:
+    if (weights := facts.weights) is None:
+        return
     partial, empty = int(weights.partial.sum()), int(weights.empty.sum())
     names = [facts.names[s] for s in np.flatnonzero(weights.empty)]
     which = f" ({listing(names)})" if names else ""
@@ -197,27 +198,21 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
     if not facts.names:
         return None
     low, high = facts.coordinates.min(axis=0), facts.coordinates.max(axis=0)
-    spans = [
-        f"{axis} from {number(a)} to {number(b)}"
-        for axis, a, b in zip("xyz", low, high, strict=True)
-    ]
+    ranges = zip("xyz", map(number, low), map(number, high), strict=True)
+    spans = [f"{axis} from {first} to {last}" for axis, first, last in ranges]
     left, right = (int((side * facts.coordinates[:, 0] > 0).sum()) for side in (-1, 1))
     alt = (
         f"{sentence(count(len(facts.names), 'sphere'))[:-1]} from the side, the front and "
         f"above: {left:,} left and {right:,} right of x = 0. Seeds span {', '.join(spans)} mm."
     )
-    behind = (
-        "" if facts.background is None else " over the brightest voxels along the line of sight"
-    )
+    behind = " over the brightest voxels along the line of sight" * (facts.background is not None)
     caption = f"All spheres to scale{behind}; left is on the left."
-    if facts.weights is not None:
-        alt = " ".join([alt, *_coverage_in_words(facts, facts.weights)])
-        if (facts.weights.coverage < 1).any():
-            caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
+    alt = " ".join([alt, *_coverage_in_words(facts)])
+    if facts.weights is not None and (facts.weights.coverage < 1).any():
+        caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
     if far := [facts.names[s] for s in np.flatnonzero(~scene.seen)]:
         caption += f" Too far away to be shown: {listing(far)}."
-    drawing = picture(overview(scene), alt)
-    return Figure("overview", drawing, caption, "All spheres")
+    return Figure("overview", picture(overview(scene), alt), caption, "All spheres")
 
 
 def _sphere_figure(facts: MaskerFacts, s: int, painter: SlicePainter) -> Figure:

@@ -14,7 +14,7 @@ Where the anatomical reference is a T2w image, that stands in the place of T1w.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,13 +123,10 @@ def _way(
     available: Sequence[_Transform], run: Mapping[str, str], source: str, target: str
 ) -> tuple[Path, ...]:
     """Files between two spaces, directly or by way of the anatomical image."""
-    if direct := _pick(available, run, source, target):
-        return (direct,)
-    for anatomy in ANATOMICAL:
-        first = _pick(available, run, source, anatomy)
-        second = _pick(available, run, anatomy, target)
-        if first and second:
-            return (first, second)
+    for stops in ((source, target), *((source, anatomy, target) for anatomy in ANATOMICAL)):
+        files = [_pick(available, run, *ends) for ends in pairwise(stops)]
+        if all(files):
+            return tuple(filter(None, files))
     return ()
 
 
