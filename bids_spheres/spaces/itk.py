@@ -312,21 +312,20 @@ class _Field:
         corners = np.clip(lowest[:, np.newaxis].astype(np.intp) + _CORNERS, 0, self.shape - 1)
         strides = 3 * np.array([1, self.shape[0], self.shape[0] * self.shape[1]])
         first = (corners @ strides)[..., np.newaxis]
-        displacements, around = np.zeros_like(points), _take(self.numbers, first + np.arange(3))
+        displacements, around = np.zeros_like(points), self.numbers_at(first + np.arange(3))
         displacements[inside] = np.einsum("sc,scd->sd", weights, around)
         return displacements, inside
 
-
-def _take(numbers: h5py.Dataset, positions: IndexArray) -> FloatArray:
-    """Numbers at positions in a one-dimensional HDF5 dataset, in blocks of bounded size."""
-    wanted, place = np.unique(positions, return_inverse=True)
-    # A compressed chunk has to be inflated as a whole, so blocks are made of whole chunks, and each
-    # is read once.
-    chunk = numbers.chunks[0] if numbers.chunks else 1
-    step = chunk * -(-_BLOCK // chunk)
-    taken = np.empty(len(wanted))
-    for block in np.unique(wanted // step):
-        low, high = np.searchsorted(wanted, (block * step, (block + 1) * step))
-        values = numbers[block * step : (block + 1) * step]
-        taken[low:high] = values[wanted[low:high] - block * step]
-    return taken[place].reshape(positions.shape)
+    def numbers_at(self, positions: IndexArray) -> FloatArray:
+        """Numbers at positions in the file, read in blocks of bounded size."""
+        numbers = self.numbers
+        wanted, place = np.unique(positions, return_inverse=True)
+        # A compressed chunk is inflated as a whole, so blocks are of whole chunks, each read once.
+        chunk = numbers.chunks[0] if numbers.chunks else 1
+        step = chunk * -(-_BLOCK // chunk)
+        taken = np.empty(len(wanted))
+        for block in np.unique(wanted // step):
+            low, high = np.searchsorted(wanted, (block * step, (block + 1) * step))
+            values = numbers[block * step : (block + 1) * step]
+            taken[low:high] = values[wanted[low:high] - block * step]
+        return taken[place].reshape(positions.shape)
