@@ -10,8 +10,9 @@ import numpy as np
 from bids_spheres.confounds.design import rank_of, removed_regressors, temporal_steps
 
 if TYPE_CHECKING:
-    from bids_spheres.confounds.design import BoolArray, Design
+    from bids_spheres.confounds.design import Design
     from bids_spheres.confounds.strategy import Strategy, TemporalFilter
+    from bids_spheres.engine.arrays import BoolArray
 
 FEW_DEGREES_OF_FREEDOM = 25
 """Fewer are reported with a warning.

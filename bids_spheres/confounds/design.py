@@ -41,17 +41,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from bids_spheres.confounds.columns import Selection
     from bids_spheres.confounds.motion import MeasuredMotion
     from bids_spheres.confounds.strategy import Censor, Strategy
     from bids_spheres.confounds.tables import RunColumns
     from bids_spheres.confounds.task import RunEvents
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
     RunTable = tuple[pd.DataFrame, Mapping[str, object] | None]
-    BoolArray = NDArray[np.bool_]
-    FloatArray = NDArray[np.float64]
 
 DummyScans = int | Literal["auto"] | None
 """Volumes at the start to leave out; "auto" is as many as fMRIPrep flags."""

@@ -17,12 +17,10 @@ from bids_spheres.confounds.tables import EXPANDED_MOTION, MOTION, base_of, expa
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bids_spheres.confounds.strategy import HeadMotion, Strategy
     from bids_spheres.confounds.tables import RunColumns
+    from bids_spheres.engine.arrays import FloatArray
 
-    FloatArray = NDArray[np.float64]
     Band = tuple[float, float]
 
 SIGNAL_BAND = (0.01, 0.1)

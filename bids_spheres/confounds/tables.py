@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 """Realignment parameters: mm, and radians."""
@@ -196,7 +195,7 @@ def read_metadata(path: Path) -> dict[str, object]:
     return read_json_object(path.with_suffix(".json"), optional=True)
 
 
-def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
+def read_outliers(path: Path, n_volumes: int) -> BoolArray:
     """Read which volumes were censored elsewhere, (T,) bool; the table has a row per volume.
 
     A volume is censored when any of its cells is 1 and not 0, as in the one-hot matrix that FSL's

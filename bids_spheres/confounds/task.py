@@ -20,11 +20,8 @@ from bids_spheres.wording import count
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from bids_spheres.confounds.strategy import Task
-
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import FloatArray
 
 _OVERSAMPLING = 50
 """Samples from one volume to the next; nilearn's default."""

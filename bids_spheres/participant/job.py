@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.stream import Volumes
     from bids_spheres.participant.plan import Job, JobImage
-    from bids_spheres.spaces import SeedsInSpace
+    from bids_spheres.spaces.placement import SeedsInSpace
 
 
 def run_job(job: Job) -> JobReport:

@@ -35,10 +35,9 @@ if TYPE_CHECKING:
 
     import h5py
     from nitransforms.io.itk import ITKLinearTransform
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.float64]
-    IndexArray = NDArray[np.intp]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 """Signs that turn the axes of either frame into those of the other."""
@@ -80,7 +79,7 @@ class MovedPoints:
     """Points (S, 3), mm, RAS, after transforms; `outside`, (S,): those beyond a field."""
 
     coordinates: FloatArray
-    outside: NDArray[np.bool_]
+    outside: BoolArray
 
 
 def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
@@ -189,7 +188,7 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
 
 def _by_member(
     points: FloatArray, kind: str, member: h5py.Group, path: Path
-) -> tuple[FloatArray, NDArray[np.bool_]]:
+) -> tuple[FloatArray, BoolArray]:
     """Points through one transform of a file, and which of them it does not reach."""
     if kind.startswith(_LINEAR):
         # nitransforms is slow to import, and not needed for fields.
@@ -280,7 +279,7 @@ class _Field:
     """
 
     numbers: h5py.Dataset
-    shape: IndexArray
+    shape: IntArray
     affine: FloatArray
 
     @classmethod
@@ -301,7 +300,7 @@ class _Field:
             raise _NotATransformError("the displacements are not as many as the grid asks for")
         return field
 
-    def at(self, points: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def at(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Linearly interpolated displacements of (S, 3) points in LPS, (S, 3); which are inside."""
         index = apply_affine(np.linalg.inv(self.affine), points)
         # As in ITK, the grid reaches to the outer borders of its voxels.
@@ -316,7 +315,7 @@ class _Field:
         displacements[inside] = np.einsum("sc,scd->sd", weights, around)
         return displacements, inside
 
-    def numbers_at(self, positions: IndexArray) -> FloatArray:
+    def numbers_at(self, positions: IntArray) -> FloatArray:
         """Numbers at positions in the file, read in blocks of bounded size."""
         numbers = self.numbers
         wanted, place = np.unique(positions, return_inverse=True)

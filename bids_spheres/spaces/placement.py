@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seeds import SeedTable
-
-    FloatArray = NDArray[np.float64]
 
 TALAIRACH = "Talairach"
 FSL_MNI = "MNI152NLin6Asym"
