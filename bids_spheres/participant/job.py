@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.stream import Volumes
     from bids_spheres.participant.plan import Job, JobImage
     from bids_spheres.participant.up_to_date import Task
-    from bids_spheres.spaces import SeedsInSpace
+    from bids_spheres.spaces.placement import SeedsInSpace
 
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # of the whole output folder, for all runs

@@ -35,8 +35,8 @@ from bids_spheres.outputs.paths import (
     seed_entities,
 )
 from bids_spheres.participant.seeds_in_space import place_in_run, place_in_template
-from bids_spheres.spaces import SeedsInSpace, template_mask
 from bids_spheres.spaces.fmriprep import is_native
+from bids_spheres.spaces.templates import template_mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.inputs.runs import Run
     from bids_spheres.settings import Processing
+    from bids_spheres.spaces.placement import SeedsInSpace
 
 
 PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)  # labels of matrices over placements of spheres

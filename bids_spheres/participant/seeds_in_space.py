@@ -10,9 +10,15 @@ import numpy as np
 
 from bids_spheres.errors import UsageError
 from bids_spheres.files.names import is_mni, same_template
-from bids_spheres.spaces import RunTransforms, SeedsInSpace, place_seeds, transform_files
-from bids_spheres.spaces.fmriprep import NATIVE, is_native
-from bids_spheres.spaces.placement import FSL_MNI, LINKED_TEMPLATES, TALAIRACH
+from bids_spheres.spaces.fmriprep import NATIVE, is_native, transform_files
+from bids_spheres.spaces.placement import (
+    FSL_MNI,
+    LINKED_TEMPLATES,
+    TALAIRACH,
+    RunTransforms,
+    SeedsInSpace,
+    place_seeds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

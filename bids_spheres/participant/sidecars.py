@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Work
-    from bids_spheres.spaces import SeedsInSpace
+    from bids_spheres.spaces.placement import SeedsInSpace
 
 
 def image_sidecar(

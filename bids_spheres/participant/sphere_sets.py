@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.runs import Run
     from bids_spheres.outputs.sidecars import ImageSidecar
     from bids_spheres.participant.plan import Job
-    from bids_spheres.spaces import SeedsInSpace
+    from bids_spheres.spaces.placement import SeedsInSpace
 
 COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}  # with the shares of tissues
 _LARGEST = 1e100  # value of an image: larger ones, or the sums of their squares, can't be held
