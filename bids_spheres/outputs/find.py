@@ -25,7 +25,7 @@ from bids_spheres.outputs.read import (
     read_uncleaned,
     read_upper_triangle,
 )
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import read_own_json, read_sidecar
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.text import JsonObject
+    from bids_spheres.outputs.sidecars import Sidecar
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def with_radius(file: OutputFile) -> OutputFile:
     """The file under a name with ``scale``, by its sidecar if all spheres have one radius."""
     path = file.spheres if file.name.suffix == paths.CONTROLS else file.path
     known = file.name.get("scale")
-    radius = None if known else read_sidecar(sidecar_path(path), optional=True).get("Radius")
+    radius = None if known else read_sidecar(path, optional=True).get("Radius")
     if not isinstance(radius, int | float):
         return file
     name = file.name
@@ -263,11 +264,11 @@ class SeedSetResults:
         own = {label: path for (stat, label), path in self.matrix_paths.items() if stat == measure}
         return read_matrix(_choose(own, strategy, f"{measure} after the strategy"))
 
-    def sidecar(self, strategy: str) -> JsonObject:
+    def sidecar(self, strategy: str) -> Sidecar:
         """Content of the sidecar of a strategy's series, or else of its first matrix."""
         matrices = (path for (_, label), path in self.matrix_paths.items() if label == strategy)
         path = self.series_paths.get(strategy) or next(matrices, None)
-        return {} if path is None else read_sidecar(sidecar_path(path), optional=True)
+        return {} if path is None else read_sidecar(path, optional=True)
 
 
 def pearson_first(measures: Iterable[str]) -> tuple[str, ...]:
@@ -441,7 +442,7 @@ class GroupFiles:
 
     def sidecar(self, what: str) -> JsonObject:
         """Content of the sidecar of a table; empty without one."""
-        return read_sidecar(self.path(what, ".json"), optional=True)
+        return read_own_json(self.path(what, ".json"))
 
     @property
     def entities(self) -> str:

@@ -40,7 +40,7 @@ from bids_spheres.outputs.read import (
     read_spheres,
     read_upper_triangle,
 )
-from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import ANEW, read_sidecar
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.text import JsonObject
+    from bids_spheres.outputs.sidecars import Sidecar
 
     Label = str | float | None
     Labels = Label | Sequence[Label]
@@ -70,11 +71,6 @@ _FACTS = (
     *("degrees_of_freedom", "mean_fd", "coverage", "missing", "excluded"),
     *("matrix", "timeseries", "regions"),
 )
-_KEYS = {
-    "degrees_of_freedom": "DegreesOfFreedom",
-    "mean_fd": "MeanFramewiseDisplacement",
-    "excluded": "Excluded",
-}
 _KINDS = {paths.RELMAT: "matrices", paths.TIMESERIES: "series", paths.DSEG: "tables of regions"}
 _MEMORY = 2**30
 """Size from which stacked matrices are on disk, bytes."""
@@ -232,10 +228,10 @@ class Results:
         """Spheres or regions of one run and seed set; UsageError when several match."""
         return read_spheres(self._single(paths.DSEG, labels).path)
 
-    def sidecar(self, **labels: Labels) -> JsonObject:
+    def sidecar(self, **labels: Labels) -> Sidecar:
         """Sidecar of the series of one run, seed set and strategy, or of a matrix of a measure."""
         suffix = paths.RELMAT if {"measure", "stat"} & labels.keys() else paths.TIMESERIES
-        return read_sidecar(sidecar_path(self._single(suffix, labels).path))
+        return read_sidecar(self._single(suffix, labels).path)
 
     def matrices(self, *, file: str | Path | None = None, **labels: Labels) -> Matrices:
         """Matrices of all runs that match, one above the other.
@@ -434,11 +430,18 @@ def _rows_of(own: SeedSetResults) -> Iterator[dict[str, object]]:
     }
     for strategy in own.strategies:
         sidecar = own.sidecar(strategy)
-        row |= {name: sidecar.get(key) for name, key in _KEYS.items()}
-        row |= {"desc": strategy, "timeseries": own.series_paths.get(strategy)}
+        row |= {
+            "desc": strategy,
+            "degrees_of_freedom": sidecar.get("DegreesOfFreedom"),
+            "mean_fd": sidecar.get("MeanFramewiseDisplacement"),
+            "excluded": sidecar.get("Excluded"),
+            "timeseries": own.series_paths.get(strategy),
+        }
         matrices = {stat: p for (stat, desc), p in own.matrix_paths.items() if desc == strategy}
-        for stat, path in sorted(matrices.items()) or [(None, None)]:
+        for stat, path in sorted(matrices.items()):
             yield {**row, "stat": stat, "matrix": path}
+        if not matrices:
+            yield {**row, "stat": None, "matrix": None}
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
