@@ -11,7 +11,7 @@ import pandas as pd
 
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit import charts, matrices
 from bids_spheres.reports.toolkit.matrices import volumes_axis
 from bids_spheres.reports.toolkit.render import Block, Graphic
@@ -135,14 +135,14 @@ def _read_motion(run: Run, links: Links) -> Motion:
     strategies = [s for s in run.strategies if s in run.files.outliers]
     censored = {s: ~run.files.kept(s) for s in strategies}
     n_volumes = max(len(flags) for flags in censored.values())
-    facts = read_sidecar(sidecar_path(run.files.outliers[strategies[0]]), optional=True)
+    facts = read_sidecar(run.files.outliers[strategies[0]], optional=True)
     columns: dict[str, FloatArray] = {}
     # The input may have changed since; the rest of the report stands without it.
     with suppress(OSError, ValueError):
         if path := links.first(facts, ".tsv"):
             columns = _read_columns(path, {c for m in MEASURES for c in m.columns})
     thresholds = {
-        s: seeds.facts[s].get("CensoringThresholds") or {}
+        s: seeds.facts[s].get("CensoringThresholds", {})
         for s in strategies
         for seeds in run.sets
         if s in seeds.facts
