@@ -88,13 +88,14 @@ class Motion:
     def levels(self, measure: Measure) -> dict[float, str]:
         """Thresholds of a measure, and the strategy of each that has only one."""
         anew = {s for each in self.courses for s in each.strategies}
-        by_table = measure.threshold != "fd_threshold" or not anew
+        by_table = [
+            s for s in self.thresholds if measure.threshold != "fd_threshold" or s not in anew
+        ]
+        # A threshold stands in the chart of the measure that it is compared with.
         owners = collect(
             (float(value), strategy)
-            for strategy, thresholds in self.thresholds.items()
-            # A threshold stands in the chart of the measure that it is compared with.
-            if by_table or (strategy in anew) == (strategy in measure.strategies)
-            if isinstance(value := thresholds.get(measure.threshold), int | float)
+            for strategy in measure.strategies or by_table
+            if isinstance(value := self.thresholds[strategy].get(measure.threshold), int | float)
         )
         return {value: names[0] if len(names) == 1 else "" for value, names in owners.items()}
 
