@@ -112,10 +112,7 @@ def fisher_z_variance(degrees_of_freedom: float) -> float:
 
 
 def false_discovery_rate(p: FloatArray) -> FloatArray:
-    """Least false discovery rate at which a test is still positive, over all p that are known.
-
-    Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
-    """
+    """Return q of known p (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)."""
     known = np.isfinite(p)
     q = np.full(np.shape(p), np.nan)
     if known.any():

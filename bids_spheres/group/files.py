@@ -52,10 +52,7 @@ _OF_IMAGE = ("space", "cohort", "res", "den")
 def group_of(
     file: OutputFile, *, by_session: bool, pool_spaces: bool = False, within_task: bool = False
 ) -> Name:
-    """Name of the group of a matrix: one task, space, seed set, strategy and measure.
-
-    Where tasks are compared within participants, a group has all of them.
-    """
+    """Name of the group of a matrix: one task or all, space, seed set, strategy and measure."""
     averaged = REPEATED - {"ses"} if by_session else REPEATED
     gone = {"sub", *averaged, *(["task"] if within_task else [])}
     kept = tuple(entity for entity in file.name.entities if entity[0] not in gone)
@@ -71,11 +68,7 @@ def without_space(entities: Entities, space: str | None = None) -> Entities:
 
 
 def all_matrices(output_dir: Path) -> list[OutputFile]:
-    """Matrices of the participant level, in the order of their names.
-
-    One that lies in another place than its name says is a copy, and would count twice.
-    MissingInputError without any.
-    """
+    """Matrices of the participant level by name, without copies; MissingInputError without any."""
     kept = []
     for file in matrix_files(output_dir):
         if file.path.parent == output_dir / file.name.folder:
@@ -93,11 +86,7 @@ def all_matrices(output_dir: Path) -> list[OutputFile]:
 def make_groups(
     files: Iterable[OutputFile], options: GroupOptions
 ) -> Mapping[Name, Sequence[OutputFile]]:
-    """Matrices by the groups that the user wants.
-
-    Where spaces are pooled, a run with images in several of them counts once: in the space that
-    comes first in `MNI_PREFERENCE`, or else by its name.
-    """
+    """Matrices by group; of pooled spaces a run counts once, in the first of `MNI_PREFERENCE`."""
     groups = grouped(files, lambda file: group_of(file, **options.grouping))
     order = {space: place for place, space in enumerate(MNI_PREFERENCE)}
     for name, own in groups.items() if options.pool_spaces else ():
@@ -109,10 +98,7 @@ def make_groups(
 
 
 def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:
-    """Remove what an earlier call wrote of a group and this one did not.
-
-    It would describe participants on whom it does not rest.
-    """
+    """Remove what an earlier call wrote of a group, which may be about others, and this one not."""
     kept = set(written)
     for file in group_files(output_dir):
         own = group_of_contrast(file.name)
@@ -123,10 +109,7 @@ def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ())
 def remove_outdated(
     output_dir: Path, updated: Iterable[Name], everything: Sequence[OutputFile]
 ) -> list[str]:
-    """Remove results of matrices that are gone; titles of those left from earlier calls.
-
-    `updated` are the groups and images of this call, `everything` all matrices.
-    """
+    """Remove results not updated by this call that no matrix can give; titles of those left."""
     forms = product(everything, *((False, True),) * 3)
     groups = {
         group_of(file, by_session=by_session, pool_spaces=pooled, within_task=within_task)
@@ -179,10 +162,7 @@ class Unusable:
 
 
 class ExpectedParticipants:
-    """Participants of the input, of participants.tsv, of the exclusions and of the outputs.
-
-    `files` are all matrices, selected or not.
-    """
+    """Participants of the input, of participants.tsv, of exclusions and of outputs."""
 
     def __init__(
         self, output_dir: Path, files: Iterable[OutputFile], options: GroupOptions
@@ -265,10 +245,7 @@ def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str
 
 
 def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
-    """Sentences about participants who are in groups without runs that failed.
-
-    `failed` has names of files about these runs by participant, by the titles of groups.
-    """
+    """Sentences about participants, by titles of groups, who are in them without failed runs."""
     items = ((*item, group) for group, own in failed.items() for item in own.items())
     groups = collect(((label, tuple(names)), group) for label, names, group in items)
     for (label, names), titles in groups.items():
@@ -277,10 +254,7 @@ def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterat
 
 
 def describe_absent(absent: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Sentences about participants without a result, the same of several groups once.
-
-    `absent` has reasons by participants, by the titles of groups.
-    """
+    """Sentences about reasons why participants lack in groups, the same of several groups once."""
     people = collect(
         ((group, why), label) for group, own in absent.items() for label, why in own.items()
     )

@@ -74,10 +74,7 @@ class Image:
         self._coverage: dict[str, Moments] = {}
 
     def add(self, file: OutputFile) -> None:
-        """Read the table of the run of a matrix, and its sidecar, and take them in.
-
-        Once there are other spheres than the first, who has which is all that is noted.
-        """
+        """Take in the spheres of a run; of those unlike the first only whose they are."""
         path, participant = file.spheres, file.participant
         content = read_sidecar(path, parse_float=facts.as_integer)
         facts.check_version(content)
@@ -149,10 +146,7 @@ def _identity(spheres: Spheres, space: str, *, moved: bool) -> facts.Settings:
 
 
 def gather_image(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> Image:
-    """Read the tables of spheres of the matrices of all strategies and measures.
-
-    Those that can't be used are added to `unusable`.
-    """
+    """Read the tables of spheres of all matrices; those that can't be used go to `unusable`."""
     image = Image()
     for path, file in {file.spheres: file for file in files}.items():
         if not path.is_file() and facts.of_several_runs(file.path):
@@ -181,10 +175,7 @@ def read_runs(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> It
 def gather_group(
     name: Name, files: Sequence[OutputFile], image: Image, motion: HeadMotion, unusable: Unusable
 ) -> Group:
-    """Read the sidecars of all runs of a group, but for those that can't be used.
-
-    DataError when runs were made with different settings, or none can be used.
-    """
+    """Read sidecars of the runs of a group; DataError when settings differ, or none can be used."""
     runs = list(read_runs(name, (f for f in files if f.spheres in image.quality), unusable))
     if not runs:
         raise DataError("no run can be used.")

@@ -17,6 +17,7 @@ from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
@@ -48,7 +49,7 @@ class Harmonization:
     def table(self) -> pd.DataFrame:
         """A row per estimate and edge; see `COLUMNS`."""
         combat, edges = self.combat, np.arange(1, len(self.combat.mean) + 1)
-        named = {
+        named: dict[str, tuple[Sequence[str], Iterable[FloatArray]]] = {
             "mean": (["n/a"], [combat.mean]),
             "standard_deviation": (["n/a"], [combat.standard_deviation]),
             "coefficient": (self.terms, combat.coefficients),
@@ -128,7 +129,7 @@ def read_harmonization(path: Path) -> Harmonization:
     table = read_table(path, {"label": str, "parameter": str})
     try:
         groups = table.fillna({"label": "n/a"}).groupby(["parameter", "label"], sort=False)
-        values = {key: own["value"].to_numpy(float) for key, own in groups}
+        values = {tuple(map(str, key)): own["value"].to_numpy(float) for key, own in groups}
         sites = tuple(label for kind, label in values if kind == "shift")
         terms = tuple(label for kind, label in values if kind == "coefficient")
         size = len(values["mean", "n/a"])

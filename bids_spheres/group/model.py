@@ -7,7 +7,7 @@ import logging
 import re
 from dataclasses import dataclass, field, replace
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -38,10 +38,7 @@ _FORM["na_values"] = ["n/a", "N/A", "NaN", "nan", ""]
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A formula and the table of variables, a row per participant (``sub-01``), from `source`.
-
-    `columns` are those that participants need beside those of the formula.
-    """
+    """A formula and the table of participants, of which options name further `columns`."""
 
     formula: Formula
     table: pd.DataFrame
@@ -123,7 +120,7 @@ def read_participants(path: Path) -> pd.DataFrame:
     text = read_text(path, "table of participants")
     # BIDS has no quotes around cells, and one that begins a remark would swallow the rows below
     # it: they are characters, unless they are around the header's words, as R writes them.
-    quoting = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
     try:
         table: pd.DataFrame = pd.read_csv(StringIO(text), quoting=quoting, **_FORM)
     except ValueError as error:  # also of pandas
@@ -153,7 +150,7 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
         )
     # A column of numbers with a few words would become categories.
     used = data[[name for name in data.columns if name in formula.columns]]
-    for name in sorted(set(used) - formula.categories):
+    for name in sorted(set(map(str, used)) - formula.categories):
         words = data[name][pd.to_numeric(data[name], errors="coerce").isna()]
         if 0 < len(words) < len(data):
             raise DataError(
@@ -274,10 +271,7 @@ class ContrastText:
 
 
 def read_contrasts(words: Iterable[str]) -> tuple[ContrastText, ...]:
-    """Read ``NAME=TERMS`` and ``F:NAME=TERMS``.
-
-    UsageError when one has another form, or two have one name.
-    """
+    """Read ``NAME=TERMS`` and ``F:NAME=TERMS``; UsageError for other forms or a name used twice."""
     contrasts: dict[str, ContrastText] = {}
     for word in words:
         match = _WRITTEN.fullmatch(word)

@@ -137,10 +137,7 @@ class Multiverse:
         self._families[common, names, group.edges.networks][group.name] = effects
 
     def write(self, output_dir: Path) -> tuple[list[Name], list[str]]:
-        """Write the tables; return their entities, and why there are none.
-
-        Tables of earlier calls are removed: they are about other groups.
-        """
+        """Write tables in place of earlier ones; return their entities, and why some lack."""
         written: set[Path] = set()
         names, problems = [], [*self._without_effects()]
         for (_, nodes, _), family in self._families.items():
@@ -219,10 +216,7 @@ def _each_once(groups: Iterable[Name]) -> list[Name]:
 def estimate_effects(
     summary: Summary, sample: Sample, contrasts: Sequence[Contrast]
 ) -> dict[str, pd.DataFrame]:
-    """Contrasts of means over pairs of networks and over the named edges, by their names.
-
-    An F test has no estimate, and is left out.
-    """
+    """Contrasts but F tests, by name, of means over pairs of networks and named edges."""
     options = summary.options
     rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
     pairs = summary.networks.pairs()

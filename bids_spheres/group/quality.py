@@ -213,10 +213,7 @@ _CONTROLS = (
 
 
 def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    """Sentences about strategies that are compared with one another after different smoothing.
-
-    `rows` are those of the table of strategies.
-    """
+    """Sentences about rows of strategies that are compared after different smoothing."""
     widths: dict[str, dict[object, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         condition = str(row["group"]).rpartition("_desc-")[0]

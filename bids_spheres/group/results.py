@@ -205,10 +205,7 @@ class Writer:
 
 
 def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Tested | None) -> None:
-    """Write mean, spread and number as matrices, and tests where they could be made.
-
-    Spread and tests of one participant do not exist, and are not written.
-    """
+    """Write mean, spread and number as matrices, and tests; of one participant neither exists."""
     scale, edges = group.scale, group.edges
     values = {"mean": scale.back(moments.known_mean), "n": moments.n}
     units = {"mean": scale.name, "sd": scale.name}

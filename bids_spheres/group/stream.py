@@ -125,10 +125,7 @@ def condition_of(run: GroupRun, within: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A participant, as ``sub-01``, and the runs of one group, with a result and without.
-
-    `mean_fd` is the mean framewise displacement, mm, see `HeadMotion`; NaN when it is not known.
-    """
+    """A participant, as ``sub-01``, the runs of one group, and the mean displacement, mm."""
 
     label: str
     runs: tuple[GroupRun, ...]
@@ -194,11 +191,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class ParticipantEdges:
-    """Edges (E,) of a participant over all runs, NaN for those that no run has.
-
-    With the variance of that mean within the participant, which ``--weights`` alone needs, and with
-    means over the runs of each condition.
-    """
+    """Edges (E,) of a participant: means over runs, also of conditions, with variances."""
 
     mean: FloatArray
     variance: FloatArray | None
@@ -313,10 +306,7 @@ def _weighted_mean(
 
 @contextmanager
 def stacked_table(path: Path, n_edges: int) -> Iterator[AddRow]:
-    """Open a table, which has its name once the block has ended; the extension says its format.
-
-    A function that writes the edges (E,) of one participant.
-    """
+    """Open a table by its extension, to write the edges (E,) of one participant each time."""
     open_table = _parquet if path.suffix == ".parquet" else _compressed_text
     with replacing(path) as file, open_table(file, n_edges) as add:
         yield add

@@ -42,10 +42,7 @@ class Analysis:
 
 
 def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summary:
-    """Compute and write all results of one group.
-
-    UsageError when a contrast names no term of the model, OutputError when a file can't be written.
-    """
+    """Compute and write a group; UsageError for a contrast of no term, OutputError for a file."""
     summary = Summary(group, results.Writer(output_dir, group.name), analysis)
     summary.plan()
     summary.read()

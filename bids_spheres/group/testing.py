@@ -64,10 +64,7 @@ class Hypotheses:
 
 
 class Rows:
-    """Edges of participants, and of each of their conditions, with their variances.
-
-    `conditions` are participant and condition of each row of `repeated`.
-    """
+    """Edges of participants, and of their conditions with participant and label, with variances."""
 
     def __init__(self, n_edges: int) -> None:
         self.values, self.variances, self.repeated = (EdgeValues(n_edges) for _ in range(3))
@@ -137,10 +134,7 @@ def row_label(participant: str, condition: str) -> str:
 def hypotheses_of(
     rows: Rows, sample: Sample | None, model: GroupDesign | None, analysis: Analysis, name: str
 ) -> Iterator[Hypotheses]:
-    """Contrasts of a model and its sample, or else of conditions, or else the mean.
-
-    UsageError when a contrast names no term; `name` is that of the group, for messages.
-    """
+    """Contrasts of a model, of conditions, or the mean; UsageError when one names no term."""
     options = analysis.options
     if sample and model:
         terms, groups = model.design.terms, model.design.groups
@@ -226,10 +220,7 @@ class Tested:
 def tested_contrasts(
     sample: Sample, contrasts: Sequence[inference.Contrast], options: GroupOptions
 ) -> Iterator[Tested]:
-    """Estimate and test contrasts; edges of fewer than the minimum of participants get no test.
-
-    ValueError when the design, or a contrast, can't be estimated in these participants.
-    """
+    """Test contrasts of edges that enough participants have; ValueError if not estimable."""
     rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
     design, tail = sample.design.values, options.tail
     plain: list[inference.Estimates] = []
@@ -257,10 +248,7 @@ def tested_contrasts(
 def permuted_contrasts(
     hypotheses: Hypotheses, group: Group, networks: NetworkMeans, options: GroupOptions
 ) -> dict[str, inference.PermutationTest]:
-    """Test contrasts by permutations, by their names; none where only q is requested.
-
-    ValueError when nothing can be permuted, or tested.
-    """
+    """Permute contrasts by name, none for q alone; ValueError when nothing can be permuted."""
     if "cnbs" in options.inference and not networks.names:
         logger.warning("%s: cnbs needs seeds with networks, and is left out.", group.title)
     powers = options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
@@ -292,10 +280,7 @@ def permuted(
     enhancements: Callable[[inference.Contrast], Mapping[str, inference.Enhancement]],
     options: GroupOptions,
 ) -> dict[str, inference.PermutationTest]:
-    """Test contrasts, by name, with the enhancements that options request; none for q alone.
-
-    One set of permutations does for all. ValueError when nothing can be permuted.
-    """
+    """Test contrasts, by name, by the same permutations; ValueError if none can be made."""
 
     def requested(contrast: inference.Contrast) -> dict[str, inference.Enhancement]:
         own = enhancements(contrast)

@@ -402,10 +402,7 @@ def paired_contrast(
 
 @dataclass(frozen=True, eq=False)
 class ModelSpace:
-    """A design in an orthonormal basis (N, k), in which columns that lack few rows do well.
-
-    `weights` (q, k) of the contrast are for coefficients of the basis.
-    """
+    """A design in an orthonormal `basis` (N, k), and `weights` (q, k) of a contrast of it."""
 
     basis: FloatArray
     weights: FloatArray
