@@ -245,7 +245,7 @@ def write_model(
     """Write the coefficients of all edges, a row per term and edge."""
     nodes = group.edges.table()[["node_1", "node_2"]]
     parts = [nodes.assign(term=term.contrast.name, **_estimate_columns(term)) for term in terms]
-    about = _describe_model(group.scale.name, model) | _describe_errors(model, options)
+    about = _describe_model(group.scale.name, model, options)
     about["EdgesWithoutCoefficients"] = int(parts[-1]["effect"].isna().sum())
     table = pd.concat(parts).rename(columns={"effect": "coefficient"})
     writer.table("model", table, MODEL_COLUMNS, **about)
@@ -295,8 +295,7 @@ def describe_contrast(
     weights = hypotheses.weights.get(contrast.name, contrast.weights)
     rows = [zip(hypotheses.terms, row, strict=True) for row in weights]
     about: dict[str, object] = {
-        **(_describe_model(scale, model) if model else {"Model": "1", "Scale": scale}),
-        **_describe_errors(model, options),
+        **_describe_model(scale, model, options),
         "Contrast": contrast.name,
         "Weights": [{term: float(weight) for term, weight in row if weight} for row in rows],
         "Tail": "n/a" if contrast.is_f else tested.tail,
@@ -360,19 +359,18 @@ def write_network_tests(
         writer.table(what, table, NETWORK_TEST_COLUMNS, **about)
 
 
-def _describe_model(scale: str, model: GroupDesign) -> dict[str, object]:
-    return {
-        "Model": model.formula,
-        "Terms": list(model.design.terms),
-        "Scale": scale,
-        "NumberOfParticipantsInModel": len(model.design.participants),
-        "LeftOut": dict(model.left_out),
-        "Notes": list(model.notes),
-    }
-
-
-def _describe_errors(model: GroupDesign | None, options: GroupOptions) -> dict[str, object]:
-    """What was assumed about errors, and done about sites."""
+def _describe_model(
+    scale: str, model: GroupDesign | None, options: GroupOptions
+) -> dict[str, object]:
+    """The model, what was assumed about errors, and done about sites."""
+    about: dict[str, object] = {"Model": model.formula if model else "1", "Scale": scale}
+    if model:
+        about |= {
+            "Terms": list(model.design.terms),
+            "NumberOfParticipantsInModel": len(model.design.participants),
+            "LeftOut": dict(model.left_out),
+            "Notes": list(model.notes),
+        }
     named = {
         "VarianceGroups": options.variance_groups,
         "Within": options.within,
@@ -381,7 +379,7 @@ def _describe_errors(model: GroupDesign | None, options: GroupOptions) -> dict[s
         "Harmonized": options.harmonize,
         "HarmonizedInPermutations": options.harmonize_within,
     }
-    return {key: value for key, value in named.items() if value}
+    return about | {key: value for key, value in named.items() if value}
 
 
 def write_participants(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.group.inference.linear_model import FloatArray, IntArray
+    from bids_spheres.engine.arrays import FloatArray, IntArray
 
 Scheme = Literal["permute", "flip"]
 
