@@ -108,7 +108,7 @@ def find_transforms(
 
     `files` are those to search; `run` has the entities of the BOLD file. Spaces are templates as
     fMRIPrep names them in these files (``MNIPediatricAsym+2``), ``T1w``, ``T2w``, or one of
-    `NATIVE`. In the order in which points pass (`bids_spheres.spaces.itk.move_points`); empty when no
+    `NATIVE`. In the order in which points pass (`spaces.itk.move_points`); empty when no
     transforms lead there. InvalidDatasetError when several files do the same for this run.
     """
     if not (is_native(source) or is_native(target)):
