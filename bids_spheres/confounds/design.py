@@ -52,8 +52,7 @@ if TYPE_CHECKING:
 
     RunTable = tuple[pd.DataFrame, Mapping[str, object] | None]
 
-DummyScans = int | Literal["auto"] | None
-"""Volumes at the start to leave out; "auto" is as many as fMRIPrep flags."""
+DummyScans = int | Literal["auto"] | None  # volumes to leave out first; "auto": as fMRIPrep flags
 
 REASONS = (
     *("non_steady_state", "dummy"),

@@ -27,8 +27,7 @@ SIGNAL_BAND = (0.01, 0.1)
 """Hz, of spontaneous BOLD signals, where a strategy has no filter of its own (Cordes et al. 2001;
 Biswal et al. 1995, doi:10.1002/mrm.1910340409)."""
 
-_LOW_PASS_ORDER = 2
-"""Applied forward and backward; xcp_d's. Gratton et al. took 1."""
+_LOW_PASS_ORDER = 2  # applied forward and backward; xcp_d's. Gratton et al. took 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,8 +63,7 @@ EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base 
 
 _MISSING = frozenset({"", "n/a", "nan", "na"})
 
-_LARGEST = 1e100
-"""Largest value in a table: squares of larger ones, or their sum, would overflow."""
+_LARGEST = 1e100  # largest value in a table: squares of larger ones, or their sum, would overflow
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,14 +23,9 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.strategy import Task
     from bids_spheres.engine.arrays import FloatArray
 
-_OVERSAMPLING = 50
-"""Samples from one volume to the next; nilearn's default."""
-
-_BEFORE = 24.0
-"""Time before the first volume from which on events count, s; nilearn's default."""
-
-_LENGTH = 32.0
-"""Duration of a haemodynamic response, s."""
+_OVERSAMPLING = 50  # samples from one volume to the next; nilearn's default
+_BEFORE = 24.0  # time before the first volume from which on events count, s; nilearn's default
+_LENGTH = 32.0  # duration of a haemodynamic response, s
 
 _HRF = {
     # Shape and scale of peak and undershoot, and the height of the latter.

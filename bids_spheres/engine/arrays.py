@@ -16,8 +16,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-RealArray: TypeAlias = NDArray[Any]
-"""Of whichever real type an image stores or a user has."""
+RealArray: TypeAlias = NDArray[Any]  # of whichever real type an image stores or a user has
 
 DType: TypeAlias = np.dtype[Any]
 

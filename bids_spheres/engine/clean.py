@@ -48,8 +48,7 @@ _Value = TypeVar("_Value")
 Standardize = Literal["zscore_sample", "zscore", "psc"] | bool | None
 Trend = Literal["kept", "time"]
 
-_EPS = float(np.finfo(np.float64).eps)
-"""Spread or mean below which nilearn does not divide by it."""
+_EPS = float(np.finfo(np.float64).eps)  # spread or mean below which nilearn does not divide by it
 
 _ROUNDING = 1e-12
 """What is left of a column, relative to what it was, that is rounding error and nothing else.
@@ -58,8 +57,7 @@ Thousands of times what a step of `clean` gets wrong, and so small that the numb
 have less than four digits that mean anything.
 """
 
-_MEAN_IS_GONE = 0.1
-"""Ratio of mean signals after and before cleaning below which the mean was removed (nilearn)."""
+_MEAN_IS_GONE = 0.1  # ratio of means after and before cleaning below which it was removed (nilearn)
 
 
 @dataclass(frozen=True)

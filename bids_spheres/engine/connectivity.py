@@ -25,14 +25,9 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import BoolArray, FloatArray
 
 
-_CONSTANT = 1e-12
-"""A column whose spread is below this share of its size only carries rounding errors."""
-
-_UNSHRUNK = 1e-12
-"""A share of shrinkage, per series, that is a rounding error of none."""
-
-_SAME = 1e-13
-"""A correlation this close to 1 or -1 differs from it by rounding errors of a sum over volumes."""
+_CONSTANT = 1e-12  # spread of a column over its size below which it is rounding errors
+_UNSHRUNK = 1e-12  # share of shrinkage, per series, that is a rounding error of none
+_SAME = 1e-13  # distance of a correlation from 1 or -1 by rounding errors of a sum over volumes
 
 
 def _between_defined(

@@ -53,8 +53,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
-_NEGLIGIBLE = 1e-10
-"""Eigenvalue, relative to the largest, that is a rounding error of those that are 0."""
+_NEGLIGIBLE = 1e-10  # eigenvalue, relative to the largest, that is a rounding error of 0
 
 _STEP, _FIRST, _LAST = 0.2, -4.0, 85.0
 """Nodes of the quadrature, see `variance_of_correlation`.
@@ -63,11 +62,8 @@ Half the step changes the result by less than 1e-12, and beyond these ends the i
 single eigenvalue, the slowest to vanish, is below 1e-17.
 """
 
-_DEPENDENT = 1e-10
-"""Singular value, relative to the largest, of regressors that are combinations of others."""
-
-_UNSEEN = 1e-8
-"""Share of a pattern of covariance below which regression has left nothing of it to see."""
+_DEPENDENT = 1e-10  # singular value, relative to the largest, of combinations of other regressors
+_UNSEEN = 1e-8  # share of a pattern of covariance below which regression has left nothing of it
 
 
 def degrees_of_freedom_left(operator: FloatArray) -> float:

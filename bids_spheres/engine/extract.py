@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.stream import Volumes
 
 
-_ENOUGH_VOLUMES = 8
-"""Volumes within which a voxel with a signal varies; else its spheres cost a second reading."""
+_ENOUGH_VOLUMES = 8  # in which a voxel with a signal varies; else its spheres are read twice
 
 
 @dataclass(frozen=True, eq=False)

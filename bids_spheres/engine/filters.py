@@ -29,8 +29,7 @@ Single precision on purpose: so are then the frequencies made from it, and a fre
 close to Nyquist makes a filter that depends on the last digit.
 """
 
-_COSINE_IS_THERE = 0.9
-"""Correlation above which a confound counts as one of our cosine regressors (nilearn)."""
+_COSINE_IS_THERE = 0.9  # correlation from which a confound counts as one of our cosines (nilearn)
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,7 @@ MapWeighting = Literal["least-squares", "mean"]
 
 _MOST_LABELS = 100_000
 
-_ENDINGS = (".tsv", ".csv", ".txt", ".lut", ".ctab", ".xml")
-"""Endings of files with names of regions."""
+_ENDINGS = (".tsv", ".csv", ".txt", ".lut", ".ctab", ".xml")  # of files with names of regions
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,9 @@ if TYPE_CHECKING:
     from bids_spheres.engine.spheres import Grid, SphereWeights
 
 
-_TRUNCATE = 4.0
-"""Standard deviations at which the kernel ends (scipy's default)."""
-
-_CHUNK = 256
-"""Spheres smoothed together: some 10 MB."""
-
-_TILE = 6
-"""Edge of the tiles in which spheres are ordered, voxels: some spheres' width."""
+_TRUNCATE = 4.0  # standard deviations at which the kernel ends (scipy's default)
+_CHUNK = 256  # spheres smoothed together: some 10 MB
+_TILE = 6  # edge of the tiles in which spheres are ordered, voxels: some spheres' width
 
 
 def check_fwhm(fwhm: float | None) -> float | None:

@@ -26,17 +26,11 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value", bound=np.generic)
 
-DISTANCE_TOLERANCE = 1e-9
-"""Relative: rounding of double precision arithmetic must not drop a voxel at the rim."""
+DISTANCE_TOLERANCE = 1e-9  # relative: rounding must not drop a voxel at the rim
+CORE = 0.01  # share of the largest weight of a map from which a voxel counts as its own
 
-CORE = 0.01
-"""Share of the largest weight of a map from which on a voxel is counted as one of its own."""
-
-_CHUNK = 50_000
-"""Candidate voxels looked at together: a megabyte, which stays in the processor's cache."""
-
-_MAX_BOX = 4_000_000
-"""Candidate voxels of one seed: a ball of 75 voxels' radius is not a region of interest."""
+_CHUNK = 50_000  # candidate voxels looked at together: a megabyte, which stays in the cache
+_MAX_BOX = 4_000_000  # candidate voxels of a seed: more are no region of interest
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,11 +43,8 @@ if TYPE_CHECKING:
 Voxels: TypeAlias = "IntArray | None"
 """Flat Fortran-order positions in a volume; None for all of them."""
 
-_BLOCK_BYTES = 20 * 2**20
-"""Largest size of the blocks handed out, if their voxels have four bytes."""
-
-_DEFLATE_RATIO = 1032
-"""How many bytes one compressed byte can stand for at the most (deflate's limit)."""
+_BLOCK_BYTES = 20 * 2**20  # largest size of the blocks handed out, if their voxels have four bytes
+_DEFLATE_RATIO = 1032  # bytes that one compressed byte can stand for at the most (deflate's limit)
 
 _UNREADABLE: tuple[type[Exception], ...] = (
     ImageFileError,
@@ -61,14 +58,9 @@ _UNREADABLE: tuple[type[Exception], ...] = (
 
 _DAMAGED = "The file is incomplete or damaged; copy or compute it again."
 
-_PIECE = 2**20
-"""Bytes that are inflated at a time where they are not wanted."""
-
-_MAX_BLOCK = 16
-"""Volumes per block at most, so that short runs of few voxels also show progress."""
-
-_LANES = 8
-"""Blocks of a multiple of this are computed on a third faster by the processor's vectors."""
+_PIECE = 2**20  # bytes that are inflated at a time where they are not wanted
+_MAX_BLOCK = 16  # volumes per block at most, so that short runs of few voxels also show progress
+_LANES = 8  # blocks of a multiple of this are computed on a third faster by the processor's vectors
 
 
 @dataclass(frozen=True)

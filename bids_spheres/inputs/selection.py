@@ -42,11 +42,9 @@ MNI_PREFERENCE = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
 Others come after them, in alphabetical order.
 """
 
-_NOT_MAGNITUDE = ("phase", "real", "imag")
-"""Labels of ``part`` whose images hold no BOLD signal by themselves."""
+_NOT_MAGNITUDE = ("phase", "real", "imag")  # labels of ``part`` without a BOLD signal of their own
 
-ANY = "*"
-"""Label that matches any value, in fMRIPrep's filter files."""
+ANY = "*"  # label that matches any value, in fMRIPrep's filter files
 
 _ACQUIRED = ("func", "boldref")
 """How users name the space of images on the grid of acquisition, which have none in their names."""
@@ -66,8 +64,7 @@ _KEYS = {
 _KINDS = ("bold", "sbref", "t1w", "t2w", "flair", "roi", "fmap", "flash")
 """Kinds of files that a filter file can filter; ours is the first."""
 
-_NO_FILTER = ("suffix", "datatype", "extension", "scope", "desc")
-"""What this app decides itself."""
+_NO_FILTER = ("suffix", "datatype", "extension", "scope", "desc")  # what this app decides itself
 
 
 def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:

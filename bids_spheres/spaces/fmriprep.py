@@ -24,8 +24,7 @@ from bids_spheres.files.names import entity_value, same_template
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-ANATOMICAL = ("T1w", "T2w")
-"""Spaces of a subject's anatomical reference."""
+ANATOMICAL = ("T1w", "T2w")  # spaces of a subject's anatomical reference
 
 NATIVE = ("func", "boldref")
 """Names of the grid on which a run was acquired, whose images have no ``space`` in their names."""

@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import SeedTable
 
 TALAIRACH = "Talairach"
-FSL_MNI = "MNI152NLin6Asym"
-"""Template of FSL, to which the Talairach transform leads."""
+FSL_MNI = "MNI152NLin6Asym"  # template of FSL, to which the Talairach transform leads
 
-LINKED_TEMPLATES = (FSL_MNI, "MNI152NLin2009cAsym")
-"""Templates with a transform of TemplateFlow each way."""
+LINKED_TEMPLATES = (FSL_MNI, "MNI152NLin2009cAsym")  # with TemplateFlow's transforms each way
 
 MNI_TO_TALAIRACH = np.array(
     [

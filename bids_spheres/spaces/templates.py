@@ -23,8 +23,7 @@ from bids_spheres.errors import MissingInputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HOME_VARIABLE = "TEMPLATEFLOW_HOME"
-"""Environment variable that names the template home."""
+HOME_VARIABLE = "TEMPLATEFLOW_HOME"  # environment variable that names the template home
 
 
 @dataclass(frozen=True)
