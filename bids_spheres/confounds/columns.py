@@ -217,8 +217,7 @@ def select(
 ) -> Selection:
     """Columns of one run that a strategy regresses out, of its `names` as fMRIPrep has them today.
 
-    `metadata` is the JSON file beside the table; `one_mask` when the version of fMRIPrep had only
-    the combined mask of CompCor.
+    `metadata` is the JSON file beside the table; `one_mask`: fMRIPrep had only the combined mask.
     """
     chosen = Selection(names)
     cosines = [name for name in names if COSINE.match(name)]

@@ -75,10 +75,9 @@ _COMPUTED = (
 class Design:
     """A strategy applied to the confounds table of one run: K regressors (T, K) and volumes kept.
 
-    `framewise_displacement` (T,) in mm is fMRIPrep's, NaN where it gives none; `motion` stands for
-    it where the strategy measures motion anew. `reasons` has the volumes left out for each of
-    `REASONS`. `computed` are columns that the table lacks, because fMRIPrep < 1.4 did not write
-    them; `notes` what a reader should know, a sentence each.
+    `framewise_displacement` (T,) in mm is fMRIPrep's, NaN where it gives none; `motion` is what the
+    strategy measured anew. `reasons` has the volumes left out for each of `REASONS`; `computed` are
+    columns that fMRIPrep < 1.4 did not write; `notes` what a reader should know, a sentence each.
     """
 
     columns: tuple[str, ...]
@@ -327,8 +326,7 @@ def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:
 class Problem:
     """A problem in the runs of these labels; without any it concerns none in particular.
 
-    `strategy` is "" for a problem with any strategy; `of_file` when a file of the run can't be
-    used, and the strategy itself is fine.
+    `strategy` is "" for a problem with any; `of_file`: a file of the run can't be used.
     """
 
     message: str

@@ -54,10 +54,9 @@ class RunEvents(NamedTuple):
 def read_events(path: Path, start_time: float) -> RunEvents:
     """Read an ``events.tsv``; DataError without usable onsets and durations, or without an event.
 
-    Without a column ``trial_type`` all events are of one condition, ``event``; an event whose type
-    is ``n/a`` is left out. A column ``modulation`` says how much each event counts, as in nilearn.
-    `start_time` is that of the first volume on the clock of the events, s: fMRIPrep's
-    ``StartTime``, as slices are moved in time to the middle of a volume.
+    Without ``trial_type`` all events are of one condition, ``event``; one of type ``n/a`` is left
+    out. ``modulation`` says how much each counts, as in nilearn. `start_time`, s, of the first
+    volume on the clock of the events is fMRIPrep's ``StartTime``: slices are moved in time.
     """
     table = read_confounds(path)
     for name in ("onset", "duration"):

@@ -28,10 +28,9 @@ R = TypeVar("R")
 
 
 def memoized(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a pure function so that its last `maxsize` results are kept.
+    """Decorate a pure function so that its last `maxsize` results, never to be changed, are kept.
 
-    Arguments are compared by value: arrays, dataclasses of arrays, numbers, None. The result
-    is shared between callers, so it must not be changed.
+    Arguments are compared by value: arrays, dataclasses of arrays, numbers, None.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

@@ -1,9 +1,8 @@
 """Time series to relations between spheres.
 
-A `Measure` is a name, a label for file names and a function from (T, S) time series to an (S, S)
-matrix. What holds for all of them: the matrix is exactly symmetric; a series that is missing
-(any value not finite) or constant but for rounding errors has no relations, so that its row and
-column are NaN, and leaves those of the others as if it were not there.
+A `Measure` has a function from (T, S) time series to an (S, S) matrix, which is exactly symmetric;
+a series that is missing (any value not finite) or constant but for rounding errors has NaN in its
+row and column, and leaves those of the others as if it were not there.
 """
 
 from __future__ import annotations
@@ -189,8 +188,7 @@ class Measure:
     """One way to relate time series; its facts are those that BIDS asks of a ``relmat``.
 
     `name` is what a user types, `title` the ``RelationshipMeasure``. The diagonal is valid where it
-    carries data, as variances do. `shrinkage` gives the share by which the covariance of the same
-    series was shrunk, if it is.
+    carries data, as variances do. `shrinkage` is the share by which the covariance was shrunk.
     """
 
     name: str

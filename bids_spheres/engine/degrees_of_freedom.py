@@ -207,11 +207,10 @@ class _Patterns:
         return sums * np.where(self.lags > 0, 2, 1)[:, None] / self.norms[:, None]
 
     def left_by(self, basis: FloatArray) -> FloatArray:
-        """What regression leaves of the patterns, as (M, L) independent ones of norm 1.
+        """What regression leaves of the patterns, as (M, L) independent ones of norm 1, M up to L.
 
         tr(PXPY), with P = 1 - basis basis' of (K, Q) orthonormal regressors, is the product of the
-        coefficients of PXP and PYP on them, summed, which are the result times `products`. M is
-        less than L when regression leaves nothing of some combination.
+        coefficients of PXP and PYP on them, summed, which are the result times `products`.
         """
         whole = self._in_run(basis)
         gram = np.eye(len(self.lags))  # tr(P E_j P E_k) for every two lags

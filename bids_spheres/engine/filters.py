@@ -192,8 +192,7 @@ def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -
     """Confounds with cosine regressors that model all frequencies below `high_pass`.
 
     As in SPM and fMRIPrep (Friston et al. 1995, doi:10.1006/nimg.1995.1007): a DCT-II basis of
-    floor(2 T t_r high_pass) terms, without the constant, of `n_volumes` with the censored ones.
-    Confounds that hold such a cosine already are returned as they are.
+    floor(2 T t_r high_pass) terms, without the constant, unless a confound is such a cosine.
     """
     if chosen.low_pass is not None:
         warn("low_pass is not implemented for filter='cosine'")

@@ -56,8 +56,7 @@ smaller ones the confounds, which are filtered and made orthogonal for each, wou
 class DiskArray:
     """A 2-D array in a temporary file without a name, used by one thread at a time.
 
-    Not a memory map: a disk that is full or fails would kill the process instead of raising. The
-    data type has the byte order of the machine.
+    Not a memory map: a disk that is full or fails would kill the process instead of raising.
     """
 
     def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:
@@ -149,8 +148,7 @@ def spooled(
 class SpooledVolumes(Volumes):
     """Volumes that keep some voxels on disk while they are read, each time; see `spooled`.
 
-    `kept` holds (T, V) values: as they are stored, or real ones where they are smoothed. `screened`
-    is what smoothing sees of the image.
+    `kept` holds (T, V) values: stored, or real and smoothed ones. `screened` is what is smoothed.
     """
 
     raw: Volumes
@@ -172,8 +170,7 @@ class SpooledVolumes(Volumes):
     def over_time(self, part: slice) -> FloatArray:
         """Real values of some of `voxels` in all volumes, (T, n), smoothed if so they are kept.
 
-        A voxel that is not finite in any volume is 0 in all; so is a constant one in a smoothed
-        image, which has no signal either.
+        0 where a voxel is not finite in any volume, or constant in a smoothed image.
         """
         values = self.kept.columns(part).astype(np.float64)
         if self.fwhm is None:

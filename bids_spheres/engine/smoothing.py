@@ -117,8 +117,7 @@ class _Boxes:
     def spread(self, kernels: Sequence[FloatArray]) -> tuple[IntArray, IntArray]:
         """Where each box begins and ends after convolution, two (n, 3) arrays.
 
-        Ends may lie beyond the image's, beginnings not: what is folded back at an edge falls
-        into the part of the box that lies in the image.
+        Ends may lie beyond the image's, beginnings not, as what is beyond an edge is folded back.
         """
         begins = self.lowest - np.array([len(kernel) // 2 for kernel in kernels])
         return np.maximum(begins, 0), begins + self.spread_extent(kernels)
@@ -153,8 +152,7 @@ class AppliedWeights:
     """Weights spread by a Gaussian: what is multiplied with the voxels of a volume.
 
     `parts` are boxes around the spheres that have a voxel; `row_of`, (S,), is the row of each
-    sphere in `matrix`. Neighbours in the image are neighbours there, so that the voxels that they
-    share are still in the processor's cache.
+    sphere in `matrix`, where neighbours lie together, as they share voxels in the cache.
     """
 
     grid: Grid

@@ -326,10 +326,9 @@ def assemble(
 def _balls(
     points: FloatArray, radii: FloatArray, grid: Grid
 ) -> Iterator[tuple[IntArray, IntArray, IntArray, IntArray]]:
-    """Spheres of some seeds at a time.
+    """Spheres of some seeds at a time: numbers of the seeds, (n,), and voxels of each, (n,).
 
-    Numbers of the seeds, (n,); voxels of each, in the image or not, (n,); and of those in the
-    image the number of the seed and the flat position, (N,) each.
+    And of the voxels in the image the number of the seed and the flat position, (N,) each.
     """
     linear, origin = grid.affine[:3, :3], grid.affine[:3, 3]
     for radius in np.unique(radii):
@@ -404,8 +403,7 @@ def nearest_values(
 def nearest_only(weights: SphereWeights, coordinates: ArrayLike, radii: ArrayLike) -> SphereWeights:
     """Spheres without overlap: a voxel in several belongs to the one whose seed is nearest.
 
-    `radii` are those that `weights` were made with. A sphere does not ask for voxels that it lost
-    to another, in image and mask or outside.
+    `radii` are those of `weights`. A sphere does not ask for voxels, wherever, that another has.
     """
     winners = _without_losers(weights, coordinates)
     # With room for the spheres that share a voxel with a sphere that reaches into the image.

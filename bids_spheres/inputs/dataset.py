@@ -89,9 +89,8 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
     """Find the input datasets of a call.
 
     `bids_dir` is fMRIPrep's output folder, or a raw dataset with ``derivatives/fmriprep*`` in it;
-    `derivatives` are further folders and their names: ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or
-    any other word; "" reads the name from their dataset_description.json, which tedana's
-    ``--prefix`` renames.
+    `derivatives` are names of further folders, ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or any
+    other word, or "" for that in their dataset_description.json.
     """
     description = _describe(bids_dir)
     # fMRIPrep before 20.2 wrote PipelineDescription and no DatasetType.

@@ -61,9 +61,8 @@ class RunTransforms:
 class SeedsInSpace:
     """Seeds in the space of an image, and the transforms applied, in the order of points' way.
 
-    `table` has the coordinates and the name of that space; radii and all else are unchanged. `note`
-    is a sentence for a log or a report; empty without any transform. `moved` says by how many mm
-    transforms between templates moved each seed, if they did.
+    `table` has the coordinates and the name of that space; `note` is a sentence for a log or a
+    report; `moved` says by how many mm transforms between templates moved each seed, if they did.
     """
 
     table: SeedTable

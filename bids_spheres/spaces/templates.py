@@ -72,11 +72,10 @@ def template_home() -> Path:
 
 
 def template_transform(source: str, target: str) -> Path:
-    """TemplateFlow's transform that takes *points* from one template to another.
+    """TemplateFlow's transform that takes *points* between templates; downloaded if missing.
 
-    It is the file named ``tpl-<source>_from-<target>_mode-image_xfm.h5``, as points go against the
-    way of images (see `bids_spheres.spaces.itk`). Between MNI152NLin6Asym and MNI152NLin2009cAsym
-    there is one for each direction, of 205 MB. In the template home; downloaded if missing.
+    Named ``tpl-<source>_from-<target>_mode-image_xfm.h5``, as points go against the way of images
+    (`bids_spheres.spaces.itk`); of 205 MB between MNI152NLin6Asym and MNI152NLin2009cAsym.
     """
     query = {"from": target, "mode": "image", "suffix": "xfm", "extension": ".h5"}
     return _obtain(_Wanted(source, (f"from-{target}_mode-image_xfm.h5",), query))
@@ -97,8 +96,7 @@ def template_atlas(space: str, atlas: str, desc: str) -> Path:
     """TemplateFlow's image of an atlas, and the table beside it; downloaded if missing.
 
     Labels (``dseg``) at the finest resolution that is 1 mm or 2 mm, or maps (``probseg``). `atlas`
-    and `desc` are labels of entities, as ``Schaefer2018`` and ``100Parcels7Networks``; `desc` may
-    be empty.
+    and `desc` are as ``Schaefer2018`` and ``100Parcels7Networks``; `desc` may be empty.
     """
     named = f"atlas-{atlas}" + (f"_desc-{desc}" if desc else "")
     query = {"atlas": atlas, "desc": desc or None, "extension": ".nii.gz"}
