@@ -74,30 +74,22 @@ class DiskArray:
                 self._seek(row + number, column)
                 self._file.write(piece.data)
 
-    def columns(self, part: slice) -> RealArray:
-        """Some columns of all rows."""
-        block = np.empty((self._shape[0], part.stop - part.start), dtype=self._dtype)
-        for number, row in enumerate(block):
-            self._fill(row, number, part.start)
+    def read(self, rows: slice = slice(None), columns: slice = slice(None)) -> RealArray:
+        """A block of some rows and columns."""
+        numbers, places = range(self._shape[0])[rows], range(self._shape[1])[columns]
+        block = np.empty((len(numbers), len(places)), dtype=self._dtype)
+        for number, row in zip(numbers, block, strict=True):
+            with self._access():
+                self._seek(number, places.start)
+                count = self._file.readinto(row.data)
+            if count < row.nbytes:
+                raise ReadWriteError(f"A temporary file in {self.folder} holds less than needed.")
         return block
-
-    def row(self, number: int) -> RealArray:
-        """One row."""
-        values = np.empty(self._shape[1], dtype=self._dtype)
-        self._fill(values, number, 0)
-        return values
 
     def close(self) -> None:
         """Give the room back."""
         with self._access():  # what is left in the buffer may find no room
             self._file.close()
-
-    def _fill(self, values: RealArray, row: int, column: int) -> None:
-        with self._access():
-            self._seek(row, column)
-            count = self._file.readinto(values.data)
-        if count < values.nbytes:
-            raise ReadWriteError(f"A temporary file in {self.folder} holds less than is needed.")
 
     def _seek(self, row: int, column: int) -> None:
         self._file.seek((row * self._shape[1] + column) * self._dtype.itemsize)
@@ -172,7 +164,7 @@ class SpooledVolumes(Volumes):
 
         0 where a voxel is not finite in any volume, or constant in a smoothed image.
         """
-        values = self.kept.columns(part).astype(np.float64)
+        values = self.kept.read(columns=part).astype(np.float64)
         if self.fwhm is None:
             values *= self.slope
             values += self.inter
@@ -218,7 +210,7 @@ class _KeptVolumes(Volumes):
         places = _places(voxels, own)
         silent = self.source.screened.unusable[own] if self.source.fwhm else None
         for start, stop in self._starts(size):
-            block = np.stack([kept.row(number) for number in range(start, stop)])
+            block = kept.read(slice(start, stop))
             if silent is not None:
                 block[:, silent] = 0
             yield _taken(block, places)
@@ -288,7 +280,7 @@ def seed_maps(
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
             flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)
-            flat[volumes.voxels] = maps.row(seed)
+            flat[volumes.voxels] = maps.read(slice(seed, seed + 1))
             yield flat.reshape(volumes.grid.shape, order="F")
 
 

@@ -161,11 +161,6 @@ class AppliedWeights:
     row_of: IntArray
     dtype: DType
 
-    @property
-    def is_single(self) -> bool:
-        """Whether weights are in single precision."""
-        return self.dtype == np.float32
-
     @cached_property
     def voxels(self) -> IntArray:
         """Flat Fortran-order positions to read, (U,), ascending.
