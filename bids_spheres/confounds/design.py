@@ -210,7 +210,13 @@ def censoring_reasons(
         STD_DVARS: rules.std_dvars_threshold,
         RMSD: rules.rmsd_threshold,
     }
-    above = {name: _above(columns, name, limit) for name, limit in thresholds.items()}
+    above = {name: np.zeros(n_volumes, bool) for name in thresholds}
+    for name, limit in thresholds.items():
+        if limit is not None:
+            values = columns.numbers(name)
+            # There is no volume before the first to compare it with.
+            values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
+            above[name] = np.asarray(without_gaps(values, name, columns.where) > limit)
     given = [above[name] for name, limit in thresholds.items() if limit is not None]
     if rules.combine == "all" and given:
         every = np.all(given, axis=0)
@@ -229,16 +235,6 @@ def censoring_reasons(
         "external": external,
         "segment": short_segments(cuts, rules.min_segment, n_dummies),
     }
-
-
-def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray:
-    """Volumes above a threshold; none when it is None, whatever the other thresholds."""
-    if threshold is None:
-        return np.zeros(len(columns.table), bool)
-    values = columns.numbers(name)
-    # There is no volume before the first to compare it with.
-    values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
-    return np.asarray(without_gaps(values, name, columns.where) > threshold)
 
 
 def neighbours(flags: BoolArray, before: int, after: int) -> BoolArray:

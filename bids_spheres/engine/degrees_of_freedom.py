@@ -160,7 +160,17 @@ def effective_degrees_of_freedom(
             f"it has the shape {used.shape}, the type {used.dtype} and the sum {used.sum()}."
         )
     patterns = _Patterns.of(used, isqrt(n_volumes) if max_lag is None else max_lag)
-    basis = _basis(regressors, n_volumes)
+    removed = np.empty((n_volumes, 0)) if regressors is None else np.asarray(regressors, np.float64)
+    removed = removed[:, None] if removed.ndim == 1 else removed
+    if len(removed) != n_volumes or not np.isfinite(removed).all():
+        raise DataError(
+            f"Regressors must have {n_volumes} finite values, those at the kept volumes; "
+            f"these have the shape {removed.shape} and {np.sum(~np.isfinite(removed))} missing."
+        )
+    centred = (removed - removed.mean(axis=0))[:, defined_series(removed)]
+    columns = np.hstack([np.ones((n_volumes, 1)), centred])
+    vectors, sizes, _ = linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
+    basis = vectors[:, sizes > _DEPENDENT * sizes[0]]
     values = np.where(defined, np.asarray(timeseries, dtype=np.float64), 0)
     residuals = values - basis @ (basis.T @ values)
     defined &= remains(residuals, values)
@@ -232,21 +242,3 @@ class _Patterns:
         whole = np.zeros((len(self.used), values.shape[1]))
         whole[self.used] = values
         return whole
-
-
-def _basis(regressors: ArrayLike | None, n_volumes: int) -> FloatArray:
-    """Orthonormal basis of the regressors and the mean."""
-    mean = np.full((n_volumes, 1), 1.0)
-    if regressors is None:
-        return mean / np.sqrt(n_volumes)
-    values = np.asarray(regressors, dtype=np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    if len(values) != n_volumes or not np.isfinite(values).all():
-        raise DataError(
-            f"Regressors must have {n_volumes} finite values, those at the kept volumes; "
-            f"these have the shape {values.shape} and {np.sum(~np.isfinite(values))} missing."
-        )
-    centred = (values - values.mean(axis=0))[:, defined_series(values)]
-    columns = np.hstack([mean, centred])
-    vectors, sizes, _ = linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
-    return vectors[:, sizes > _DEPENDENT * sizes[0]]

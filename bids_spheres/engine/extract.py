@@ -399,11 +399,9 @@ class _Reading:
         self, applied: AppliedWeights, spheres: BoolArray, voxels: BoolArray
     ) -> AppliedWeights:
         """Smoothed weights of some spheres, (S,), with some of their voxels, (V,)."""
-        part = self.weights.restricted(spheres, voxels)
+        part, single = self.weights.restricted(spheres, voxels), applied.dtype == np.float32
         # Not to be kept by its memory of past calls: no other has these weights.
-        return applied_weights.__wrapped__(
-            part, self.fwhm or 0.0, single=applied.dtype == np.float32
-        )
+        return applied_weights.__wrapped__(part, self.fwhm or 0.0, single=single)
 
     def voxel_series(self) -> VoxelSeries:
         """Every voxel of the spheres over time; of the smoothed image, if asked.

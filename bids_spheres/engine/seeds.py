@@ -260,11 +260,21 @@ def _table(
     ]
     _check_characters(given, "name", where)
     default = metadata.get("DefaultRadius", DEFAULT_RADIUS)
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if not is_number or not 0 <= default <= _LARGEST_RADIUS:
+        raise DataError(f"{where}: `DefaultRadius` must be a length in mm, not {default!r}.")
+    radii = _numbers(cells.get("radius", [""] * n), "radius", where) / (2 if columns.halved else 1)
+    radii[np.isnan(radii)] = default
+    if (bad := ~((radii >= 0) & (radii <= _LARGEST_RADIUS))).any():
+        row = _first_row(bad)
+        raise DataError(
+            f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."
+        )
     table = SeedTable(
         label=label,
         names=numbered(given, notes),
         coordinates=coordinates,
-        radii=_radii(cells.get("radius", [""] * n), default, columns.halved, where),
+        radii=radii,
         networks=networks,
         space=space,
         metadata=MappingProxyType(metadata),
@@ -322,21 +332,6 @@ def _check_characters(texts: Iterable[str], column: str, where: str) -> None:
                 f"{where}: the {column} {text[:60]!r} holds control characters.",
                 hint="Take tabs and newlines out of it.",
             )
-
-
-def _radii(cells: Sequence[str], default: object, halved: bool, where: str) -> FloatArray:
-    """Radius of every seed, `default` where it has none."""
-    is_number = isinstance(default, int | float) and not isinstance(default, bool)
-    if not is_number or not 0 <= default <= _LARGEST_RADIUS:  # type: ignore[operator]
-        raise DataError(f"{where}: `DefaultRadius` must be a length in mm, not {default!r}.")
-    radii = _numbers(cells, "radius", where) / (2 if halved else 1)
-    radii[np.isnan(radii)] = default  # type: ignore[call-overload]
-    if (bad := ~((radii >= 0) & (radii <= _LARGEST_RADIUS))).any():
-        row = _first_row(bad)
-        raise DataError(
-            f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."
-        )
-    return radii
 
 
 def scale_label(radius: float) -> str:

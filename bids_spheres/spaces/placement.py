@@ -134,11 +134,9 @@ def route(source: str, target: str, transforms: RunTransforms | None = None) -> 
     if not (is_native(source) or is_native(target)):
         return (template_transform(source, target),)
     transforms = transforms or RunTransforms()
-    return transforms.find(source, target) or _by_another_template(source, target, transforms)
-
-
-def _by_another_template(source: str, target: str, transforms: RunTransforms) -> tuple[Path, ...]:
-    """Files between a template that fMRIPrep was not asked for and a subject's space."""
+    if direct := transforms.find(source, target):
+        return direct
+    # By way of a template that fMRIPrep was asked for
     for middle in LINKED_TEMPLATES:
         if source in LINKED_TEMPLATES and (own := transforms.find(middle, target)):
             return (template_transform(source, middle), *own)

@@ -126,20 +126,6 @@ def _obtain(wanted: _Wanted) -> Path:
         return path
     if not os.environ.get(HOME_VARIABLE) and not home.is_dir():
         raise wanted.missing(home, f"{HOME_VARIABLE} is not set, and its default is not there")
-    try:
-        _download(wanted, home)
-    except OSError as error:
-        unreachable = f"the network could not be reached ({type(error).__name__})"
-        raise wanted.missing(home, error.strerror or unreachable) from error
-    except RuntimeError as error:
-        raise wanted.missing(home, str(error)) from error
-    if path := wanted.inside(home):
-        return path
-    raise wanted.missing(home, "TemplateFlow does not know of it, or this home does not list it")
-
-
-def _download(wanted: _Wanted, home: Path) -> None:
-    """Let TemplateFlow bring a file into the home."""
     template, _, cohort = wanted.space.partition("+")
     query = {**wanted.query, **({"cohort": int(cohort)} if cohort.isdigit() else {})}
     try:
@@ -148,8 +134,16 @@ def _download(wanted: _Wanted, home: Path) -> None:
             warnings.simplefilter("ignore", ResourceWarning)
             client = import_module("templateflow.client").TemplateFlowClient(root=home)
             client.get(template, **query)
-    except BaseException:
+    except BaseException as error:
         # TemplateFlow takes every file that is not empty for complete, and so do we.
         if partial := wanted.inside(home):
             partial.write_bytes(b"")
+        if isinstance(error, OSError):
+            unreachable = f"the network could not be reached ({type(error).__name__})"
+            raise wanted.missing(home, error.strerror or unreachable) from error
+        if isinstance(error, RuntimeError):
+            raise wanted.missing(home, str(error)) from error
         raise
+    if path := wanted.inside(home):
+        return path
+    raise wanted.missing(home, "TemplateFlow does not know of it, or this home does not list it")

@@ -15,7 +15,7 @@ from nilearn.maskers import NiftiSpheresMasker
 from nilearn.signal import clean as nilearn_clean
 
 from bids_spheres.app.main import main
-from bids_spheres.engine.inflate import open_gzip
+from bids_spheres.engine.stream import open_gzip
 
 STEM = "sub-03_task-functionallocalizer_run-{run}"
 IMAGE = STEM + "_space-MNI152NLin2009cAsym"
