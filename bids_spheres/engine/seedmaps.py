@@ -83,7 +83,9 @@ class DiskArray:
                 self._seek(number, places.start)
                 count = self._file.readinto(row.data)
             if count < row.nbytes:
-                raise ReadWriteError(f"A temporary file in {self.folder} holds less than needed.")
+                raise ReadWriteError(
+                    f"A temporary file in {self.folder} holds less than is needed."
+                )
         return block
 
     def close(self) -> None:
