@@ -195,7 +195,7 @@ def extract(
     return Extraction(
         timeseries,
         weights,
-        moments=spread and spread.moments(volumes, screened.missing[own]),
+        moments=spread.moments(volumes, screened.missing[own]) if spread else None,
         t_r=volumes.t_r,
         unusable=screened.unusable[own],
         voxels=voxels,
