@@ -27,13 +27,13 @@ from bids_spheres.outputs.links import read_links
 from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER, SEEDS, title
 from bids_spheres.outputs.results import open_results
-from bids_spheres.settings import GROUP
+from bids_spheres.settings.table import GROUP
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bids_spheres.settings import Settings
+    from bids_spheres.settings.table import Settings
 
 logger = logging.getLogger(__name__)
 

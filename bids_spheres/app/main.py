@@ -22,7 +22,7 @@ from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
 from bids_spheres.process.signals import ended_at_once, ended_by_sigterm
-from bids_spheres.settings import GROUP
+from bids_spheres.settings.table import GROUP
 
 if TYPE_CHECKING:
     from argparse import Namespace

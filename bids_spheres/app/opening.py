@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bids_spheres.execute import Executor
     from bids_spheres.participant.plan import Job
     from bids_spheres.participant.up_to_date import Task
-    from bids_spheres.settings import Execution, Settings
+    from bids_spheres.settings.table import Execution, Settings
 
 logger = logging.getLogger(__name__)
 

@@ -25,20 +25,16 @@ from bids_spheres.errors import (
 )
 from bids_spheres.files.text import is_there
 from bids_spheres.outputs.paths import SEEDS
-from bids_spheres.settings import (
+from bids_spheres.settings.option import SECTIONS, Declared, build, declared_options, option
+from bids_spheres.settings.table import (
     GROUP,
+    IGNORED,
     MASKS,
     PARTICIPANT,
-    Declared,
     Execution,
     GroupChoices,
     Settings,
-    build,
-    declared_options,
-    option,
 )
-from bids_spheres.settings.option import SECTIONS
-from bids_spheres.settings.table import IGNORED
 from bids_spheres.settings.values import Labels, Number, PathName
 
 if TYPE_CHECKING:

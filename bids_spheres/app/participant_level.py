@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from bids_spheres.execute import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.participant.plan import Job, Work
-    from bids_spheres.settings import Settings
+    from bids_spheres.settings.table import Settings
 
 logger = logging.getLogger(__name__)
 

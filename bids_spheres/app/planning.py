@@ -27,7 +27,7 @@ from bids_spheres.participant.plan import Job, Work, load_seed_sets, load_strate
 from bids_spheres.participant.seeds_in_space import can_use
 from bids_spheres.participant.series import check_chosen
 from bids_spheres.participant.up_to_date import Task, find_tasks
-from bids_spheres.settings import OFF, Settings
+from bids_spheres.settings.values import OFF
 from bids_spheres.spaces.parcellations import load_regions
 from bids_spheres.wording import count
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.confounds.design import Problem
     from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.settings.table import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from bids_spheres.outputs.sidecars import (
     sidecar_path,
 )
 from bids_spheres.participant.series import write_relations
-from bids_spheres.settings import Level, sidecar_keys
+from bids_spheres.settings.table import Level, sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seedmaps import SpooledVolumes
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet, UsableVoxels
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
 
 
 SURROGATES = 150  # surrogates of a seed set with fewer nodes: 11,175 pairs tell 5 % from 5.5 %

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import BoolArray
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
 
 
 # s. No sequence is as fast or as slow; what is outside was given in other units.

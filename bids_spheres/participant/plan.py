@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.inputs.runs import Run
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
 
 
 PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)  # labels of matrices over placements of spheres

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
 
 
 def clean_series(

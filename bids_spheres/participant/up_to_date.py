@@ -32,7 +32,7 @@ from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.plan import PLACEMENTS, Job
 from bids_spheres.participant.series import chosen_seeds
 from bids_spheres.participant.sphere_sets import restricting_files
-from bids_spheres.settings import MASKS, Processing, settings_that_affect
+from bids_spheres.settings.table import MASKS, Processing, settings_that_affect
 from bids_spheres.spaces import transform_files
 
 if TYPE_CHECKING:

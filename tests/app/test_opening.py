@@ -11,7 +11,7 @@ from bids_spheres.app import participant_level
 from bids_spheres.app.opening import open_executor, slurm_settings
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.execute.local import LocalExecutor
-from bids_spheres.settings import Execution, Settings
+from bids_spheres.settings.table import Execution, Settings
 
 
 @pytest.mark.parametrize("executor", [None, "local"])

@@ -20,7 +20,7 @@ from bids_spheres.participant.concatenation import (
     degrees_of_freedom,
     group_runs,
 )
-from bids_spheres.settings import Settings
+from bids_spheres.settings.table import Settings
 
 MNI = "space-MNI152NLin2009cAsym"
 THERE = ["left", "right", "front"]

@@ -24,7 +24,7 @@ from bids_spheres.engine.despike import despike
 from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.shared import EXCLUSION_COLUMNS
 from bids_spheres.participant.designs import RunDesign, Timing, failing
-from bids_spheres.settings import Processing
+from bids_spheres.settings.table import Processing
 
 STEM = "sub-01_task-rest"
 SERIES = "seg-mine_stat-mean_desc"

@@ -11,7 +11,7 @@ from bids_spheres.confounds.design import Design
 from bids_spheres.confounds.strategy import Censor, Strategy, TemporalFilter
 from bids_spheres.participant.designs import RunDesign, Timing
 from bids_spheres.participant.series import clean_series, effective_dof
-from bids_spheres.settings import Processing
+from bids_spheres.settings.table import Processing
 
 T_R = 2.0
 BAND = TemporalFilter(0.01, 0.1, order=3)
