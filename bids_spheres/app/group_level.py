@@ -41,10 +41,7 @@ _TABLE = "participants.tsv"
 
 
 def run_group_level(settings: Settings) -> list[str]:
-    """Run the group level; return what failed, and why; an error when nothing can be done at all.
-
-    Only outputs of the participant level are read, and the table of participants.
-    """
+    """Run the group level on outputs of the participant level; return what failed, and why."""
     out = settings.output_dir
     problems: list[str] = []
     if settings.execution.executor == "dask":

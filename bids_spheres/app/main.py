@@ -72,10 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _with_a_home() -> Iterator[None]:
-    """Set HOME for a user without one, who is unknown in a container.
-
-    pybids and platformdirs fail without it; nothing is kept there.
-    """
+    """Set HOME, without which pybids fails, for users who have none, as in a container."""
     try:
         Path.home()
     except RuntimeError:

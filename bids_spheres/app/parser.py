@@ -185,11 +185,7 @@ def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @dataclass(frozen=True)
 class Command:
-    """A command beside the levels.
-
-    `function` is ``module.name`` in `app`; `add_arguments` adds those of its own to a parser, and
-    returns the declared options that it has, too.
-    """
+    """A command beside the levels; its function is ``module.name`` in `app`."""
 
     text: str
     function: str
@@ -367,10 +363,7 @@ def _arguments(declared: Declared) -> dict[str, Any]:
 
 
 def ignored_options(options: argparse.Namespace, typed: Collection[str]) -> list[str]:
-    """Flags of the typed options, by their names, that change nothing in this call.
-
-    A `UsageError` when one promises that nothing is written.
-    """
+    """Flags of `typed` options without effect in this call; a `UsageError` for --explain."""
     level, ignored = options.analysis_level, []
     for each in (declared for declared in _ALL if declared.name in typed):
         needs = each.option.needs
@@ -388,10 +381,7 @@ def ignored_options(options: argparse.Namespace, typed: Collection[str]) -> list
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """Settings that the options of `main_parser` stand for.
-
-    An `UnknownLevelError` or, when options contradict each other, a `UsageError`.
-    """
+    """Settings that options of `main_parser` stand for; an error when these contradict others."""
     if options.analysis_level not in _BOTH:
         raise UnknownLevelError(
             f"Unknown analysis level {options.analysis_level!r}.",

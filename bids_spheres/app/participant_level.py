@@ -58,10 +58,7 @@ def rewrite_reports(settings: Settings, *, debug: bool = False) -> list[Outcome]
 
 
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
-    """Run the participant level; return runs that failed and participants whose page did.
-
-    An error when nothing can be done at all; then nothing has been written.
-    """
+    """Run the participant level; return runs that failed and participants whose page did."""
     if settings.execution.executor == "dask":
         settings = settings.absolute()
     inputs, jobs, _ = plan_jobs(settings)
@@ -238,10 +235,7 @@ def _write_reports(
 
 
 def keep_crash(outcome: Outcome, settings: Settings) -> None:
-    """Write a file about a failure; after a success remove that of an earlier call.
-
-    It has nothing of the environment, which holds secrets.
-    """
+    """Write a file about a failure, without the environment and its secrets; else remove it."""
     path = logs.crash_file(settings.output_dir, outcome.job)
     if outcome.error is None:
         atomic.remove(path)

@@ -130,10 +130,7 @@ _FEW = 3  # problems of one kind that are shown one by one
 
 
 def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tuple[str, str]]:
-    """Warn before an image is read; return names of the jobs and strategies that will fail.
-
-    Of many problems of one kind the first is shown, and a temporary file lists all.
-    """
+    """Warn of problems, of many of a kind once; return jobs and strategies that will fail."""
     problems = list(problems)
     kinds: dict[str, list[str]] = defaultdict(list)
     for problem in problems:

@@ -197,10 +197,7 @@ def _weights(seeds: SeedTable, grid: Grid, usable: UsableVoxels, overlap: str) -
 def extract_spheres(
     volumes: Volumes, sphere_sets: Sequence[SphereSet], rules: Processing, threads: int
 ) -> tuple[Extraction, list[SphereSet]]:
-    """Series of all sets, in one pass over the image, and the sets with their signal.
-
-    Spheres without a usable voxel, or with too little coverage, have series of NaN.
-    """
+    """Series of all sets, in one pass over the image, NaN without signal; and sets with theirs."""
     every = [*sphere_sets, *(control for spheres in sphere_sets for control in spheres.controls)]
     weights = stack_weights([spheres.weights for spheres in every])
     with np.errstate(over="ignore", invalid="ignore"):

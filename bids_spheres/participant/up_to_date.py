@@ -117,10 +117,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Task:
-    """A job with what is `current`, the groups to be made, and the `reason` for the first of them.
-
-    A run without an image for a strategy has a reason without any group: it is not finished.
-    """
+    """A job with what is `current`, the groups to be made, and the `reason` to do it, if any."""
 
     job: Job
     groups: tuple[Group, ...] = ()
