@@ -205,25 +205,27 @@ def command_parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _demo(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+def demo_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+    """Add the arguments of ``bids-spheres demo``."""
     parser.add_argument("output_dir", type=Path, help="folder to write everything into")
     return [each for each in declared_options(Execution) if each.name == "nprocs"]
 
 
-def _names(parser: argparse.ArgumentParser, dest: str, own: str) -> Sequence[Declared]:
-    """Names of sets that ship with the package, or of the user's `own` files."""
+def names_argument(parser: argparse.ArgumentParser, dest: str, own: str) -> Sequence[Declared]:
+    """Add names of sets that ship with the package, or of the user's `own` files."""
     text = f"names, or {own} of your own (default: all)"
     parser.add_argument(dest, nargs="*", metavar="NAME", help=text)
     return ()
 
 
-def _seeds(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+def seeds_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+    """Add the arguments of ``bids-spheres seeds``."""
     group = parser.add_argument_group("centres of regions")
     text = "print the centres of mass of the regions of a parcellation, as a table"
     group.add_argument("--centroids-of", metavar="FILE|NAME", help=text)
     text = "its space, where its name does not say it"
     group.add_argument("--parcellation-space", metavar="SPACE", help=text)
-    return _names(parser, "seeds", "tables")
+    return names_argument(parser, "seeds", "tables")
 
 
 EDGE_ENTITIES = {
@@ -243,7 +245,8 @@ EDGE_ENTITIES = {
 """Options of ``why`` that choose a matrix, and the entities of its name."""
 
 
-def _why(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+def why_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+    """Add the arguments of ``bids-spheres why``."""
     parser.add_argument("output_dir", type=Path, help="results of the participant level")
     edge = parser.add_argument_group("the correlation")
     edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
@@ -268,7 +271,8 @@ _SELECTING = (
 )
 
 
-def _export(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+def export_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+    """Add the arguments of ``bids-spheres export``."""
     parser.add_argument("output_dir", type=Path, help="results of the participant level")
     parser.add_argument("folder", type=Path, help="folder to write into")
     group = parser.add_argument_group("export")
@@ -290,29 +294,29 @@ COMMANDS = {
     "demo": Command(
         "Write a small simulated fMRIPrep dataset and run both levels on it.",
         "demo.run_demo",
-        _demo,
+        demo_arguments,
     ),
     "export": Command(
         "Write matrices or time series of results for other programs. Options select as they do at "
         "the group level.",
         "group_level.export_results",
-        _export,
+        export_arguments,
     ),
     "seeds": Command(
         "List seed sets, or print a table of the centres of regions for --seeds.",
         "listings.list_seeds",
-        _seeds,
+        seeds_arguments,
     ),
     "strategies": Command(
         "List what denoising strategies regress out, censor and filter.",
         "listings.list_strategies",
-        partial(_names, dest="strategy", own="files"),
+        partial(names_argument, dest="strategy", own="files"),
     ),
     "why": Command(
         "Recompute one correlation from the image, and tell which voxels, volumes and columns it "
         "is made of, what is left, and whether it equals that of the file.",
         "why.explain_edge",
-        _why,
+        why_arguments,
     ),
 }
 
@@ -381,7 +385,7 @@ def ignored_options(options: argparse.Namespace, typed: Collection[str]) -> list
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """Settings that options of `main_parser` stand for; an error when these contradict others."""
+    """Settings of the options of `main_parser`; an error when these contradict each other."""
     if options.analysis_level not in _BOTH:
         raise UnknownLevelError(
             f"Unknown analysis level {options.analysis_level!r}.",

@@ -167,13 +167,15 @@ def _describe_job(job: Job) -> Iterator[str]:
     for image in job.images:
         with failures.of(*image.strategies):
             for run_design in run_designs(job, image, failures):
-                yield from _describe_design(run_design, image.bold)
+                yield from describe_design(run_design)
+                yield f"    image: {image.bold}"
     for strategy, error in failures.errors.items():
         yield f"  {strategy.name}\n    FAILED: {error.message}"
     yield ""
 
 
-def _describe_design(run_design: RunDesign, bold: Path) -> Iterator[str]:
+def describe_design(run_design: RunDesign) -> Iterator[str]:
+    """Describe columns, volumes and degrees of freedom of a strategy in a run."""
     left, design = run_design.degrees_of_freedom, run_design.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
     if overlap := int((np.sum([*design.reasons.values()], axis=0) > 1).sum()):
@@ -186,7 +188,6 @@ def _describe_design(run_design: RunDesign, bold: Path) -> Iterator[str]:
     yield from (f"    note: {note}" for note in design.notes)
     if run_design.exclusion:
         yield f"    EXCLUDED: {run_design.exclusion.reason}"
-    yield f"    image: {bold}"
 
 
 def dry_run(settings: Settings) -> None:

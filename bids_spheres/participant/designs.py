@@ -162,7 +162,7 @@ def _for_all(strategy: Strategy, rules: Processing) -> Strategy:
 
 
 def run_timing(run: Run, bold: Path) -> Timing:
-    """Length of a run, by header and JSON file of its image; an error without either."""
+    """Length of a run, by header and JSON file of its image; an error without a T_R."""
     volumes = open_volumes(bold)
     given = run.metadata(bold).get("RepetitionTime")
     t_r = volumes.t_r if given is None else given
