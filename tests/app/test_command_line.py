@@ -22,7 +22,8 @@ from bids_spheres.app.parser import (
 from bids_spheres.app.streams import configure_logging
 from bids_spheres.data.published import unknown_seed_set, unknown_strategy
 from bids_spheres.errors import UnknownLevelError, UsageError
-from bids_spheres.settings import Settings, declared_options
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import Settings
 
 CALL = ["in", "out", "participant"]
 

@@ -28,7 +28,7 @@ from bids_spheres.participant.concatenation import (
     read_run,
 )
 from bids_spheres.participant.plan import Job, JobImage, Work
-from bids_spheres.settings import Processing, Settings
+from bids_spheres.settings.table import Processing, Settings
 
 MNI = "space-MNI152NLin2009cAsym"
 THERE = ["left", "right", "front"]

@@ -32,7 +32,7 @@ from bids_spheres.participant.designs import (
     failing,
     run_timing,
 )
-from bids_spheres.settings import Processing
+from bids_spheres.settings.table import Processing
 
 STEM = "sub-01_task-rest"
 SERIES = "seg-mine_stat-mean_desc"

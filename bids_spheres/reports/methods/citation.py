@@ -19,7 +19,8 @@ from bids_spheres.reports.methods.references import (
     find_references,
     listing,
 )
-from bids_spheres.settings import OFF, Processing
+from bids_spheres.settings.table import Processing
+from bids_spheres.settings.values import OFF
 from bids_spheres.wording import collect, count, plural
 
 if TYPE_CHECKING:

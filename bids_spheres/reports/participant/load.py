@@ -10,7 +10,7 @@ from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.logs import find_crashes, last_settings
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
-from bids_spheres.settings import GROUP
+from bids_spheres.settings.table import GROUP
 
 if TYPE_CHECKING:
     from pathlib import Path
