@@ -8,7 +8,8 @@ from typing import get_type_hints
 import bids_spheres
 from bids_spheres.files.text import JsonObject
 from bids_spheres.outputs import sidecars
-from bids_spheres.settings import Processing, declared_options
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import Processing
 
 PACKAGE = Path(bids_spheres.__file__).parent
 READERS = {"app", "group", "integrations", "outputs", "participant", "reports"}
