@@ -24,7 +24,7 @@ import numpy as np
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import fisher_transform
 from bids_spheres.engine.screen import ScreenedVolumes
-from bids_spheres.engine.smoothing import smoothed
+from bids_spheres.engine.smoothing import smoother
 from bids_spheres.engine.spheres import in_mask
 from bids_spheres.engine.stream import Volumes, Voxels, facts_of
 from bids_spheres.errors import ReadWriteError
@@ -196,8 +196,8 @@ class SpooledVolumes(Volumes):
 
     def _smoothed(self, block: RealArray) -> FloatArray:
         """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
-        real = block.astype(np.float64) * self.slope + self.inter
-        return np.vstack([smoothed(v, self.grid, self.fwhm or 0.0)[self.voxels] for v in real])
+        smooth = smoother(self.grid, self.fwhm or 0.0, self.voxels)
+        return np.vstack([*map(smooth, block)]) * self.slope + self.inter
 
 
 @dataclass(frozen=True)
