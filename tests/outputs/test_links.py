@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bids_spheres.outputs import links
-from bids_spheres.outputs.links import Links, dataset_uri, linked_dataset, read_links, sources
+from bids_spheres.outputs.links import Links, dataset_uri, linked_dataset, read_links
 from bids_spheres.outputs.sidecars import input_uri, own_uri
 
 
@@ -124,7 +124,7 @@ def check_resolves(home):
     named = [
         uri
         for path in out.rglob("sub-*/func/*.json")
-        for uri in sources(json.loads(path.read_text()))
+        for uri in json.loads(path.read_text())["Sources"]
     ]
     assert any("_bold.nii.gz" in uri for uri in named)
     for uri in named:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bids_spheres import __version__
 from bids_spheres.errors import UsageError
 from bids_spheres.files.text import read_own_text
-from bids_spheres.outputs.links import all_sources, read_description
+from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import CITATION_FILE, methods_file
 from bids_spheres.reports.methods.references import cited_keys, in_plain_words, load_references
 from bids_spheres.wording import listing
@@ -136,7 +136,8 @@ def inputs(participant: Participant) -> tuple[str, ...]:
     sets = [seeds for run in participant.runs for seeds in run.sets]
     facts = [seeds.spheres.sidecar for seeds in sets if seeds.spheres is not None]
     facts += [sidecar for seeds in sets for sidecar in seeds.facts.values()]
-    return tuple(all_sources(facts))
+    uris = dict.fromkeys(uri for sidecar in facts for uri in sidecar.get("Sources", []))
+    return tuple(uri for uri in uris if not uri.startswith("bids::"))
 
 
 def datasets(participant: Participant) -> tuple[tuple[str, str], ...]:
