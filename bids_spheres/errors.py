@@ -1,9 +1,8 @@
 """One family of exceptions.
 
-Each class carries the exit status that the BIDS execution specification (and
-``sysexits.h``, on which it builds) gives to its kind of failure, and is also a
-subclass of the built-in that fits, so that library users can catch either.
-A message says *what* is wrong and *where*; the hint says *what to do*.
+Each class has the exit status that the BIDS execution specification (and ``sysexits.h``, on which
+it builds) gives to its kind of failure, and is a subclass of the built-in that fits, too. A message
+says *what* is wrong and *where*; the hint says *what to do*.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SOME_FAILED = 1
-FAULT = 70
-"""A fault of the program: EX_SOFTWARE of sysexits.h."""
+FAULT = 70  # a fault of the program: EX_SOFTWARE of sysexits.h
 READ_WRITE_FAILED = 74
 INTERRUPTED = 130
 TERMINATED = 143
@@ -39,9 +37,7 @@ EXIT_STATUSES = {
 }
 """Every status with which the command can end, but 0, and what it means."""
 
-
-MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
-"""Hint when memory was too small."""
+MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."  # a hint
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
@@ -76,14 +72,11 @@ def address_space() -> int | None:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, says that memory was too short.
-
-    Where addresses are limited, libraries that can't be mapped and threads that can't be started
-    are such errors as well.
-    """
+    """Whether an error, or what it was raised from, says that memory was too short."""
     while error is not None:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             return True
+        # Libraries that can't be mapped, and threads that can't be started.
         if address_space() is not None and (
             isinstance(error, ImportError | SystemError) or "start new thread" in str(error)
         ):
@@ -105,6 +98,9 @@ class BidsSpheresError(Exception):
 
     exit_status = 1
 
+    def __init_subclass__(cls, exit_status: int | None = None) -> None:
+        cls.exit_status = exit_status or cls.exit_status
+
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.message = message
@@ -115,58 +111,40 @@ class BidsSpheresError(Exception):
         return printable(text)
 
 
-class UsageError(BidsSpheresError, ValueError):
+class UsageError(BidsSpheresError, ValueError, exit_status=2):
     """The command line or the arguments of a call make no sense."""
 
-    exit_status = 2
 
-
-class InvalidDatasetError(BidsSpheresError, ValueError):
+class InvalidDatasetError(BidsSpheresError, ValueError, exit_status=16):
     """The input is not the BIDS dataset that the job needs."""
 
-    exit_status = 16
 
-
-class UnknownLevelError(BidsSpheresError, ValueError):
+class UnknownLevelError(BidsSpheresError, ValueError, exit_status=17):
     """The analysis level is unknown."""
 
-    exit_status = 17
 
-
-class NothingSelectedError(BidsSpheresError, LookupError):
+class NothingSelectedError(BidsSpheresError, LookupError, exit_status=18):
     """The dataset is fine, but the filters leave no run."""
 
-    exit_status = 18
 
-
-class DataError(BidsSpheresError, ValueError):
+class DataError(BidsSpheresError, ValueError, exit_status=65):
     """A file was read, and what it holds can't be used."""
 
-    exit_status = 65
 
-
-class MissingInputError(BidsSpheresError, FileNotFoundError, ValueError):
+class MissingInputError(BidsSpheresError, FileNotFoundError, ValueError, exit_status=66):
     """A file that the job needs is missing; also a ValueError, as nilearn raises."""
 
-    exit_status = 66
 
-
-class OutputError(BidsSpheresError, OSError):
+class OutputError(BidsSpheresError, OSError, exit_status=73):
     """An output can't be created."""
 
-    exit_status = 73
 
-
-class ReadWriteError(BidsSpheresError, OSError):
+class ReadWriteError(BidsSpheresError, OSError, exit_status=74):
     """The operating system failed to read or write a file."""
 
-    exit_status = 74
 
-
-class TemporaryError(BidsSpheresError, RuntimeError):
+class TemporaryError(BidsSpheresError, RuntimeError, exit_status=75):
     """The same call may succeed later."""
-
-    exit_status = 75
 
 
 def describe_error(error: BaseException) -> tuple[str, int]:

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +22,11 @@ from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
 from bids_spheres.process.signals import ended_at_once, ended_by_sigterm
-from bids_spheres.settings import GROUP
+from bids_spheres.settings.table import GROUP
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator, Sequence
+    from argparse import Namespace
+    from collections.abc import Sequence
 
 logger = logging.getLogger("bids_spheres")
 
@@ -47,18 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if asked_for else 2
     try:
         with ended_by_sigterm(), redirect_stdout(streams.StandardOutput(sys.stdout)):
-            options, command = _parsed(words)
-            prepare_for_limits()
-            streams.configure_logging(options.verbose - options.quiet)
-            for note in getattr(options, "notes", ()):
-                logger.info("%s", note)
-            with _with_a_home():
-                run = _run_level
-                if command:
-                    module, function = command.split(".")
-                    with ended_at_once():
-                        run = getattr(import_module(f"bids_spheres.app.{module}"), function)
-                status = run(options)
+            status = _run(words)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
@@ -81,42 +70,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
 
 
-@contextmanager
-def _with_a_home() -> Iterator[None]:
-    """Set HOME for a user without one, who is unknown in a container.
-
-    pybids and platformdirs fail without it; nothing is kept there.
-    """
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = os.devnull
-        try:
-            yield
-        finally:
-            del os.environ["HOME"]
-    else:
-        yield
-
-
-def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
-    """Options, and the function of a command as ``module.name`` in `app`; "" for a level."""
+def _run(words: list[str]) -> int:
+    """Do what the command line says; return the exit status."""
     # How much it says may be said before the command.
     place = next((i for i, word in enumerate(words) if word not in cli.TALK_FLAGS), 0)
-    if words[place] in cli.COMMANDS:
-        command_parser, function = cli.COMMANDS[words[place]]
-        return command_parser().parse_args([*words[:place], *words[place + 1 :]]), function
-    parser = cli.main_parser()
-    words, notes = cli.translate(words)
-    options = parser.parse_args(with_config(parser, words))
-    options.notes = notes
-    typed = typed_options(parser, words)
-    # Platforms type out every default: what says nothing new is as if it were not said.
-    options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
-    return options, ""
+    command, notes = cli.COMMANDS.get(words[place]), list[str]()
+    if command:
+        parser = cli.command_parser(words.pop(place))
+        options = parser.parse_args(words)
+    else:
+        parser = cli.main_parser()
+        words, notes = cli.translate(words)
+        options = parser.parse_args(with_config(parser, words))
+        typed = typed_options(parser, words)
+        # Platforms type out every default: what says nothing new is as if it were not said.
+        options.typed = {each for each in typed if vars(options)[each] != parser.get_default(each)}
+    prepare_for_limits()
+    streams.configure_logging(options.verbose - options.quiet)
+    for note in notes:
+        logger.info("%s", note)
+    module, name = (command.function if command else "main.run_level").split(".")
+    with ExitStack() as stack:
+        try:
+            Path.home()
+        except RuntimeError:  # pybids fails without it, for users who are unknown in a container
+            os.environ["HOME"] = os.devnull
+            stack.callback(os.environ.pop, "HOME")
+        with ended_at_once():
+            run = getattr(import_module(f"bids_spheres.app.{module}"), name)
+        return int(run(options))
 
 
-def _run_level(options: argparse.Namespace) -> int:
+def run_level(options: Namespace) -> int:
+    """Do an analysis level as the options of `main_parser` say; return the exit status."""
     settings = cli.settings_of(options)
     if ignored := cli.ignored_options(options, options.typed):
         logger.warning(
@@ -139,6 +125,7 @@ def _run_level(options: argparse.Namespace) -> int:
     if options.explain or options.dry_run:
         (planning.explain if options.explain else planning.dry_run)(settings)
         return 0
-    level = participant_level
-    run = level.rewrite_reports if settings.reports_only else level.run_participants
+    run = participant_level.run_participants
+    if settings.reports_only:
+        run = participant_level.rewrite_reports
     return SOME_FAILED if run(settings, debug=options.debug) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +27,7 @@ from bids_spheres.participant.plan import Job, Work, load_seed_sets, load_strate
 from bids_spheres.participant.seeds_in_space import can_use
 from bids_spheres.participant.series import check_chosen
 from bids_spheres.participant.up_to_date import Task, find_tasks
-from bids_spheres.settings import OFF, Settings
+from bids_spheres.settings.values import OFF
 from bids_spheres.spaces.parcellations import load_regions
 from bids_spheres.wording import count
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.confounds.design import Problem
     from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.settings.table import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -124,28 +126,22 @@ def freshness(tasks: Sequence[Task]) -> str:
     return f"{stale} of {runs} to do{shown}, {len(tasks) - stale} up to date"
 
 
-_FEW = 3
-"""Problems of one kind that are shown one by one."""
+_FEW = 3  # problems of one kind that are shown one by one
 
 
 def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tuple[str, str]]:
-    """Warn before an image is read; return names of the jobs and strategies that will fail.
-
-    Of many problems of one kind the first is shown, and a temporary file lists all: a dry run
-    writes nothing into the output.
-    """
+    """Warn of problems, of many of a kind once; return jobs and strategies that will fail."""
     problems = list(problems)
     kinds: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         kinds[kind_of(problem.message)].append(str(problem))
     for alike in kinds.values():
-        shown = alike
-        # Without room for the list all are shown.
-        with suppress(OSError):
-            if (others := len(alike) - 1) >= _FEW:
+        shown, others = alike, len(alike) - 1
+        if others >= _FEW:
+            with suppress(OSError):  # without room for the list all are shown
                 handle, path = mkstemp(prefix="bids-spheres-problems-", suffix=".txt")
-                with open(handle, "w", encoding="utf-8") as listed:  # noqa: PTH123 - is open
-                    listed.writelines(f"{printable(text)}\n" for text in alike)
+                os.close(handle)
+                Path(path).write_text("".join(f"{printable(text)}\n" for text in alike), "utf-8")
                 more = f"{others} more of this kind are listed with it in {path}"
                 shown = [f"{alike[0]}\n  {more}"]
         for text in shown:
@@ -157,35 +153,39 @@ def explain(settings: Settings) -> None:
     """Print columns, volumes kept and degrees of freedom of every strategy in every run."""
     _, jobs, _ = plan_jobs(settings)
     for job in jobs:
-        print(job)
-        if job.run.problem:
-            print(f"  FAILED: {job.run.problem}\n")
-            continue
-        failures = StrategyFailures(job.without_image)
-        for image in job.images:
-            with failures.of(*image.strategies):
-                for run_design in run_designs(job, image, failures):
-                    print(*_describe_design(run_design), sep="\n")
-                    print(f"    image: {image.bold}")
-        for strategy, error in failures.errors.items():
-            print(f"  {strategy.name}\n    FAILED: {error.message}")
-        print()
+        for line in _describe_job(job):
+            print(line)
     warn_of_problems(jobs, check_runs(jobs, strict=settings.strict))
 
 
-def _describe_design(run_design: RunDesign) -> Iterator[str]:
+def _describe_job(job: Job) -> Iterator[str]:
+    yield str(job)
+    if job.run.problem:
+        yield f"  FAILED: {job.run.problem}\n"
+        return
+    failures = StrategyFailures(job.without_image)
+    for image in job.images:
+        with failures.of(*image.strategies):
+            for run_design in run_designs(job, image, failures):
+                yield from describe_design(run_design)
+                yield f"    image: {image.bold}"
+    for strategy, error in failures.errors.items():
+        yield f"  {strategy.name}\n    FAILED: {error.message}"
+    yield ""
+
+
+def describe_design(run_design: RunDesign) -> Iterator[str]:
+    """Describe columns, volumes and degrees of freedom of a strategy in a run."""
     left, design = run_design.degrees_of_freedom, run_design.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
     if overlap := int((np.sum([*design.reasons.values()], axis=0) > 1).sum()):
         why += f"; {overlap} of these for more than one reason"
+    left_out = f" (left out: {why})" if why else ""
     yield f"  {run_design.strategy.name}"
     yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"
-    yield f"    volumes: {left.kept} of {left.volumes} kept" + (
-        f" (left out: {why})" if why else ""
-    )
+    yield f"    volumes: {left.kept} of {left.volumes} kept{left_out}"
     yield f"    degrees of freedom: {rounded(left.residual)} = {parts(left)}"
-    for note in design.notes:
-        yield f"    note: {note}"
+    yield from (f"    note: {note}" for note in design.notes)
     if run_design.exclusion:
         yield f"    EXCLUDED: {run_design.exclusion.reason}"
 

@@ -13,24 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.confounds.columns import FRAMEWISE_DISPLACEMENT
-from bids_spheres.confounds.tables import EXPANDED_MOTION, MOTION, base_of, expand, without_gaps
+from bids_spheres.confounds.tables import EXPANDED_MOTION, MOTION, base_of, expand
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bids_spheres.confounds.strategy import HeadMotion, Strategy
     from bids_spheres.confounds.tables import RunColumns
+    from bids_spheres.engine.arrays import FloatArray
 
-    FloatArray = NDArray[np.float64]
     Band = tuple[float, float]
 
 SIGNAL_BAND = (0.01, 0.1)
 """Hz, of spontaneous BOLD signals, where a strategy has no filter of its own (Cordes et al. 2001;
 Biswal et al. 1995, doi:10.1002/mrm.1910340409)."""
 
-_LOW_PASS_ORDER = 2
-"""Applied forward and backward; xcp_d's. Gratton et al. took 1."""
+_LOW_PASS_ORDER = 2  # applied forward and backward; xcp_d's. Gratton et al. took 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +45,14 @@ class MeasuredMotion:
 def framewise_displacement(parameters: FloatArray, head_radius: float) -> FloatArray:
     """Framewise displacement of Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018.
 
-    (T,) in mm, NaN at the first volume, from (T, 6) translations in mm and rotations in radians,
-    which are arcs on a sphere of `head_radius` mm.
+    (T,) in mm, NaN at the first volume, from (T, 6) translations in mm and rotations in radians on
+    a sphere of `head_radius` mm.
 
     >>> framewise_displacement(np.array([[0, 0, 0, 0, 0, 0], [1, 0, -1, 0, 0.02, 0]]), 50.0)
     array([nan,  3.])
     """
-    change = np.abs(np.diff(parameters, axis=0, prepend=np.nan))
-    total: FloatArray = change[:, :3].sum(axis=1) + head_radius * change[:, 3:].sum(axis=1)
-    return total
+    change: FloatArray = np.abs(np.diff(parameters, axis=0, prepend=np.nan))
+    return change[:, :3].sum(axis=1) + head_radius * change[:, 3:].sum(axis=1)
 
 
 def folded(band: Band, t_r: float) -> Band:
@@ -66,8 +62,7 @@ def folded(band: Band, t_r: float) -> Band:
     [0.07, 0.19]
     """
     nyquist = 0.5 / t_r
-    low, high = (abs(edge - round(edge * t_r) / t_r) for edge in band)
-    edges = [low, high]
+    edges = [abs(edge - round(edge * t_r) / t_r) for edge in band]
     # Frequencies turn back at zero and at the Nyquist frequency.
     turns = range(int(np.ceil(band[0] / nyquist)), int(np.floor(band[1] / nyquist)) + 1)
     edges += [nyquist if turn % 2 else 0.0 for turn in turns]
@@ -75,10 +70,9 @@ def folded(band: Band, t_r: float) -> Band:
 
 
 def filter_motion(parameters: FloatArray, rules: HeadMotion, t_r: float) -> FloatArray:
-    """Low-pass or notch filter of (T, 6) parameters, without a shift in time.
+    """Low-pass or notch filter of (T, 6) parameters, forward and backward, as xcp_d's.
 
-    As xcp_d does it by default: a Butterworth filter or scipy's ``iirnotch``, forward and backward,
-    with the first and the last value held beyond the ends.
+    A Butterworth filter or scipy's ``iirnotch``; the first and last value are held beyond the ends.
     """
     from scipy.signal import butter, filtfilt, iirnotch  # noqa: PLC0415 - slow to import
 
@@ -134,17 +128,15 @@ def measure_again(
 ) -> tuple[RunColumns, MeasuredMotion, list[str]]:
     """Columns of a run with the motion that a strategy's `head_motion` asks for, motion and notes.
 
-    Framewise displacement is computed from realignment parameters, which are filtered first where
-    it says so, and these stand among the columns for fMRIPrep's when `filter_regressors` is set.
-    A filter needs the repetition time, s, a head radius of "auto" that of the brain, mm.
+    Realignment parameters are filtered where it says so, and stand among the columns for fMRIPrep's
+    when `filter_regressors` is set. `t_r` is in s, `brain_radius`, for "auto", in mm.
     """
     rules = strategy.head_motion
     assert rules is not None  # noqa: S101 - the caller has looked
     radius = brain_radius if rules.head_radius == "auto" else rules.head_radius
     if radius is None:
         raise DataError("The head radius is auto, and the participant's brain mask is missing.")
-    arrays = [without_gaps(columns.numbers(name), name, columns.where) for name in MOTION]
-    parameters, band, notes = np.column_stack(arrays), None, []
+    parameters, band, notes = columns.complete(MOTION), None, []
     if rules.filter:
         if t_r is None:
             raise DataError("A motion filter needs the repetition time.")

@@ -22,13 +22,12 @@ from bids_spheres.files.text import read_json_object, read_text
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Sequence, Sized
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 """Realignment parameters: mm, and radians."""
@@ -64,8 +63,7 @@ EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base 
 
 _MISSING = frozenset({"", "n/a", "nan", "na"})
 
-_LARGEST = 1e100
-"""Largest value in a table: squares of larger ones, or their sum, would overflow."""
+_LARGEST = 1e100  # largest value in a table: squares of larger ones, or their sum, would overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +89,11 @@ class RunColumns:
         if name in self.computable:
             return expand(name, numbers(self.table, base_of(name), self.where))
         return numbers(self.table, name, self.where)
+
+    def complete(self, names: Sequence[str]) -> FloatArray:
+        """Columns (T, K) without gaps; DataError for values that a design can't take."""
+        arrays = [without_gaps(self.numbers(name), name, self.where) for name in names]
+        return np.column_stack([np.empty((len(self.table), 0)), *arrays])
 
 
 def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
@@ -119,9 +122,8 @@ def todays_name(name: str) -> str:
 def computable(names: Iterable[str]) -> tuple[str, ...]:
     """Derivatives and squares that the version lacks and that can be computed.
 
-    None when the table holds any: fMRIPrep writes all or none, so that a missing one was removed
-    from the table, and its absence is an error. None either when realignment parameters, which
-    every version writes, are missing: the table is no longer as fMRIPrep wrote it.
+    None when the table holds any, as fMRIPrep writes all or none and a missing one is an error;
+    none either without realignment parameters: the table is no longer as fMRIPrep wrote it.
     """
     names = {name for name in names if "." not in name}  # not of the user's own tables
     if not names.issuperset(MOTION) or any(_EXPANSION.search(name) for name in names):
@@ -130,20 +132,15 @@ def computable(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def base_of(name: str) -> str:
-    """Column from which a computable one is made.
-
-    >>> base_of("rot_x_derivative1_power2")
-    'rot_x'
-    """
+    """Column from which a computable one is made: of ``rot_x_derivative1_power2``, ``rot_x``."""
     return _COMPUTABLE[name][0]
 
 
 def expand(name: str, base: FloatArray) -> FloatArray:
     """Compute a derivative or square of the (T,) column `base_of` it as fMRIPrep defines it.
 
-    A derivative is the backward difference, undefined (NaN) at the first volume; a square is
-    taken of the column or of its derivative (``niworkflows.interfaces.confounds``; Satterthwaite
-    et al. 2013, doi:10.1016/j.neuroimage.2012.08.052).
+    A derivative is the backward difference, NaN at the first volume; squares are of the column or
+    of its derivative (Satterthwaite et al. 2013, doi:10.1016/j.neuroimage.2012.08.052).
 
     >>> expand("rot_x_derivative1_power2", np.array([1.0, 3.0, 0.0])).tolist()
     [nan, 4.0, 9.0]
@@ -156,8 +153,7 @@ def expand(name: str, base: FloatArray) -> FloatArray:
 def read_confounds(path: Path) -> pd.DataFrame:
     """Read a table of fMRIPrep or another program, its names as in the file, missing values as NaN.
 
-    DataError when it is not a table: no header, a name twice, rows of different length; else as
-    `read_text`.
+    DataError without a header, for a name twice or rows of different length; else as `read_text`.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -196,22 +192,18 @@ def read_metadata(path: Path) -> dict[str, object]:
     return read_json_object(path.with_suffix(".json"), optional=True)
 
 
-def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
-    """Read which volumes were censored elsewhere, (T,) bool.
+def read_outliers(path: Path, n_volumes: int) -> BoolArray:
+    """Read which volumes were censored elsewhere, (T,) bool; the table has a row per volume.
 
-    The table has a row per volume and cells of 0 and 1 (= censored), with or without names. A
-    volume is censored when any of its cells says so, as in the one-hot matrix that FSL's
-    ``fsl_motion_outliers`` writes; with a column ``censored`` that column decides alone.
+    A volume is censored when any of its cells is 1 and not 0, as in the one-hot matrix that FSL's
+    ``fsl_motion_outliers`` writes; a column ``censored`` decides alone.
     """
     lines = read_text(path, "outlier table").split("\n")
     rows = [line.split() for line in lines if line.strip()]
     names = [] if not rows or all(map(_is_number, rows[0])) else rows.pop(0)
-    if len(rows) != n_volumes:
-        raise DataError(
-            f"{path} has {count(len(rows), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}.",
-            hint="An outlier table needs one row per volume; 1 stands for censored.",
-        )
+    check_rows(
+        rows, path, n_volumes, "An outlier table needs one row per volume; 1 stands for censored."
+    )
     n_cells = len(names or rows[0])
     for number, row in enumerate(rows, 1):
         if len(row) != n_cells:
@@ -232,10 +224,9 @@ def read_tedana(mixing: Path, metrics: Path) -> pd.DataFrame:
 def tedana_regressors(mixing: pd.DataFrame, metrics: pd.DataFrame, where: Path) -> pd.DataFrame:
     """Name tedana's components (DuPre et al. 2021, doi:10.21105/joss.03669) by classification.
 
-    `mixing` has a column per component, `metrics` a row with ``Component`` and ``classification``.
-    The result has columns ``rejected_ICA_XX`` and ``accepted_ICA_XX`` as nilearn names them, and
+    Columns ``rejected_ICA_XX`` and ``accepted_ICA_XX`` as nilearn names them, and
     ``rejected_orth_ICA_XX``: the rejected ones without what the accepted ones explain of them.
-    DataError when the tables don't belong together.
+    DataError when the tables, with a column and a row per component, don't belong together.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -244,14 +235,10 @@ def tedana_regressors(mixing: pd.DataFrame, metrics: pd.DataFrame, where: Path) 
             raise DataError(f"The metrics table that goes with {where} has no column {column}.")
     components = map(_without_padding, metrics["Component"].astype(str))
     kinds = dict(zip(components, metrics["classification"].astype(str), strict=True))
-    series: dict[str, dict[str, FloatArray]] = {
-        kind: {
-            name: numbers(mixing, name, where)
-            for name in mixing.columns
-            if kinds.get(_without_padding(name)) == kind
-        }
-        for kind in ("rejected", "accepted")
-    }
+    series: dict[str, dict[str, FloatArray]] = {"rejected": {}, "accepted": {}}
+    for name in mixing.columns:
+        if (kind := kinds.get(_without_padding(name))) in series:
+            series[kind][name] = numbers(mixing, name, where)
     if not any(series.values()):
         raise DataError(
             f"{where} has no component that the metrics table calls accepted or rejected.",
@@ -276,11 +263,13 @@ def _without_padding(name: str) -> str:
 def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put other tables of the same run, such as fMRIPost-AROMA's, beside fMRIPrep's.
 
-    Noise components of `extra` stand in for those of `table`, because two decompositions of one
-    run must not be mixed. DataError when numbers of rows differ or a name occurs twice.
+    Their noise components stand in for those of `table`, as two decompositions must not be mixed.
+    DataError when numbers of rows differ or a name occurs twice.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
+    if not extra:
+        return table
     for other in extra:
         if len(other) != len(table):
             raise DataError(
@@ -289,8 +278,6 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
             )
     if any(_is_aroma(name) for other in extra for name in other.columns):
         table = table.loc[:, [not _is_aroma(name) for name in table.columns]]
-    if not extra:
-        return table
     # By position: rows are volumes, whatever the tables' indices.
     merged = pd.concat([part.reset_index(drop=True) for part in (table, *extra)], axis=1)
     check_unique(list(merged.columns), "The tables of one run together")
@@ -298,10 +285,9 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
 
 
 def own_columns(tables: Sequence[tuple[str, str, pd.DataFrame]]) -> list[pd.DataFrame]:
-    """Tables of the user's own, with their columns under the name of their dataset: ``physio.rvt``.
+    """Tables of the user's own, dataset, ``desc`` and table, with columns ``<dataset>.<column>``.
 
-    `tables` are dataset, ``desc`` entity and table. A column that several tables of a dataset have
-    is also under that entity: ``physio:cardiac.rvt``.
+    A column that several tables of a dataset have is ``<dataset>:<desc>.<column>``.
     """
     often = Counter((dataset, column) for dataset, _, table in tables for column in table.columns)
 
@@ -314,20 +300,24 @@ def own_columns(tables: Sequence[tuple[str, str, pd.DataFrame]]) -> list[pd.Data
     return [renamed(*each) for each in tables]
 
 
-def check_rows(table: pd.DataFrame, path: Path, n_volumes: int) -> None:
+def check_rows(
+    table: Sized,
+    called: object,
+    n_volumes: int,
+    hint: str | None = "Table and image must come from the same run of fMRIPrep.",
+) -> None:
     """Refuse a table that has not a row for every volume."""
     if len(table) != n_volumes:
         raise DataError(
-            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
+            f"{called} has {count(len(table), 'row')}, but the BOLD image has "
             f"{count(n_volumes, 'volume')}.",
-            hint="Table and image must come from the same run of fMRIPrep.",
+            hint=hint,
         )
 
 
 def check_unique(names: Iterable[str], where: object) -> None:
     """Refuse a column name that stands for two columns."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{where}: column {twice[0]} occurs twice.")
 
 
@@ -350,15 +340,13 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> FloatArray:
 def without_gaps(values: FloatArray, name: str, where: object) -> FloatArray:
     """One column with the first row's gap, of a derivative, filled as nilearn does by the second.
 
-    DataError when another value is missing or too large to compute with; rows are counted from 1
-    after the header.
+    DataError when another value, in rows from 1, is missing or too large to compute with.
     """
     if len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([values[1:2], values[1:]])
     if values.size and np.isnan(values).all():
         raise DataError(f"{where}: column {name} is n/a throughout.")
-    usable = np.abs(values) < _LARGEST
-    if not usable.all():
+    if not (usable := np.abs(values) < _LARGEST).all():
         row = int(np.argmin(usable))
         missing = np.isnan(values[row])
         raise DataError(

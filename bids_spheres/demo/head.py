@@ -33,10 +33,7 @@ BRAIN = (
     (0, -28, -42, 14, 16, 34),  # brain stem
 )
 # Echo-planar images lose their signal above the nasal sinuses and the ear canals.
-DROPOUT = (
-    (0, 38, -30, 26, 24, 16),
-    (60, -30, -36, 26, 34, 16),
-)
+DROPOUT = ((0, 38, -30, 26, 24, 16), (60, -30, -36, 26, 34, 16))
 LOWEST_SLICE = -60.0
 FISSURE = ((15, -20, 14, 48, 80, 54),)
 VENTRICLES = (
@@ -45,10 +42,7 @@ VENTRICLES = (
     (0, -15, 2, 5, 16, 12),
     (0, -50, -34, 8, 10, 10),
 )
-WHITE_MATTER = (
-    (25, -18, 24, 20, 58, 24),
-    (20, -60, -36, 12, 10, 10),
-)
+WHITE_MATTER = ((25, -18, 24, 20, 58, 24), (20, -60, -36, 12, 10, 10))
 
 # Arbitrary scanner units, as a T2*-weighted image has them.
 GREY_BASELINE, WHITE_BASELINE, CSF_BASELINE, SCALP_BASELINE = 800.0, 700.0, 1000.0, 80.0
@@ -107,10 +101,7 @@ def draw_head(seeds: Floats) -> Head:
 
 
 def smooth_fields(head: Head, count: int, length: float, rng: np.random.Generator) -> Floats:
-    """White noise, (V, count), smoothed by a Gaussian with a standard deviation of `length` mm.
-
-    Scaled to a mean square of 1 over the voxels.
-    """
+    """White noise, (V, count), smoothed by a Gaussian (SD `length`, mm), mean square of 1."""
     fields = np.empty((np.count_nonzero(head.voxels), count))
     for column in range(count):
         noise = rng.standard_normal(SHAPE)

@@ -48,8 +48,7 @@ _Value = TypeVar("_Value")
 Standardize = Literal["zscore_sample", "zscore", "psc"] | bool | None
 Trend = Literal["kept", "time"]
 
-_EPS = float(np.finfo(np.float64).eps)
-"""Spread or mean below which nilearn does not divide by it."""
+_EPS = float(np.finfo(np.float64).eps)  # spread or mean below which nilearn does not divide by it
 
 _ROUNDING = 1e-12
 """What is left of a column, relative to what it was, that is rounding error and nothing else.
@@ -58,21 +57,102 @@ Thousands of times what a step of `clean` gets wrong, and so small that the numb
 have less than four digits that mean anything.
 """
 
-_MEAN_IS_GONE = 0.1
-"""Ratio of mean signals after and before cleaning below which the mean was removed (nilearn)."""
+_MEAN_IS_GONE = 0.1  # ratio of means after and before cleaning below which it was removed (nilearn)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to do to every run, checked."""
+    """What to do to every run, checked; signals and confounds are (T, S) and (T, K)."""
 
+    filter: Filter
     detrend: bool
     standardize: _How
     standardize_confounds: bool
-    filter: Filter
     extrapolate: bool
     interpolate: Interpolate
     trend: Trend
+
+    def clean_run(
+        self, signals: FloatArray, confounds: FloatArray | None, kept: IntArray | None
+    ) -> FloatArray:
+        """One run through all steps; signals and confounds go as one array, which is changed."""
+        n_signals = signals.shape[1]
+        if self.filter.kind == "cosine":
+            confounds = with_cosines(confounds, len(signals), self.filter)
+        both = signals if confounds is None else np.hstack([signals, confounds])
+        # Largest values of kept volumes: a censored one must not decide what is large.
+        of_kept = both if kept is None else both[kept]
+        scale = np.maximum(of_kept.max(axis=0), -of_kept.min(axis=0))
+        if not np.isfinite(scale).all():
+            scale = np.abs(np.where(np.isfinite(of_kept), of_kept, 0)).max(axis=0)
+        times = None
+        if kept is not None and self.filter.kind == "butterworth":
+            how, beyond = self.interpolate, self.extrapolate
+            both, kept = fill_censored(both, kept, extrapolate=beyond, how=how)
+        elif kept is not None:
+            both, times = both[kept], kept if self.trend == "time" else None
+        if len(wrong := np.argwhere(~np.isfinite(both[:, n_signals:]))):
+            volume, column = wrong[0]
+            raise DataError(
+                f"Column {column} of the confounds has no finite value at volume {volume} of those "
+                "that enter regression.",
+                hint="Derivatives of fMRIPrep are n/a in the first volume: set it to 0, or censor "
+                "it.",
+            )
+        mean_signal = both[:, :n_signals].mean(axis=0)
+        if self.detrend:
+            both = _detrend(both, times)
+        if self.filter.kind == "butterworth":
+            both = apply_butterworth(both, self.filter)
+            both = both if kept is None else both[kept]
+        signals, confounds = both[:, :n_signals], both[:, n_signals:]
+        scaled = self.scaled(confounds, scale[n_signals:])
+        if scaled.size:
+            # Without their projection on the confounds (Friston et al. 1994)
+            basis, triangle, _ = linalg.qr(scaled, mode="economic", pivoting=True)
+            size = np.abs(np.diag(triangle))
+            basis = basis[:, size > _ROUNDING * size[0]]
+            signals = signals - basis @ (basis.T @ signals)
+        return self.standardized(signals, mean_signal, scale[:n_signals])
+
+    def scaled(self, confounds: FloatArray, scale: FloatArray) -> FloatArray:
+        """Scale confounds to comparable size; drop those that are rounding errors only."""
+        if self.standardize_confounds and len(confounds) > 1:
+            confounds = confounds - confounds.mean(axis=0)
+            spread, least = confounds.std(axis=0, ddof=1), _EPS
+        else:
+            spread, least = np.abs(confounds).max(axis=0), 0.0
+        real = spread > np.maximum(least, _ROUNDING * scale)
+        return confounds[:, real] / spread[real]
+
+    def standardized(
+        self, values: FloatArray, mean_before: FloatArray, scale: FloatArray
+    ) -> FloatArray:
+        """Signals of unit variance, or per cent signal change."""
+        how = self.standardize
+        if how == "psc" and values.size:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                left = np.abs(values.mean(axis=0)).mean() / np.abs(mean_before).mean()
+            # Per cent of the mean before cleaning, if cleaning took it away.
+            values = values + mean_before if left < _MEAN_IS_GONE else values
+        if how is not None and len(values) == 1:
+            warn("Standardization of 3D signal has been requested: one volume is left as it is.")
+        if how is None or len(values) == 1:
+            return values
+        mean = values.mean(axis=0)
+        if how == "psc":
+            undefined = np.abs(mean) < _EPS
+            if undefined.any():
+                warn("psc standardization strategy is meaningless for signals of mean 0; set to 0.")
+            change = 100 * (values - mean) / np.where(undefined, 1, np.abs(mean))
+            return np.where(undefined, 0, change)
+        centred = values - mean
+        spread = centred.std(axis=0, ddof=int(how == "zscore_sample"))
+        # Constant but for rounding errors is 0, instead of NaN or noise that looks like data.
+        constant = spread < np.maximum(_EPS, _ROUNDING * scale)
+        centred /= np.where(constant, 1, spread)
+        centred[:, constant] = 0
+        return centred
 
 
 def clean(  # noqa: PLR0917 - nilearn's signature
@@ -168,22 +248,19 @@ def clean(  # noqa: PLR0917 - nilearn's signature
         raise DataError(f"Signals must have the shape (volumes, signals), not {data.shape}.")
     if data.dtype.kind not in "biuf":
         raise DataError(f"Signals must be real numbers, not {data.dtype}.")
-    how = standardize
-    if how is None or isinstance(how, bool | np.bool_):
-        how = "zscore_sample" if how else None
+    if standardize is None or isinstance(standardize, bool | np.bool_):
+        how: _How = "zscore_sample" if standardize else None
     else:
-        _one_of("standardize", how, ("zscore_sample", "zscore", "psc"))
-    plan = _Plan(
-        detrend=_boolean("detrend", detrend),
-        standardize=how,
-        standardize_confounds=_boolean("standardize_confounds", standardize_confounds),
-        filter=make_filter(
-            filter, low_pass=low_pass, high_pass=high_pass, t_r=t_r, options=butterworth
-        ),
-        extrapolate=_boolean("extrapolate", extrapolate),
-        interpolate=_one_of("interpolate", interpolate, ("nilearn", "censored")),
-        trend=_one_of("trend", trend, ("kept", "time")),
+        how = _one_of("standardize", standardize, ("zscore_sample", "zscore", "psc"))
+    chosen = make_filter(
+        filter, low_pass=low_pass, high_pass=high_pass, t_r=t_r, options=butterworth
     )
+    plan = _Plan(chosen, detrend, how, standardize_confounds, extrapolate, interpolate, trend)
+    for name in ("detrend", "standardize_confounds", "extrapolate"):
+        if not isinstance(value := getattr(plan, name), bool | np.bool_):
+            raise TypeError(f"'{name}' must be of type bool. Got: '{type(value).__name__}'")
+    _one_of("interpolate", interpolate, ("nilearn", "censored"))
+    _one_of("trend", trend, ("kept", "time"))
     _one_of("ensure_finite", ensure_finite, (True, False))
     filled = np.where(np.isfinite(data), data, 0) if ensure_finite else data
     values = filled.astype(np.float64)
@@ -194,19 +271,13 @@ def clean(  # noqa: PLR0917 - nilearn's signature
             "unless they have mean 0 or hold a constant."
         )
     cleaned = [
-        _clean_run(values[rows], None if removed is None else removed[rows], kept, plan)
+        plan.clean_run(values[rows], None if removed is None else removed[rows], kept)
         for rows, kept in _split_runs(runs, sample_mask, len(values))
     ]
     joined = cleaned[0] if len(cleaned) == 1 else np.vstack(cleaned)
     # As nilearn: single precision for what fits in its bytes, half precision aside.
     single = data.dtype.itemsize <= 4 and data.dtype != np.float16
     return joined.astype(np.float32 if single else np.float64, copy=False)
-
-
-def _boolean(name: str, value: object) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"'{name}' must be of type bool. Got: '{type(value).__name__}'")
-    return bool(value)
 
 
 def _one_of(name: str, value: _Value, allowed: tuple[_Value, ...]) -> _Value:
@@ -241,10 +312,9 @@ def _split_runs(
         raise DataError(
             f"Number of sample_mask ({len(masks)}) not matching number of runs ({len(rows)})."
         )
-    names = [f"sample_mask {i} of {len(rows)}" for i in range(1, len(rows) + 1)]
     return [
-        (row, _kept(mask, int(row.sum()), name))
-        for row, mask, name in zip(rows, masks, names, strict=True)
+        (row, _kept(mask, int(row.sum()), f"sample_mask {number} of {len(rows)}"))
+        for number, (row, mask) in enumerate(zip(rows, masks, strict=True), start=1)
     ]
 
 
@@ -277,53 +347,6 @@ def _kept(mask: object, n_volumes: int, name: str) -> IntArray:
     return kept
 
 
-def _clean_run(
-    signals: FloatArray, confounds: FloatArray | None, kept: IntArray | None, plan: _Plan
-) -> FloatArray:
-    """One run through all steps. Signals and confounds travel as one array, which is changed."""
-    n_signals = signals.shape[1]
-    if plan.filter.kind == "cosine":
-        confounds = with_cosines(confounds, len(signals), plan.filter)
-    both = signals if confounds is None else np.hstack([signals, confounds])
-    # Of kept volumes: what a censored one holds must not decide what is large.
-    scale = _largest(both if kept is None else both[kept])
-    times = None
-    if kept is not None and plan.filter.kind == "butterworth":
-        both, kept = fill_censored(both, kept, extrapolate=plan.extrapolate, how=plan.interpolate)
-    elif kept is not None:
-        both, times = both[kept], kept if plan.trend == "time" else None
-    if len(wrong := np.argwhere(~np.isfinite(both[:, n_signals:]))):
-        volume, column = wrong[0]
-        raise DataError(
-            f"Column {column} of the confounds has no finite value at volume {volume} of those "
-            "that enter regression.",
-            hint="Derivatives of fMRIPrep are n/a in the first volume: set it to 0, or censor it.",
-        )
-    mean_signal = both[:, :n_signals].mean(axis=0)
-    if plan.detrend:
-        both = _detrend(both, times)
-    if plan.filter.kind == "butterworth":
-        both = apply_butterworth(both, plan.filter)
-        both = both if kept is None else both[kept]
-    signals, confounds = both[:, :n_signals], both[:, n_signals:]
-    scaled = _scaled(confounds, scale[n_signals:], standardize=plan.standardize_confounds)
-    if scaled.size:
-        # Without their projection on the confounds (Friston et al. 1994)
-        basis, triangle, _ = linalg.qr(scaled, mode="economic", pivoting=True)
-        size = np.abs(np.diag(triangle))
-        basis = basis[:, size > _ROUNDING * size[0]]
-        signals = signals - basis @ (basis.T @ signals)
-    return _standardize(signals, plan.standardize, mean_signal, scale[:n_signals])
-
-
-def _largest(values: FloatArray) -> FloatArray:
-    """Largest absolute value of each column; what is not finite counts as 0."""
-    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
-    if not np.isfinite(largest).all():
-        largest = np.abs(np.where(np.isfinite(values), values, 0)).max(axis=0)
-    return largest
-
-
 def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
     """Remove mean and linear trend in place; a single volume stays as it is.
 
@@ -339,41 +362,3 @@ def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
     values -= values.mean(axis=0)
     values -= np.outer(trend, trend @ values)
     return values
-
-
-def _scaled(confounds: FloatArray, scale: FloatArray, *, standardize: bool) -> FloatArray:
-    """Scale confounds to comparable size; drop those that are rounding errors only."""
-    if standardize and len(confounds) > 1:
-        confounds = confounds - confounds.mean(axis=0)
-        spread, least = confounds.std(axis=0, ddof=1), _EPS
-    else:
-        spread, least = np.abs(confounds).max(axis=0), 0.0
-    real = spread > np.maximum(least, _ROUNDING * scale)
-    return confounds[:, real] / spread[real]
-
-
-def _standardize(
-    values: FloatArray, how: _How, mean_before: FloatArray, scale: FloatArray
-) -> FloatArray:
-    if how == "psc" and values.size:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            left = np.abs(values.mean(axis=0)).mean() / np.abs(mean_before).mean()
-        # Per cent of the mean before cleaning, if cleaning took it away.
-        values = values + mean_before if left < _MEAN_IS_GONE else values
-    if how is not None and len(values) == 1:
-        warn("Standardization of 3D signal has been requested: one volume is left as it is.")
-    if how is None or len(values) == 1:
-        return values
-    mean = values.mean(axis=0)
-    if how == "psc":
-        undefined = np.abs(mean) < _EPS
-        if undefined.any():
-            warn("psc standardization strategy is meaningless for signals of mean 0; set to 0.")
-        return np.where(undefined, 0, 100 * (values - mean) / np.where(undefined, 1, np.abs(mean)))
-    centred = values - mean
-    spread = centred.std(axis=0, ddof=int(how == "zscore_sample"))
-    # What is constant but for rounding errors is 0, instead of NaN or noise that looks like data.
-    constant = spread < np.maximum(_EPS, _ROUNDING * scale)
-    centred /= np.where(constant, 1, spread)
-    centred[:, constant] = 0
-    return centred

@@ -3,15 +3,12 @@
 Design
 ------
 Cleaning needs a voxel over all time; a compressed file gives one volume after the other, and is
-to be inflated once. So `SpooledVolumes` stands between an image and whoever reads it: what was
-asked for is handed on, and the voxels of the mask are kept on the way, as they are stored, in
-an uncompressed temporary file. They are read from it afterwards in blocks of some voxels over
-all time, cleaned by the call that cleans the seeds, and multiplied with them.
-
-The file is written as the volumes come, in one go; a block of voxels is then one piece of each
-volume. The maps come block by block as well, for all seeds at a time, and wait in a second file
-to be read seed by seed. Neither file has a name, so that the system removes both whatever
-happens to the process.
+to be inflated once. So `SpooledVolumes` hands on what is asked for while an image is read, and
+keeps the voxels of the mask, as they are stored, in an uncompressed temporary file. They are read
+from it afterwards in blocks of some voxels over all time, cleaned by the call that cleans the
+seeds, and multiplied with them. The maps come block by block for all seeds at a time, and wait in
+a second file to be read seed by seed. Neither file has a name, so that the system removes both
+whatever happens to the process.
 """
 
 from __future__ import annotations
@@ -20,16 +17,16 @@ import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import fisher_transform
 from bids_spheres.engine.screen import ScreenedVolumes
-from bids_spheres.engine.smoothing import smoothed
+from bids_spheres.engine.smoothing import smoother
 from bids_spheres.engine.spheres import in_mask
-from bids_spheres.engine.stream import Volumes, Voxels
+from bids_spheres.engine.stream import Volumes, Voxels, facts_of
 from bids_spheres.errors import ReadWriteError
 
 if TYPE_CHECKING:
@@ -59,8 +56,7 @@ smaller ones the confounds, which are filtered and made orthogonal for each, wou
 class DiskArray:
     """A 2-D array in a temporary file without a name, used by one thread at a time.
 
-    Not a memory map: a disk that is full or fails would kill the process instead of raising. The
-    data type has the byte order of the machine.
+    Not a memory map: a disk that is full or fails would kill the process instead of raising.
     """
 
     def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:
@@ -78,30 +74,24 @@ class DiskArray:
                 self._seek(row + number, column)
                 self._file.write(piece.data)
 
-    def columns(self, part: slice) -> RealArray:
-        """Some columns of all rows."""
-        block = np.empty((self._shape[0], part.stop - part.start), dtype=self._dtype)
-        for number, row in enumerate(block):
-            self._fill(row, number, part.start)
+    def read(self, rows: slice = slice(None), columns: slice = slice(None)) -> RealArray:
+        """A block of some rows and columns."""
+        numbers, places = range(self._shape[0])[rows], range(self._shape[1])[columns]
+        block = np.empty((len(numbers), len(places)), dtype=self._dtype)
+        for number, row in zip(numbers, block, strict=True):
+            with self._access():
+                self._seek(number, places.start)
+                count = self._file.readinto(row.data)
+            if count < row.nbytes:
+                raise ReadWriteError(
+                    f"A temporary file in {self.folder} holds less than is needed."
+                )
         return block
-
-    def row(self, number: int) -> RealArray:
-        """One row."""
-        values = np.empty(self._shape[1], dtype=self._dtype)
-        self._fill(values, number, 0)
-        return values
 
     def close(self) -> None:
         """Give the room back."""
         with self._access():  # what is left in the buffer may find no room
             self._file.close()
-
-    def _fill(self, values: RealArray, row: int, column: int) -> None:
-        with self._access():
-            self._seek(row, column)
-            count = self._file.readinto(values.data)
-        if count < values.nbytes:
-            raise ReadWriteError(f"A temporary file in {self.folder} holds less than is needed.")
 
     def _seek(self, row: int, column: int) -> None:
         self._file.seek((row * self._shape[1] + column) * self._dtype.itemsize)
@@ -131,24 +121,20 @@ def spooled(
     """An image that keeps some of its voxels for maps while it is read for something else.
 
     `folder` needs room for volumes x voxels x bytes of a stored value (8 for smoothed ones), and 4
-    bytes for every seed and voxel; nothing is left there. What is kept is smoothed by `fwhm` (mm);
-    what is handed on is not, so that `extract` smooths it as ever. Good until the block ends.
+    bytes for every seed and voxel; nothing is left there when the block ends. What is kept is
+    smoothed by `fwhm` (mm); what is handed on is not, so that `extract` smooths it as ever.
 
     >>> with spooled(volumes, voxels, folder) as recording:  # doctest: +SKIP
-    ...     extraction = extract(recording, weights)
-    ...     for z in seed_maps(recording, extraction.timeseries, {"t_r": 2.0, "low_pass": 0.1}):
-    ...         print(np.nanmax(z))
+    ...     series = extract(recording, weights).timeseries
+    ...     maps = list(seed_maps(recording, series, {"t_r": 2.0, "low_pass": 0.1}))
     """
     # Single precision is not enough for smoothed values: they vary by as little as a thousandth.
     dtype = volumes.stored_dtype if fwhm is None else np.dtype(np.float64)
-    shape = volumes.n_volumes, len(voxels)
-    of_image = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
-    stored = volumes.stored_dtype, volumes.slope, volumes.inter
     everything = np.arange(int(np.prod(volumes.grid.shape)))
     screened = ScreenedVolumes(volumes, everything, voxels, usable_only=True)
-    with closing(DiskArray(folder, shape, dtype)) as kept:
+    with closing(DiskArray(folder, (volumes.n_volumes, len(voxels)), dtype)) as kept:
         yield SpooledVolumes(
-            *of_image, *stored, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
+            **facts_of(volumes), raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
         )
 
 
@@ -156,8 +142,7 @@ def spooled(
 class SpooledVolumes(Volumes):
     """Volumes that keep some voxels on disk while they are read, each time; see `spooled`.
 
-    `kept` holds (T, V) values: as they are stored, or real ones where they are smoothed. `screened`
-    is what smoothing sees of the image.
+    `kept` holds (T, V) values: stored, or real and smoothed ones. `screened` is what is smoothed.
     """
 
     raw: Volumes
@@ -173,18 +158,15 @@ class SpooledVolumes(Volumes):
 
     def kept_volumes(self) -> Volumes:
         """What is kept as an image of its own, once the volumes were read to their end."""
-        of_image = self.name, self.grid, self.n_volumes, self.t_r, self.is_3d
-        if self.fwhm is None:
-            return _KeptVolumes(*of_image, self.stored_dtype, self.slope, self.inter, source=self)
-        return _KeptVolumes(*of_image, np.dtype(np.float64), 1.0, 0.0, source=self)
+        smoothed = {"stored_dtype": np.dtype(np.float64), "slope": 1.0, "inter": 0.0}
+        return _KeptVolumes(**(facts_of(self) | (smoothed if self.fwhm else {})), source=self)
 
     def over_time(self, part: slice) -> FloatArray:
         """Real values of some of `voxels` in all volumes, (T, n), smoothed if so they are kept.
 
-        A voxel that is not finite in any volume is 0 in all; so is a constant one in a smoothed
-        image, which has no signal either.
+        0 where a voxel is not finite in any volume, or constant in a smoothed image.
         """
-        values = self.kept.columns(part).astype(np.float64)
+        values = self.kept.read(columns=part).astype(np.float64)
         if self.fwhm is None:
             values *= self.slope
             values += self.inter
@@ -196,36 +178,26 @@ class SpooledVolumes(Volumes):
     def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         """Yield blocks of the image and keep some voxels on the way."""
         del size  # more voxels are read than requested, so the image decides
-        if self.fwhm is not None:
-            yield from self._smoothed_blocks(voxels)
-            return
-        union = None if voxels is None else np.union1d(self.voxels, voxels)
+        smooths, first = self.fwhm is not None, 0
+        union = None if smooths or voxels is None else np.union1d(self.voxels, voxels)
         own, asked = _places(self.voxels, union), _places(voxels, union)
-        first = 0
         for block in self.raw.stored_blocks(union):
-            self.kept.write(first, 0, _taken(block, own))
+            requested = _taken(block, asked)
+            if smooths:
+                requested = block.copy() if requested is block else requested
+                self.screened.screen(block, first)
+            self.kept.write(first, 0, self._smoothed(block) if smooths else _taken(block, own))
             first += len(block)
-            yield _taken(block, asked)
-
-    def _smoothed_blocks(self, voxels: Voxels) -> Iterator[RealArray]:
-        """Stored values of whole volumes, which are kept smoothed."""
-        screened, first = self.screened, 0
-        for block in self.raw.stored_blocks():
-            asked = block.copy() if voxels is None else np.take(block, voxels, axis=1)
-            screened.screen(block, first)
+            yield requested
+        first = 0
+        for block in self.screened.again() if self.screened.flickering.any() else ():
             self.kept.write(first, 0, self._smoothed(block))
             first += len(block)
-            yield asked
-        if screened.flickering.any():
-            first = 0
-            for block in screened.again():
-                self.kept.write(first, 0, self._smoothed(block))
-                first += len(block)
 
     def _smoothed(self, block: RealArray) -> FloatArray:
         """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
-        real = block.astype(np.float64) * self.slope + self.inter
-        return np.vstack([smoothed(v, self.grid, self.fwhm or 0.0)[self.voxels] for v in real])
+        smooth = smoother(self.grid, self.fwhm or 0.0, self.voxels)
+        return np.vstack([*map(smooth, block)]) * self.slope + self.inter
 
 
 @dataclass(frozen=True)
@@ -240,7 +212,7 @@ class _KeptVolumes(Volumes):
         places = _places(voxels, own)
         silent = self.source.screened.unusable[own] if self.source.fwhm else None
         for start, stop in self._starts(size):
-            block = np.stack([kept.row(number) for number in range(start, stop)])
+            block = kept.read(slice(start, stop))
             if silent is not None:
                 block[:, silent] = 0
             yield _taken(block, places)
@@ -270,9 +242,8 @@ def map_blocks(
 
     `volumes` were read to their end. The seeds are (T, S) `timeseries`, cleaned as voxels are; or
     (T', S) `cleaned`, of `rows`, where that is more than to clean them. `rows`, (T',), are the
-    volumes over which to correlate, of those that cleaning leaves. ``standardize`` of `cleaning`
-    does not count, as correlations do not depend on it. Yields which of `volumes.voxels` these are,
-    and z.
+    volumes over which to correlate, of those that cleaning leaves. Yields which of `volumes.voxels`
+    these are, and z.
     """
     series = np.asarray(timeseries, dtype=np.float64)
     # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
@@ -296,33 +267,22 @@ def map_blocks(
 
 
 def seed_maps(
-    volumes: SpooledVolumes,
-    timeseries: ArrayLike,
-    cleaning: CleanArguments,
-    *,
-    cleaned: FloatArray | None = None,
-    rows: BoolArray | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    volumes: SpooledVolumes, timeseries: ArrayLike, cleaning: CleanArguments, **options: Any
 ) -> Iterator[NDArray[np.float32]]:
     """Map of the correlation of each seed with every voxel, Fisher z-transformed, (X, Y, Z).
 
-    z = arctanh(r), with r the Pearson correlation of the cleaned series of seed and voxel: what
-    nilearn's maskers give when the dot product of seeds and voxels is divided by T' - 1, the number
-    of kept volumes less one. Arguments are those of `map_blocks`. 0 outside of the voxels that were
-    kept; missing (NaN) for a seed without a series, and in voxels where no correlation is defined:
-    that have no signal left, or the seed's own (`fisher_transform`).
+    Pearson's of the cleaned series, as of nilearn's maskers. Arguments are those of `map_blocks`. 0
+    outside of the voxels that were kept; missing (NaN) for a seed without a series, and in voxels
+    that have no signal left, or are the seed's own (`fisher_transform`).
     """
     n_seeds = np.shape(timeseries)[1]
     maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
     with closing(maps):
-        blocks = map_blocks(
-            *(volumes, timeseries, cleaning), cleaned=cleaned, rows=rows, block_bytes=block_bytes
-        )
-        for part, z in blocks:
+        for part, z in map_blocks(volumes, timeseries, cleaning, **options):
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
             flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)
-            flat[volumes.voxels] = maps.row(seed)
+            flat[volumes.voxels] = maps.read(slice(seed, seed + 1))
             yield flat.reshape(volumes.grid.shape, order="F")
 
 

@@ -1,12 +1,8 @@
 """Seeds on an image grid: which voxels belong to which sphere.
 
-Design
-------
-Work is proportional to the voxels in the spheres, never to seeds x image. Around
-the voxel that holds a seed lies a box of candidates that is the same for every
-seed of one radius; distances are computed for those alone. A mask is looked up at
-the voxels found, so that it is never resampled as a whole. Voxels are numbered by a
-table of the size of one volume.
+Work is proportional to the voxels in the spheres, never to seeds x image: around the voxel that
+holds a seed lies a box of candidates that is the same for every seed of one radius, and a mask is
+looked up at the voxels found, so that it is never resampled as a whole.
 """
 
 from __future__ import annotations
@@ -16,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import sparse
 
 from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, memoized
@@ -29,17 +26,11 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value", bound=np.generic)
 
-DISTANCE_TOLERANCE = 1e-9
-"""Relative: rounding of double precision arithmetic must not drop a voxel at the rim."""
+DISTANCE_TOLERANCE = 1e-9  # relative: rounding must not drop a voxel at the rim
+CORE = 0.01  # share of the largest weight of a map from which a voxel counts as its own
 
-CORE = 0.01
-"""Share of the largest weight of a map from which on a voxel is counted as one of its own."""
-
-_CHUNK = 50_000
-"""Candidate voxels looked at together: a megabyte, which stays in the processor's cache."""
-
-_MAX_BOX = 4_000_000
-"""Candidate voxels of one seed: a ball of 75 voxels' radius is not a region of interest."""
+_CHUNK = 50_000  # candidate voxels looked at together: a megabyte, which stays in the cache
+_MAX_BOX = 4_000_000  # candidate voxels of a seed: more are no region of interest
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +59,7 @@ class Grid:
 
     def to_mm(self, ijk: ArrayLike) -> FloatArray:
         """Centres of voxels `ijk` ((N, 3)), mm."""
-        return np.asarray(ijk) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return apply_affine(self.affine, ijk)
 
     def matches(self, other: Grid) -> bool:
         """True when both have the same voxels."""
@@ -76,8 +67,7 @@ class Grid:
 
     def voxel_of(self, points: ArrayLike) -> IntArray:
         """Index of the voxel nearest to each of `points` ((N, 3), mm), maybe outside the image."""
-        inverse = np.linalg.inv(self.affine)
-        return np.rint(np.asarray(points) @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.intp)
+        return np.rint(apply_affine(np.linalg.inv(self.affine), points)).astype(np.intp)
 
     def contains(self, ijk: IntArray) -> BoolArray:
         """Which of the voxel indices `ijk` ((..., 3)) lie in the image."""
@@ -287,15 +277,16 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
         return parts[0]
     if not all(part.grid.matches(parts[0].grid) for part in parts):
         raise DataError("Spheres on different image grids can't be extracted together.")
-    first = np.cumsum([0] + [len(part.asked) for part in parts])
+    counts = [len(part.asked) for part in parts]
+    offsets = [sum(counts[:number]) for number in range(len(parts))]
     pairs = [part.membership.tocoo() for part in parts]
-    owner = np.concatenate([pair.row + start for pair, start in zip(pairs, first, strict=False)])
-    position = np.concatenate(
-        [part.voxels[pair.col] for part, pair in zip(parts, pairs, strict=True)]
+    stacked = assemble(
+        parts[0].grid,
+        np.concatenate([pair.row + start for pair, start in zip(pairs, offsets, strict=True)]),
+        np.concatenate([part.voxels[pair.col] for part, pair in zip(parts, pairs, strict=True)]),
+        np.concatenate([part.asked for part in parts]),
+        np.concatenate([part.seed_used for part in parts]),
     )
-    asked = np.concatenate([part.asked for part in parts])
-    seed_used = np.concatenate([part.seed_used for part in parts])
-    stacked = assemble(parts[0].grid, owner, position, asked, seed_used)
     if not any(part.values is not None for part in parts):
         return replace(stacked, compact=all(part.compact for part in parts))
     return replace(
@@ -304,7 +295,7 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
         whole=np.concatenate([p.asked if p.whole is None else p.whole for p in parts]),
         joint=tuple(
             slice(rows.start + start, rows.stop + start)
-            for part, start in zip(parts, first.tolist(), strict=False)
+            for part, start in zip(parts, offsets, strict=True)
             for rows in part.joint
         ),
         compact=False,
@@ -335,10 +326,9 @@ def assemble(
 def _balls(
     points: FloatArray, radii: FloatArray, grid: Grid
 ) -> Iterator[tuple[IntArray, IntArray, IntArray, IntArray]]:
-    """Spheres of some seeds at a time.
+    """Spheres of some seeds at a time: numbers of the seeds, (n,), and voxels of each, (n,).
 
-    Numbers of the seeds, (n,); voxels of each, in the image or not, (n,); and of those in the
-    image the number of the seed and the flat position, (N,) each.
+    And of the voxels in the image the number of the seed and the flat position, (N,) each.
     """
     linear, origin = grid.affine[:3, :3], grid.affine[:3, 3]
     for radius in np.unique(radii):
@@ -400,8 +390,7 @@ def nearest_values(
     """Values of the voxels of another image nearest to voxels (N, 3) of a grid, (N,); 0 outside."""
     # As scipy.ndimage, and so nilearn, takes the nearest voxel: halves go up, and points beyond
     # the centres of the outermost voxels are outside.
-    inverse = np.linalg.inv(values_grid.affine) @ grid.affine
-    where = ijk @ inverse[:3, :3].T + inverse[:3, 3]
+    where = apply_affine(np.linalg.inv(values_grid.affine) @ grid.affine, ijk)
     rounding = 1e-9
     last = np.array(values_grid.shape) - 1
     inside = np.asarray(((where >= -rounding) & (where <= last + rounding)).all(axis=1))
@@ -414,8 +403,7 @@ def nearest_values(
 def nearest_only(weights: SphereWeights, coordinates: ArrayLike, radii: ArrayLike) -> SphereWeights:
     """Spheres without overlap: a voxel in several belongs to the one whose seed is nearest.
 
-    `radii` are those that `weights` were made with. A sphere does not ask for voxels that it lost
-    to another, in image and mask or outside.
+    `radii` are those of `weights`. A sphere does not ask for voxels, wherever, that another has.
     """
     winners = _without_losers(weights, coordinates)
     # With room for the spheres that share a voxel with a sphere that reaches into the image.
@@ -443,10 +431,9 @@ def _without_losers(weights: SphereWeights, coordinates: ArrayLike) -> SphereWei
 
 
 def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArray, IntArray]:
-    """Spheres and columns of voxels, of each voxel the nearest seed last.
+    """Spheres and columns of voxels; of each voxel the nearest, and first, seed comes last.
 
-    Of seeds that are equally near the first comes last: a nanometre is rounding, and must not
-    decide.
+    Near by less than a nanometre is equally near: rounding must not decide.
     """
     grid, pairs = weights.grid, weights.core.tocoo()
     voxel_mm = grid.to_mm(grid.unflat(weights.voxels))
@@ -459,10 +446,9 @@ def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArr
 
 
 def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.int32]:
-    """Draw spheres as labels, (X, Y, Z): 1 to S, 0 elsewhere.
+    """Draw spheres as labels, (X, Y, Z): 1 to S, 0 elsewhere; in several, that of the nearest seed.
 
-    A voxel in several spheres has the label of the nearest seed, of the first of those that are
-    equally near.
+    Of seeds that are equally near the first counts.
     """
     grid = weights.grid
     owner, column = _far_to_near(weights, coordinates)

@@ -18,7 +18,6 @@ import tempfile
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from stat import S_ISDIR, S_ISLNK
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
@@ -44,8 +43,11 @@ The largest file takes seconds to write. Both times are by the clock of the file
 """
 
 _TEMPORARY = ".tmp-bids_spheres-"
-_OURS = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{32}(\..*)?")
-_OUR_FOLDERS = re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}")  # as `tempfile` names them
+_OURS = {
+    False: re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{32}(\..*)?"),
+    True: re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}"),  # as `tempfile` names folders
+}
+"""Names of temporary files (False) and folders (True)."""
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _GZIP_LEVEL = 3  # a higher one takes thrice the time for 3 % of the size
@@ -102,13 +104,7 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     """
     try:
         with os.scandir(folder) as entries:
-            ours = [
-                entry
-                for entry in entries
-                if (_OUR_FOLDERS if entry.is_dir(follow_symlinks=False) else _OURS).fullmatch(
-                    entry.name
-                )
-            ]
+            ours = [e for e in entries if _OURS[e.is_dir(follow_symlinks=False)].fullmatch(e.name)]
         if not ours:
             return 0
         # Files are dated by the clock of the file system, which may be on a server.
@@ -119,11 +115,9 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     removed = 0
     for entry in ours:
         with suppress(OSError):  # another process was quicker, or it is not ours to remove
+            discard = shutil.rmtree if entry.is_dir(follow_symlinks=False) else os.unlink
             if entry.stat(follow_symlinks=False).st_mtime < before:
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry)
-                else:
-                    os.unlink(entry)  # noqa: PTH108 - an entry of scandir
+                discard(entry)
                 removed += 1
     return removed
 
@@ -155,7 +149,8 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 
 def _set_temporary_dir(folder: str | None) -> None:
     os.environ.pop("TMPDIR", None)
-    os.environ |= {} if folder is None else {"TMPDIR": folder}
+    if folder is not None:
+        os.environ["TMPDIR"] = folder
     tempfile.tempdir = None  # it would remember the earlier one
 
 
@@ -182,18 +177,15 @@ def check_folders(root: Path, folders: Iterable[Path]) -> None:
         if place != root and place.is_relative_to(root)
     }
     for place in sorted(below):
-        try:
-            mode = place.lstat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        if S_ISLNK(mode):
-            target = Path(os.path.realpath(place))
-            if not (target.is_dir() and target.is_relative_to(os.path.realpath(root))):
+        target = Path(os.path.realpath(place))
+        is_folder = target.is_dir()
+        if place.is_symlink():
+            if not (is_folder and target.is_relative_to(os.path.realpath(root))):
                 raise OutputError(
                     f"{place} is a link to {target}, which is no folder of {root}.",
                     hint="Nothing is written through it. Remove the link, or put a folder there.",
                 )
-        elif not S_ISDIR(mode):
+        elif place.exists() and not is_folder:
             raise OutputError(
                 f"{place} is a file where a folder is needed.",
                 hint="Move it away, or choose another output folder.",
@@ -220,15 +212,13 @@ def write_if_changed(path: Path, content: str | bytes) -> bool:
     So of thousands of processes with the same content only one writes.
     """
     wanted = content.encode(errors="replace") if isinstance(content, str) else content
-    try:
-        with open_regular(path) as file:
-            same = file.read() == wanted
-    except (OSError, DataError):
-        same = False  # replacing it has an error of its own
-    if not same:
-        with replacing(path) as file:
-            file.write(wanted)
-    return not same
+    # A file that can't be read is replaced, which has an error of its own.
+    with suppress(OSError, DataError), open_regular(path) as file:
+        if file.read() == wanted:
+            return False
+    with replacing(path) as file:
+        file.write(wanted)
+    return True
 
 
 def json_text(content: Mapping[str, object]) -> str:
@@ -266,7 +256,7 @@ def table_rows(path: Path, text: str, columns: Sequence[str]) -> list[tuple[str,
     """
     rows = [tuple(line.split("\t")) for line in text.rstrip("\n").split("\n")] if text else []
     for number, row in enumerate(rows, start=1):
-        if row != tuple(columns) if number == 1 else len(row) != len(columns):
+        if len(row) != len(columns) or (number == 1 and row != tuple(columns)):
             raise DataError(
                 f"{path} is not the table that is kept there: line {number} is "
                 f"{' '.join(row)[:60]!r}, and the columns are {', '.join(columns)}.",

@@ -89,7 +89,7 @@ class _SphereTables:
         Once there are other spheres than the first, who has which is all that is noted.
         """
         path, participant = file.spheres, file.participant
-        content = read_sidecar(path.with_suffix(".json"), parse_float=facts.as_integer)
+        content = read_sidecar(path, parse_float=facts.as_integer)
         facts.check_version(content)
         spheres = read_spheres(path)
         # Settings are by far the largest part of what is kept of a run: one copy for all.
@@ -216,14 +216,14 @@ def gather_group(
         raise DataError("no run can be used.")
     # Whether a seed set had to be used, or mapped, in another space than its own differs by space.
     apart = ("SeedSpace",) if label_of(name, "space") == POOLED else ()
-    compared, drawn = [], []
-    for run in runs:
-        settings, spheres = run.facts.settings, image.quality[run.file.spheres].geometry
-        compared.append((run.file.participant, tuple(s for s in settings if s[0] not in apart)))
-        of_matrix = tuple(setting for setting in settings if setting[0] in facts.GEOMETRY)
-        drawn.append((run.file.participant, of_matrix, spheres))
-    facts.check_agreement(compared)
-    facts.check_geometry(drawn)
+    facts.check_agreement(
+        (run.file.participant, tuple(s for s in run.facts.settings if s[0] not in apart))
+        for run in runs
+    )
+    facts.check_geometry(
+        (run.file.participant, run.facts.geometry, image.quality[run.file.spheres].geometry)
+        for run in runs
+    )
     for difference in facts.differences((run.file.participant, run.facts.noted) for run in runs):
         logger.warning("%s: %s.", title(name), difference)
     diagonal = bool(facts.as_json(runs[0].facts.settings)["ValidDiagonal"])

@@ -40,16 +40,15 @@ if TYPE_CHECKING:
     from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
 
 
 def clean_series(
     timeseries: FloatArray, run_design: RunDesign, voxels: VoxelSeries | None = None
 ) -> FloatArray:
-    """Cleaned series of the volumes in use, (T', S), of series (T, S).
+    """Cleaned series of the volumes in use, (T', S), of series (T, S) or of `voxels` of spheres.
 
-    NaN for spheres without a signal, and for all when the run is excluded. With the series of the
-    `voxels` of the spheres these are cleaned instead, and put together afterwards.
+    NaN for spheres without a signal, and for all when the run is excluded.
     """
     rows = rows_in_use(run_design)
     cleaned = np.full((int(rows.sum()), timeseries.shape[1]), np.nan)
@@ -92,10 +91,9 @@ def clean_arguments(run_design: RunDesign) -> dict[str, Any]:
 
 
 def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
-    """Effective degrees of freedom of the correlation of every two cleaned series, (S, S).
+    """Effective degrees of freedom of the correlations of cleaned series, (S, S).
 
-    At most one more than the degrees of freedom of white series, because the variance of a
-    correlation of N independent values is 1 / (N - 1).
+    At most one more than those of white series: of N independent values var(r) is 1 / (N - 1).
     """
     n_spheres = cleaned.shape[1]
     if run_design.exclusion is not None:
@@ -190,8 +188,7 @@ def recording_voxels(
 ) -> AbstractContextManager[SpooledVolumes]:
     """The image, which keeps voxels in a temporary file while it is read, smoothed if so wanted.
 
-    For maps those of the mask, all without one; else those of spheres that are `shifted` at
-    random, which are among them.
+    For maps those of the mask, all without one; else those of spheres that are `shifted`.
     """
     if not rules.seed_maps:
         voxels = np.unique(np.concatenate([weights.voxels for weights in shifted]))
@@ -213,8 +210,7 @@ def write_seed_maps(
 ) -> None:
     """Write a map of every seed that has a series; none when the run is excluded.
 
-    `volumes`, as `recording_voxels` gave them, were read to their end; each sphere set of the
-    `extraction` has its cleaned series, (T', S).
+    `volumes` were read to their end; each sphere set has its cleaned series, (T', S).
     """
     if run_design.exclusion is not None:
         return

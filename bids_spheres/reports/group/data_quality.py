@@ -13,7 +13,7 @@ from bids_spheres.engine import Grid
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import natural
-from bids_spheres.outputs.find import find_runs, pages_of_participants, participants_with_outputs
+from bids_spheres.outputs.find import find_runs, labels_with_folders, pages_of_participants
 from bids_spheres.outputs.links import read_links
 from bids_spheres.reports.group.load import parts_apart
 from bids_spheres.reports.participant.sphere_section import Background, find_background
@@ -58,7 +58,7 @@ def participants_section(
     level: Level, runs: pd.DataFrame
 ) -> tuple[render.Section, list[render.Cell]]:
     """Distributions, the table of runs and of absent participants; links to pages not in it."""
-    pages = pages_of_participants(level.output_dir)
+    pages = frozenset(page.name for page in pages_of_participants(level.output_dir))
     shown, note = runs, ""
     if len(runs) > MOST_ROWS:
         order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
@@ -314,7 +314,7 @@ def find_group_background(image: GroupFiles) -> Background | None:
     links = read_links(image.root)
     if template := find_background({"SpatialReference": image.space}, links):
         return template
-    first = next(iter(participants_with_outputs(image.root)), "")
+    first = next(iter(labels_with_folders(image.root, "sub")), "")
     spheres = (own.spheres for run in find_runs(image.root, first) for own in run.seed_sets)
     sidecars = (table.sidecar for table in spheres if table)
     sidecar = next((s for s in sidecars if s.get("SpatialReference") == image.space), None)

@@ -10,7 +10,7 @@ from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.logs import find_crashes, last_settings
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
-from bids_spheres.settings import GROUP
+from bids_spheres.settings.table import GROUP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.find import RunResults, SeedSetResults
     from bids_spheres.outputs.read import Series, Spheres
+    from bids_spheres.outputs.sidecars import Sidecar
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class SeedSet:
     files: SeedSetResults
     spheres: Spheres | None  # None where neither the run's nor another run's table is there
     series: dict[str, Series]  # By strategy; empty for several runs together
-    facts: dict[str, JsonObject]  # Sidecar of each strategy's series, or else of its matrices
+    facts: dict[str, Sidecar]  # Of each strategy's series, or else of its matrices
     uncleaned: Series | None = None  # Series before cleaning, where they were written
 
     @property
