@@ -263,6 +263,7 @@ def related(tiny, tmp_path, run_app):
     rows = [f"s{i}\t{x}\t{y}\t{z}\n" for i, (x, y, z) in enumerate(OWN)]
     (tmp_path / "mine.tsv").write_text("name\tx\ty\tz\n" + "".join(rows))
     words = ("--seeds", tmp_path / "mine.tsv", "--strategy", "none", "--controls", "--radius", "5")
+    words += ("--report-level", "participant")
     done = run_app(tiny.root, tmp_path / "out", "participant", *words)
     assert done.status == 0, done.err
     cleaned = detrend(nib.load(bold).get_fdata(), axis=-1)
