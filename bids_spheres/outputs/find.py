@@ -542,6 +542,13 @@ def group_files(output_dir: Path) -> list[OutputFile]:
     return [file for file in parsed_files(paths) if file.name.suffix in GROUP_SUFFIXES]
 
 
+def group_tables(output_dir: Path) -> list[Path]:
+    """Tables and images of the group level, those of all groups first, by their names."""
+    paths = (output_dir / GROUP_FOLDER).iterdir()
+    tables = [path for path in paths if path.suffix in (".tsv", ".gz", ".parquet")]
+    return sorted(tables, key=lambda path: ("_" in path.name, natural(path.name)))
+
+
 def find_groups(output_dir: Path) -> list[GroupFiles]:
     """Results of the group level, in the order of their names; only names are looked at.
 
