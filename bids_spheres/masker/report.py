@@ -216,10 +216,8 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
         alt = " ".join([alt, *_coverage_in_words(facts, facts.weights)])
         if (facts.weights.coverage < 1).any():
             caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
-    if far := [facts.names[s] for s in np.flatnonzero(~scene.seen)]:
-        caption += f" Too far away to be shown: {listing(far)}."
-    drawing = picture(overview(scene), alt)
-    return Figure("overview", drawing, caption, "All spheres")
+    caption += scene.too_far(facts.names)
+    return Figure("overview", picture(overview(scene), alt), caption, "All spheres")
 
 
 def _sphere_figure(facts: MaskerFacts, s: int, painter: SlicePainter) -> Figure:

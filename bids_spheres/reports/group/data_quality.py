@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 
 from bids_spheres.engine import Grid
 from bids_spheres.engine.seeds import is_network
@@ -22,33 +21,31 @@ from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.distributions import Sample, bins, histogram
 from bids_spheres.reports.toolkit.geometry import backdrop
-from bids_spheres.reports.toolkit.limits import Judgement, Verdict
+from bids_spheres.reports.toolkit.limits import Judgement, Verdict, toned
 from bids_spheres.spaces.fmriprep import is_native
 from bids_spheres.wording import collect, count, listing, number, percent, plural, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
 
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Image, Level
 
-MOST_ROWS = 2000
-"""Rows of the table; a browser takes seconds to lay out more."""
+MOST_ROWS = 2000  # Rows of the table; a browser takes seconds to lay out more
 
 _WORST_OF_STRATEGY = {"degrees_of_freedom": "min", "n_censored": "max"}
 _WORST = {"coverage": "min", "tsnr": "min", "spheres_missing": "max", **_WORST_OF_STRATEGY}
 
 _MOST_VERDICTS = 6
 _TONES = ("bad", "warn", "")
-_MOST_STRATEGIES = 4
-"""With more strategies, columns have the worst of all."""
-
-HALF = 0.5
-"""Share of participants below which a seed is drawn as missing."""
+_MOST_STRATEGIES = 4  # With more strategies, columns have the worst of all
+HALF = 0.5  # Share of participants below which a seed is drawn as missing
 
 _MOST_SEEDS = 400
+# Middle and half the size of the brain in MNI templates, mm
 _MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
-"""Middle and half the size of the brain in MNI templates, mm."""
 
 
 # Participants and runs
@@ -58,21 +55,23 @@ def participants_section(
     level: Level, runs: pd.DataFrame
 ) -> tuple[render.Section, list[render.Cell]]:
     """Distributions, the table of runs and of absent participants; links to pages not in it."""
-    pages = pages_of_participants(level.output_dir)
-    shown, note = runs, ""
+    pages, shown, notes = pages_of_participants(level.output_dir), runs, []
     if len(runs) > MOST_ROWS:
         order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
         shown = order[:MOST_ROWS]
-        note = (
+        notes.append(
             f"Of {len(runs):,} runs these are the {len(shown):,} to look at first or that move "
             "most; all of them are in group/runs.tsv."
         )
     people = runs["participant_id"]
-    others = dict.fromkeys(people[~people.isin(shown["participant_id"])])
+    others = people[~people.isin(shown["participant_id"])].unique()
     links = [render.Cell(label, href=_href(label, "", pages)) for label in others]
-    tables = (_runs_table(level, shown, pages), *_absent_table(level))
-    blocks, notes = (_distributions(level, runs),), (note,) if note else ()
-    section = render.Section("participants", "", "", blocks=blocks, tables=tables, notes=notes)
+    section = render.Section(
+        *("participants", "", ""),
+        blocks=(_distributions(level, runs),),
+        tables=(_runs_table(level, shown, pages), *_absent_table(level)),
+        notes=tuple(notes),
+    )
     return section, [link for link in links if link.href]
 
 
@@ -84,18 +83,16 @@ def _absent_table(level: Level) -> Iterator[render.Table]:
         for label, reason in result.absent[["participant_id", "reason"]].itertuples(index=False)
     )
     people = sorted(groups, key=lambda person: natural(person[0]))
-    rest, shown = len(people) - MOST_ROWS, people[:MOST_ROWS]
+    rest = len(people) - MOST_ROWS
     more = f" {rest:,} more are in the tables of participants." if rest > 0 else ""
-    titles = [groups[person] for person in shown]
-    places = ["all groups" if len(own) == len(level.results) else listing(own, 2) for own in titles]
-    if people:
-        yield render.table_of(
-            f"Participants without a result.{more}",
-            render.text_column("Participant", [label for label, _ in shown]),
-            render.text_column("Why", [reason for _, reason in shown]),
-            render.text_column("In", places),
-            file="group/*_participants.tsv",
-        )
+    rows = [
+        (*who, "all groups" if len(own) == len(level.results) else listing(own, 2))
+        for who, own in ((person, groups[person]) for person in people[:MOST_ROWS])
+    ]
+    if rows:
+        columns = map(render.text_column, ("Participant", "Why", "In"), zip(*rows, strict=True))
+        caption = f"Participants without a result.{more}"
+        yield render.table_of(caption, *columns, file="group/*_participants.tsv")
 
 
 def quality_of_runs(level: Level) -> pd.DataFrame:
@@ -105,10 +102,10 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
     """
     by_run = level.runs.groupby("source", sort=False)
     runs = by_run[["participant_id", "session_id", "mean_fd", "n_volumes"]].first()
-    runs = runs.join(by_run.agg(_WORST))
-    for strategy, own in level.runs.groupby("strategy"):
-        worst = own.groupby("source").agg(_WORST_OF_STRATEGY)
-        runs = runs.join(worst.add_suffix(f" {strategy}"))
+    by = {"index": "source", "columns": "strategy", "dropna": False}
+    worst = level.runs.pivot_table(aggfunc=_WORST_OF_STRATEGY, **by)
+    worst.columns = worst.columns.map(" ".join)
+    runs = runs.join(by_run.agg(_WORST)).join(worst)
     names = zip(runs["participant_id"], map(str, runs.index), strict=True)
     runs["run"] = [name.removeprefix(f"{label}_").replace("_", " ") for label, name in names]
     excluded = level.excluded.drop_duplicates(["source", "strategy"]).groupby("source")
@@ -117,7 +114,7 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
         runs[name] = [texts.get(run, "") for run in runs.index]
     usable = level.runs[level.runs["excluded"] != 1].groupby("source")
     runs[["kept", "left"]] = usable[["n_kept", "degrees_of_freedom"]].min()
-    looks, verdicts_of_runs = [], []
+    looks, judged_runs = [], []
     for run in runs.to_dict("records"):
         judged = {"head motion": limits.judge_motion(run["mean_fd"])}
         if by := run["excluded_by"]:
@@ -130,10 +127,9 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
         verdict = Verdict.of("participants", name, list(flagged.values()))
         words, rank = ", ".join(flagged), _TONES.index(verdict.tone)
         looks.append(render.Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone))
-        verdicts_of_runs.append(verdict)
-    runs["look_at"] = pd.Series(looks, index=runs.index, dtype=object)
-    runs["verdict"] = pd.Series(verdicts_of_runs, index=runs.index, dtype=object)
-    runs["rank"] = [_TONES.index(verdict.tone) for verdict in verdicts_of_runs]
+        judged_runs.append((rank, verdict))
+    runs["look_at"] = looks
+    runs["rank"], runs["verdict"] = zip(*judged_runs, strict=True)
     return runs.reset_index().sort_values("rank", kind="stable")
 
 
@@ -149,14 +145,9 @@ def verdicts(runs: pd.DataFrame) -> Iterator[Verdict]:
         yield Verdict("participants", count(rest, "more run"), "see the table of runs", "warn")
 
 
-def _toned(column: render.TableColumn, judgements: Iterable[Judgement]) -> render.TableColumn:
-    """A column in the colours of judgements."""
-    head, cells = column
-    return head, [replace(cell, tone=j.tone) for cell, j in zip(cells, judgements, strict=True)]
-
-
 def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> render.Table:
     people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
+    links = [render.Cell(label, href=_href(label, session, pages)) for label, session in people]
     strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
     if len(strategies) > _MOST_STRATEGIES:
         strategies = [("", "worst")]
@@ -170,20 +161,17 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> rend
     for end, unit in strategies:
         lost, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
         judged = map(limits.judge_degrees_of_freedom, left)
-        dof_left.append(_toned(render.number_column("D.o.f. left", left, 0, unit), judged))
+        dof_left.append(toned(render.number_column("D.o.f. left", left, 0, unit), judged))
         judged = map(limits.judge_censoring, n - lost, n)
-        censored.append(_toned(render.number_column("Censored", lost, 0, unit), judged))
+        censored.append(toned(render.number_column("Censored", lost, 0, unit), judged))
     return render.table_of(
         caption,
-        (
-            render.Column("Participant", numeric=False),
-            [render.Cell(label, href=_href(label, session, pages)) for label, session in people],
-        ),
+        (render.Column("Participant", numeric=False), links),
         render.text_column("Run", runs["run"]),
         # Here also a phone shows them without scrolling.
         *dof_left,
         (render.Column("Look at", numeric=False), list(runs["look_at"])),
-        _toned(render.number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
+        toned(render.number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
         render.number_column("Volumes", n),
         *censored,
         render.number_column("Coverage", 100 * runs["coverage"], 1, "%"),
@@ -203,18 +191,17 @@ def _href(label: str, session: str, pages: frozenset[str]) -> str | None:
 
 def _distributions(level: Level, runs: pd.DataFrame) -> render.Block:
     """Histograms of the quality of runs; a note for what is the same in all."""
-    by_strategy = [(s, f"degrees_of_freedom {s}", level.styles[s]) for s in level.run_strategies]
-    notes, graphics = [], []
-    for title, label, factor, digits, name in (
-        ("Head motion", "Mean FD (mm)", 1, 2, "mean_fd"),
-        ("Degrees of freedom left", "Degrees of freedom", 1, 0, ""),
-        ("Coverage", f"Mean coverage of {level.things} (%)", 100, 1, "coverage"),
-        ("Temporal signal-to-noise", "tSNR", 1, 0, "tsnr"),
+    by_strategy = [(f"degrees_of_freedom {s}", s, level.styles[s]) for s in level.run_strategies]
+    notes, graphics, alone = [], [], ("", series_style(0))
+    for title, label, factor, digits, columns in (
+        ("Head motion", "Mean FD (mm)", 1, 2, [("mean_fd", *alone)]),
+        ("Degrees of freedom left", "Degrees of freedom", 1, 0, by_strategy),
+        ("Coverage", f"Mean coverage of {level.things} (%)", 100, 1, [("coverage", *alone)]),
+        ("Temporal signal-to-noise", "tSNR", 1, 0, [("tsnr", *alone)]),
     ):
-        columns = [("", name, series_style(0))] if name else by_strategy
         samples = [
             Sample(who, factor * runs[column].to_numpy(np.float64), style)
-            for who, column, style in columns
+            for column, who, style in columns
         ]
         known = [sample for sample in samples if sample.known.size]
         if not known:
@@ -256,8 +243,7 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
         scene = sphere_figures.Scene(image.points, radii, back, given_colours=colours)
         sentences, legend = _describe(image, share)
         caption = f"All {image.noun}s{'' if behind is None else f' over {behind.words}'}{legend}"
-        if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
-            caption += f" Too far away to be shown: {listing(far)}."
+        caption += scene.too_far(image.names)
         if is_native(image.space):
             caption += (
                 " Every participant has coordinates of their own in this space; the figure and the "

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.group.load import Condition, Level, Result
 
+# Below this, QC-FC is mostly chance: that of unrelated values is 0.16 in the median
 FEW_PARTICIPANTS = 20
-"""Below this, QC-FC is mostly chance: that of unrelated values is 0.16 in the median."""
 
 _MOST_LABELS = 8
 

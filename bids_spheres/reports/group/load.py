@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from bids_spheres.outputs.find import (
 )
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
+from bids_spheres.reports.toolkit.matrices import seed_matrix
 from bids_spheres.reports.toolkit.render import Section
 from bids_spheres.wording import listing
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.reports.toolkit.render import Block, Table
+    from bids_spheres.reports.toolkit.render import Block, Graphic, Table
 
     FloatArray = NDArray[np.float64]
 
@@ -178,6 +179,12 @@ class Result(GroupFiles):
         labels = self.model_about.get("LeftOut")
         pairs = labels.items() if isinstance(labels, dict) else ()
         return [f"{label} ({reason})" for label, reason in pairs]
+
+    def seed_matrix(self, values: FloatArray, caption: str, **about: Any) -> Graphic:
+        """Matrix of seeds, (S, S), with further arguments of `matrices.seed_matrix`."""
+        image, rows = self.image, f"{self.image.anchor}-names"
+        about |= {"strategy": self.strategy, "row_names": rows}
+        return seed_matrix(values, image.order, image.names, caption, **about)
 
     def square(self, values: FloatArray) -> FloatArray:
         """Matrix (S, S) of values of pairs, row by row, with the diagonal or without."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,20 +10,21 @@ import pandas as pd
 from bids_spheres.reports.toolkit import charts, render
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
-from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_graphic, pairs
+from bids_spheres.reports.toolkit.matrices import (
+    SIGNIFICANT,
+    Beside,
+    Layer,
+    colour_limit,
+    matrix_graphic,
+    pairs,
+)
 from bids_spheres.wording import count, number, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bids_spheres.reports.group.load import Condition, FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
-
-SIGNIFICANT = 0.05
-"""q below which a pair counts as connected."""
-
-MOST_NAMES = 24
-"""Rows of a matrix up to which each has its name beside it."""
 
 _LEFT, _TOP, _BETWEEN, _LINE, _DOT = 150, 8, 8, 9, 3.2  # pixels
 
@@ -77,38 +77,6 @@ def _blocks(
         yield distribution_block("Distribution", label, samples, points, ())
 
 
-# Matrices of seeds
-
-
-def seed_matrix(
-    result: Result,
-    values: FloatArray,
-    q: FloatArray | None,
-    words: str,
-    *,
-    limit: float,
-    layers: Iterable[Layer] = (),
-    p_label: str = "q",
-) -> render.Graphic:
-    """Matrix of all seeds by network, with q or another p and further values of each pair.
-
-    `values`, `q` and those of `layers` are (S, S) in the order of tables. All pairs are above the
-    diagonal, and only those with a `q` below the limit below it. `limit` has the strongest colour.
-    """
-    image, by_network = result.image, np.ix_(*[result.image.order.indices] * 2)
-    tested = () if q is None else (Layer(p_label, q, 3, probability=True),)
-    own = [replace(layer, values=layer.values[by_network]) for layer in (*tested, *layers)]
-    ordered = values[by_network]
-    shown = ordered.copy()
-    if tested:
-        lower = np.tril(np.ones(shown.shape, dtype=bool), -1)
-        shown[lower & np.isfinite(shown) & ~(own[0].values < SIGNIFICANT)] = 0.0
-    few = len(image.names) <= MOST_NAMES
-    beside = Beside(image.order.groups, image.ordered_names if few else ())
-    about = {"strategy": result.strategy, "row_names": f"{image.anchor}-names"}
-    return matrix_graphic(ordered, limit, beside, words, **about, shown=shown, layers=own)
-
-
 def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[render.Graphic]:
     limit = colour_limit([result.mean for result in results])
     for result in results:
@@ -135,7 +103,9 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
                 others = "Others" if missing else "Pairs"
                 words += f" {others} rest on {low:,} to {high:,} participants."
         varying = [Layer("N", counts, 0)] if numbers.size and np.ptp(numbers) > 0 else []
-        yield seed_matrix(result, result.mean, result.q, words, limit=limit, layers=varying)
+        tested = None if result.q is None else Layer("q", result.q, 3, probability=True)
+        about = {"limit": limit, "tested": tested, "layers": varying}
+        yield result.seed_matrix(result.mean, words, **about)
 
 
 # Networks

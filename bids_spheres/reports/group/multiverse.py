@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Level
 
+# Columns of choices, and their names
 CHOICES = {"strategy": "Strategy", "scale": "Radius", "measure": "Measure", "seeds": "Seed set"}
-"""Columns of choices, and their names."""
 
 _LEFT, _RIGHT, _TOP, _CURVE, _QC_FC, _ROW, _GAP = 150, 100, 8, 180, 60, 15, 26  # pixels
 _DASH = " \N{EN DASH} "

@@ -36,14 +36,9 @@ if TYPE_CHECKING:
     from bids_spheres.reports.group.load import Level, Result
     from bids_spheres.reports.toolkit.render import HTMLReport
 
-PAGE = "group.html"
-"""Name of the page in the output dataset."""
-
-MOST_BYTES = 8e6
-"""Size of all matrices of a page together, which a browser opens without a pause."""
-
-MOST_CHOICES = 40
-"""Pictures of one kind among which readers can choose."""
+PAGE = "group.html"  # Name of the page in the output dataset
+MOST_BYTES = 8e6  # Size of all matrices of a page together, which a browser opens without a pause
+MOST_CHOICES = 40  # Pictures of one kind among which readers can choose
 
 _BYTES_OF_PAIR = 2.7  # in base64, of a picture or of values
 _MOST_FILES = 600

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.reports.group.data_quality import find_group_background
-from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT
 from bids_spheres.reports.group.tested_pairs import add_contrast, contrast_in_words
 from bids_spheres.reports.participant.sphere_section import read_image
-from bids_spheres.reports.toolkit import figures, render, sphere_figures
-from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
+from bids_spheres.reports.toolkit import render, sphere_figures
+from bids_spheres.reports.toolkit.matrices import SIGNIFICANT
 from bids_spheres.reports.toolkit.sphere_figures import COLUMNS, Scene, VoxelMap
 from bids_spheres.wording import count, listing, number, plural
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from bids_spheres.reports.group.load import ContrastMap, Level
     from bids_spheres.reports.participant.sphere_section import Background
 
-MOST_MAPS = 12
-"""Pictures in a page, which take some 300 kB each."""
+MOST_MAPS = 12  # Pictures in a page, which take some 300 kB each
 
 CORRECTIONS = {
     "q": "q < {} by the false discovery rate",
@@ -34,8 +32,7 @@ CORRECTIONS = {
 }
 """Images of corrected p and what voxels below a limit have; the last that there is, is shown."""
 
-_MOST_CLUSTERS = 15
-"""Clusters of each map in the table, the largest first."""
+_MOST_CLUSTERS = 15  # Clusters of each map in the table, the largest first
 
 _MOST_NAMES = 20
 _RING = 5.0  # mm around a peak
@@ -99,8 +96,6 @@ def _slices(own: ContrastMap, background: Background | None) -> render.Graphic |
     maps = len(peaks) * [coloured]
     strongest = float(np.abs(values).max()) or 1.0
     pixels = sphere_figures.map_slices(scene, maps, names, limits=(_LEAST, strongest))
-    drawn = figures.picture(pixels, words)
-    raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
     lowest = f"-{number(strongest)}"
     span = "White to red: F from 0" if symbol == "F" else f"Blue to red: t from {lowest}"
     over = "" if background is None else f" over {background.words}"
@@ -108,8 +103,7 @@ def _slices(own: ContrastMap, background: Background | None) -> render.Graphic |
         f"{words} Slices through peaks{over}, those of clusters named by the nearest seed. {span} "
         f"to {number(strongest)}; white rings: peaks."
     )
-    chart = Chart(WIDTH, drawn.height, words, rasters=(raster,))
-    return render.Graphic(chart, caption, own.strategy, own.strategy)
+    return sphere_figures.map_graphic(pixels, words, caption, own.strategy)
 
 
 def _peaks(own: ContrastMap, coloured: VoxelMap) -> tuple[list[str], FloatArray]:

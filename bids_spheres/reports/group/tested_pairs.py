@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.outputs.paths import of_contrast
-from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT, seed_matrix
 from bids_spheres.reports.participant.summary import joined
 from bids_spheres.reports.toolkit import render
 from bids_spheres.reports.toolkit.connectome import Edges
-from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
+from bids_spheres.reports.toolkit.matrices import SIGNIFICANT, Layer, colour_limit
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
@@ -119,8 +118,9 @@ def _matrices(tests: Sequence[Tested], shown: str, label: str) -> Iterator[rende
         ]
         effects = [effect for effect in ("effect", "coefficient") if effect in table]
         layers += [Layer(effect, square(test.values(effect)), 3) for effect in effects]
-        values = square(test.statistic), square(test.values(shown)), f"{words}."
-        yield seed_matrix(test.result, *values, limit=limit, layers=layers, p_label=p_label)
+        tested = Layer(p_label, square(test.values(shown)), 3, probability=True)
+        about = {"limit": limit, "tested": tested, "layers": layers}
+        yield test.result.seed_matrix(square(test.statistic), f"{words}.", **about)
 
 
 def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[render.Graphic]:

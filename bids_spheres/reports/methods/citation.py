@@ -34,16 +34,15 @@ _HOW_TO_USE = (
     "their keys (`[@key]`) in the BibTeX at the end."
 )
 
+# Publications of the templates, as fMRIPrep cites them
 _TEMPLATES = {"MNI152NLin2009cAsym": "fonov2009", "MNI152NLin6Asym": "evans2012"}
-"""Publications of the templates, as fMRIPrep cites them."""
 
 _AGGREGATIONS = {"mean": "mean", "median": "median", "eigenvariate": "first eigenvariate"}
 _MASKS = {"run": "the run's brain mask", "template": "the template's brain mask", OFF: "the image"}
 
 _TISSUES = {"GM": "grey matter", "WM": "white matter", "CSF": "cerebrospinal fluid"}
 
-_FEW_RADII = 3
-"""Up to this many different radii are listed; of more, the range is given."""
+_FEW_RADII = 3  # Up to this many different radii are listed; of more, the range is given
 
 
 @dataclass(frozen=True)

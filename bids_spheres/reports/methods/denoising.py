@@ -56,8 +56,8 @@ _TEDANA_COMPONENTS = {
     "orthogonal": ", orthogonalized with respect to the accepted components",
 }
 
+# Beginnings of the columns that fMRIPrep computes after its high-pass filter
 _COMPONENTS = ("a_comp_cor_", "t_comp_cor_", "w_comp_cor_", "c_comp_cor_", "edge_comp_")
-"""Beginnings of the columns that fMRIPrep computes after its high-pass filter."""
 
 
 def removes_something(strategy: Strategy) -> bool:

@@ -28,11 +28,10 @@ _FIELD = re.compile(r"^  (\w+) = \{(.*)\},$", re.MULTILINE)
 _KEY = re.compile(r"@(\w+)")
 _CODE = r"(?P<fence>(?<!`)`+(?!`))(?P<code>.+?)(?<!`)(?P=fence)(?!`)"
 _CITATION = r"(?<!\\)\[(?P<keys>@\w+(?:; @\w+)*)\]"
+# Code spans come first, so that a citation in one is left as it is
 _CODE_OR_CITATION = re.compile(f"(?<!\\\\){_CODE}|{_CITATION}", re.DOTALL)
-"""Code spans come first, so that a citation in one is left as it is."""
-
+# Where there are more authors than the first number, the second is how many are named
 _MOST_AUTHORS, _FIRST_AUTHORS = 10, 6
-"""Where there are more authors than the first number, the second is how many are named."""
 
 
 def listing(items: Sequence[str], conjunction: str = "and") -> str:

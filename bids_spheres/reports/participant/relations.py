@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from bids_spheres.reports.toolkit.matrices import (
     known_pairs,
     matrix_graphic,
     pairs,
+    seed_matrix,
 )
 from bids_spheres.reports.toolkit.render import (
     Block,
@@ -54,8 +55,7 @@ _KINDS = (
 )
 """Prefixes of fMRIPrep's column names, and the names beside a matrix."""
 
-_MOST_PLACED = 10
-"""Pairs of each strategy in the table of those that depend on placement."""
+_MOST_PLACED = 10  # Pairs of each strategy in the table of those that depend on placement
 
 
 def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> Iterator[Block]:
@@ -84,9 +84,7 @@ def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> 
 def _matrices(
     seeds: SeedSet, spheres: Spheres, title: str, matrices: Mapping[str, FloatArray]
 ) -> Iterator[Graphic]:
-    limit, order = colour_limit(list(matrices.values())), seeds.order
-    names, rows = tuple(spheres.names[i] for i in order.indices), f"{seeds.anchor}-names"
-    beside = Beside(order.groups, names if len(names) <= 24 else ())
+    limit, rows = colour_limit(list(matrices.values())), f"{seeds.anchor}-names"
     for strategy, matrix in matrices.items():
         median = float(np.median(known_pairs(matrix)))
         words = f"{title} after {strategy}: median {coefficient(median)}"
@@ -95,8 +93,8 @@ def _matrices(
         if missing := int((~np.isfinite(matrix)).all(axis=0).sum()):
             words += f"; {count(missing, spheres.noun)} without a series (grey)"
         words += f".{_within_and_between(matrix, spheres)}"
-        ordered = matrix[np.ix_(order.indices, order.indices)]
-        yield matrix_graphic(ordered, limit, beside, words, strategy=strategy, row_names=rows)
+        about: dict[str, Any] = {"limit": limit, "strategy": strategy, "row_names": rows}
+        yield seed_matrix(matrix, seeds.order, spheres.names, words, **about)
 
 
 def _strongest(matrix: FloatArray, names: Sequence[str]) -> tuple[str, str] | None:

@@ -15,11 +15,10 @@ from bids_spheres.files.names import parse_name
 from bids_spheres.files.regular import check_regular
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
 from bids_spheres.reports.toolkit import render, sphere_figures
-from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
-from bids_spheres.reports.toolkit.render import Block, Figure, Graphic, Section, number_column
+from bids_spheres.reports.toolkit.render import Block, Figure, Section, number_column
 from bids_spheres.reports.toolkit.sphere_figures import Scene, VoxelMap
 from bids_spheres.spaces.templates import template_home
 from bids_spheres.wording import naming, number, percent
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.geometry import Backdrop
+    from bids_spheres.reports.toolkit.render import Graphic
 
 _EXPECTED = {
     "sphere": "whose centre lies in the sphere",
@@ -149,8 +149,7 @@ def _figures(
             "it; red, dotted: too little of it, so that it has no series. Left is on the left; "
             "coordinates in mm.",
         )
-    far = [spheres.names[s] for s in np.flatnonzero(~scene.seen)]
-    note = f" Too far away to be shown: {naming(far)}." if far else ""
+    note = scene.too_far(spheres.names)
     networks = spheres.networks if len(spheres.names) > sphere_figures.MANY else ()
     coloured = any(map(is_network, networks))
     colours = "Colours are networks; outlines are as above." if coloured else "Colours as above."
@@ -245,12 +244,9 @@ def _seed_maps(seeds: SeedSet, strategy: str, scene: Scene) -> Graphic | None:
     pixels = sphere_figures.map_slices(own, [maps[s] for s in chosen], names)
     named = naming(names, sphere_figures.COLUMNS)
     words = f"Fisher z of every voxel's correlation with {named} after {strategy}."
-    drawn = picture(pixels, words)
-    raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
     strongest, least = sphere_figures.STRONGEST, sphere_figures.LEAST_SHOWN
     caption = (
         f"{words} Blue to red: -{strongest} to {strongest}, transparent within {least}; white: the "
         f"{seeds.noun}. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."
     )
-    chart = Chart(WIDTH, drawn.height, words, rasters=(raster,))
-    return Graphic(chart, caption, strategy, strategy)
+    return sphere_figures.map_graphic(pixels, words, caption, strategy)

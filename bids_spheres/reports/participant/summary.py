@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _REAL = (int, float)
 
+# Coverage below which a sphere that has a series is warned of: a quarter of it is missing
 _LOW_COVERAGE = 0.75
-"""Coverage below which a sphere that has a series is warned of: a quarter of it is missing."""
 
 
 def summary(participant: Participant) -> Iterator[str]:
@@ -109,12 +109,12 @@ def runs_table(participant: Participant) -> Table:
     motion = numbers("Mean FD", "MeanFramewiseDisplacement", 2, "mm")
     anew = numbers("Mean FD recomputed", "MeanFramewiseDisplacementRecomputed", 2, "mm")
     for i, (*_, facts) in enumerate(rows):
-        motion[1][i] = replace(motion[1][i], tone=limits.judge_motion(_mean_fd(facts)).tone)
         if facts.get("Excluded"):
             left[1][i] = replace(left[1][i], text=f"{left[1][i].text} (excluded)", tone="bad")
         elif isinstance(facts.get("DegreesOfFreedom"), _REAL):
             left[1][i] = replace(left[1][i], tone=_left(facts).tone)
             kept[1][i] = replace(kept[1][i], tone=_kept(facts).tone)
+    motion = limits.toned(motion, (limits.judge_motion(_mean_fd(facts)) for *_, facts in rows))
     spaces = text_column("Space", [space for _, space, *_ in rows])
     runs = [Cell(run.title, href=f"#{run.anchor}") for run, *_ in rows]
     return table_of(

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.read import Series
     from bids_spheres.reports.participant.load import Run, SeedSet
 
+# Pixels beside charts along time, the same for all of a run, so that volumes line up
 LEFT, RIGHT = 130, 16
-"""Pixels beside charts along time, the same for all of a run, so that volumes line up."""
 
 _HEIGHT, _GAP, _STRIPE = 84, 14, 14
 
@@ -39,11 +39,8 @@ _NO_COURSES = (
 _CARPET, _LEAST, _SPECTRUM = matrices.MOST_ROWS, 48, 200  # pixels high
 _TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next
 
-BEFORE = "Before cleaning"
-"""Name of the series before cleaning."""
-
-MOST_FREQUENCIES = 160
-"""Points of a spectrum that a chart can show."""
+BEFORE = "Before cleaning"  # Name of the series before cleaning
+MOST_FREQUENCIES = 160  # Points of a spectrum that a chart can show
 
 BORDERS = (0.01, 0.1)
 """Between bands whose share of the power is given, Hz: drift, the range of resting-state networks

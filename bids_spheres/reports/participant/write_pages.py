@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# What each page is about; ``"none"``: no pages
 ReportLevel = Literal["participant", "session", "none"]
-"""What each page is about; ``"none"``: no pages."""
 
 
 @dataclass(frozen=True)

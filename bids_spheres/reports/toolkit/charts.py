@@ -22,17 +22,13 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import FloatArray, IntArray
 
+# Pixels of a chart that fills the column of a page, and of one of two side by side
 WIDTH, HALF = 780, 384
-"""Pixels of a chart that fills the column of a page, and of one of two side by side."""
-
+# Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each
 N_STYLES = 16
-"""Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each."""
-
+# Strategies that are often compared, whose lines differ most
 _FIRST = ("simple", "scrubbing", "24P", "36P")
-"""Strategies that are often compared, whose lines differ most."""
-
-NAME_HEIGHT = 11.5
-"""Pixels from one name beside a picture to the next."""
+NAME_HEIGHT = 11.5  # Pixels from one name beside a picture to the next
 
 
 @dataclass(frozen=True)

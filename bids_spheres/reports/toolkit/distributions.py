@@ -21,16 +21,13 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import FloatArray
 
-STEP = 10.0
-"""Width of the bins along distance, mm."""
+STEP = 10.0  # Width of the bins along distance, mm
 
 _LEFT, _HEIGHT = 56, 190  # pixels
 _FEWEST_BINS, _N_BINS = 6, 50
+# Fewer values than this are dots in rows, so many pixels high, instead of a histogram
 _FEW, _STRIP = 20, 56
-"""Fewer values than this are dots in rows, so many pixels high, instead of a histogram."""
-
-_DOTS = 300
-"""Up to this many pairs, each is drawn as a dot."""
+_DOTS = 300  # Up to this many pairs, each is drawn as a dot
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +134,7 @@ def shares(values: FloatArray, edges: ArrayLike) -> FloatArray:
     return counts / max(len(finite), 1)
 
 
-FEWEST = 10
-"""Fewest values of a bin for which quartiles are given."""
+FEWEST = 10  # Fewest values of a bin for which quartiles are given
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,11 +33,9 @@ if TYPE_CHECKING:
 
 _DPI = 100
 
-DENSITY = 2
-"""Pixels of an image, across and down, in one of a page: screens show up to so many."""
-
+DENSITY = 2  # Pixels of an image, across and down, in one of a page: screens show up to so many
+# Environment variable that names matplotlib's folder of settings and caches
 _CONFIG = "MPLCONFIGDIR"
-"""Environment variable that names matplotlib's folder of settings and caches."""
 
 _LOOK = {
     "agg.path.chunksize": 0,

@@ -27,14 +27,9 @@ if TYPE_CHECKING:
     ByteArray = NDArray[np.uint8]
     Mesh = Sequence[ArrayLike]
 
-_BRIGHT = 25
-"""Of 255: fainter voxels don't count as head when the picture's borders are chosen."""
-
-_TALLEST = 480
-"""Pixels of a panel's height at most: two figures fit on a sheet of paper."""
-
-_LATTICE = 128
-"""Points of a projection's lattice along the longest side: finer than a screen shows."""
+_BRIGHT = 25  # Of 255: fainter voxels don't count as head when the picture's borders are chosen
+_TALLEST = 480  # Pixels of a panel's height at most: two figures fit on a sheet of paper
+_LATTICE = 128  # Points of a projection's lattice along the longest side: finer than a screen shows
 
 
 @dataclass(frozen=True)
