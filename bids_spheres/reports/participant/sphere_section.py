@@ -19,7 +19,7 @@ from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import Block, Figure, Section, number_column
-from bids_spheres.reports.toolkit.sphere_figures import Scene, VoxelMap
+from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL, Scene, VoxelMap
 from bids_spheres.spaces.templates import template_home
 from bids_spheres.wording import naming, number, percent
 
@@ -34,12 +34,7 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.geometry import Backdrop
-    from bids_spheres.reports.toolkit.render import Graphic
 
-_EXPECTED = {
-    "sphere": "whose centre lies in the sphere",
-    "region": "of the region on the grid of the image",
-}
 _COLUMNS_IN_WORDS = (
     "Expected: voxels {expected}. Used: those of them in the image and its "
     "mask. Coverage: share of the expected voxels that is used and has a signal. Shared: used "
@@ -61,10 +56,7 @@ class Background:
 
 
 def find_background(facts: Mapping[str, object], links: Links) -> Background | None:
-    """The first image that exists and can be read, by the sidecar of the spheres.
-
-    The BOLD image itself is never opened, and nothing is downloaded.
-    """
+    """First image that can be read, by the sidecar of the spheres; never the BOLD image itself."""
     for path, words in _candidates(facts, links):
         if (image := read_image(path)) is not None:
             data, grid = image
@@ -104,14 +96,15 @@ def _candidates(facts: Mapping[str, object], links: Links) -> Iterator[tuple[Pat
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:
     """Figures, sentences and the table of one seed set, and the stage of its connectomes."""
     background = find_background(spheres.sidecar, links)
-    inks = sphere_figures.EMPTY, sphere_figures.PARTIAL, sphere_figures.FULL
-    colours = _by_coverage(spheres, *inks)
+    colours = _by_coverage(spheres, EMPTY, PARTIAL, FULL)
     image = None if background is None else background.picture
     scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
     sentences = tuple(_sentences(spheres))
     behind = "" if background is None else f" over {background.words}"
     title, noun = f"{run.title}: {seeds.title}", spheres.noun
-    notes = [_COLUMNS_IN_WORDS.format(noun=noun, expected=_EXPECTED[noun])]
+    of_region = "of the region on the grid of the image"
+    expected = of_region if noun == "region" else "whose centre lies in the sphere"
+    notes = [_COLUMNS_IN_WORDS.format(noun=noun, expected=expected)]
     if np.isfinite(spheres.tsnr).any():
         notes.append(_TSNR_IN_WORDS)
     file = seeds.files.spheres_path
@@ -174,10 +167,9 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
             f"{whole:,} have all of their voxels, {int(used.sum()) - whole:,} some, and "
             f"{int((~used).sum()):,} too few to have a series{limit}: {names}."
         )
-    elif whole == n:
-        yield "Each of them has all of its voxels."
     else:
-        yield f"{whole:,} have all of their voxels, the other {n - whole:,} some."
+        some = f"{whole:,} have all of their voxels, the other {n - whole:,} some."
+        yield "Each of them has all of its voxels." if whole == n else some
     if outside := int((~spheres.seed_in_mask).sum()):
         yield f"In {outside:,} the seed itself lies outside the mask."
     if shared := int((spheres.overlap > 0).sum()):
@@ -191,8 +183,7 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
         )
     if share := spheres.sidecar.get("DespikedShare"):
         yield f"Despiking changed {share:.2%} of the values of its voxels."
-    notes = map(spheres.sidecar.get, ("SpaceNote", "DespikeNote"))
-    yield from (note for note in notes if note)
+    yield from filter(None, map(spheres.sidecar.get, ("SpaceNote", "DespikeNote")))
 
 
 def _table(spheres: Spheres, file: str) -> render.Table:
@@ -222,31 +213,26 @@ def _table(spheres: Spheres, file: str) -> render.Table:
 
 def seed_map_blocks(seeds: SeedSet, strategies: Sequence[str], scene: Scene) -> Iterator[Block]:
     """The maps of the first seeds that have one, over the background of a scene."""
-    graphics = [g for s in strategies if (g := _seed_maps(seeds, s, scene)) is not None]
+    known, graphics = () if seeds.spheres is None else seeds.spheres.names, []
+    strongest, least = sphere_figures.STRONGEST, sphere_figures.LEAST_SHOWN
+    for strategy in strategies:
+        paths = seeds.files.seed_maps(strategy)
+        maps: dict[int, VoxelMap] = {}
+        for path in paths:
+            name = read_sidecar(sidecar_path(path), optional=True).get("Seed")
+            if name in known and len(maps) < sphere_figures.COLUMNS and (image := read_image(path)):
+                values = np.nan_to_num(image[0].astype(np.float64)).ravel(order="F")
+                maps[known.index(name)] = VoxelMap(image[1], values)
+        chosen = sorted(maps)
+        names = [known[s] for s in chosen]
+        words = f"Fisher z of every voxel's correlation with {naming(names, 6)} after {strategy}."
+        caption = (
+            f"{words} Blue to red: -{strongest} to {strongest}, transparent within {least}; white: "
+            f"the {seeds.noun}. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."
+        )
+        if chosen:
+            own = Scene(scene.centres[chosen], scene.radii[chosen], scene.backdrop)
+            pixels = sphere_figures.map_slices(own, [maps[s] for s in chosen], names)
+            graphics.append(sphere_figures.map_graphic(pixels, words, caption, strategy))
     if graphics:
         yield Block("Maps of seeds", tuple(graphics))
-
-
-def _seed_maps(seeds: SeedSet, strategy: str, scene: Scene) -> Graphic | None:
-    paths = seeds.files.seed_maps(strategy)
-    known = () if seeds.spheres is None else seeds.spheres.names
-    maps: dict[int, VoxelMap] = {}
-    for path in paths:
-        name = read_sidecar(sidecar_path(path), optional=True).get("Seed")
-        if name in known and len(maps) < sphere_figures.COLUMNS and (image := read_image(path)):
-            values = np.nan_to_num(image[0].astype(np.float64)).ravel(order="F")
-            maps[known.index(name)] = VoxelMap(image[1], values)
-    if not maps:
-        return None
-    chosen = sorted(maps)
-    names = [known[s] for s in chosen]
-    own = Scene(scene.centres[chosen], scene.radii[chosen], scene.backdrop)
-    pixels = sphere_figures.map_slices(own, [maps[s] for s in chosen], names)
-    named = naming(names, sphere_figures.COLUMNS)
-    words = f"Fisher z of every voxel's correlation with {named} after {strategy}."
-    strongest, least = sphere_figures.STRONGEST, sphere_figures.LEAST_SHOWN
-    caption = (
-        f"{words} Blue to red: -{strongest} to {strongest}, transparent within {least}; white: the "
-        f"{seeds.noun}. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."
-    )
-    return sphere_figures.map_graphic(pixels, words, caption, strategy)
