@@ -47,7 +47,7 @@ from bids_spheres.outputs.read import (
     read_uncleaned,
     read_upper_triangle,
 )
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path, texts
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -255,9 +255,8 @@ class SeedSetResults:
             return read_spheres(self.spheres_path)
         links = Links(self.root, {})
         for strategy in self.strategies:
-            nodes = self.sidecar(strategy).get("NodeFiles")
-            for uri in nodes if isinstance(nodes, list) else []:
-                if path := links.path(str(uri)):
+            for uri in texts(self.sidecar(strategy).get("NodeFiles")):
+                if path := links.path(uri):
                     return read_spheres(path)
         return None
 

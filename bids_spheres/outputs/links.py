@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.outputs.sidecars import read_sidecar, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,8 +86,7 @@ class Links:
 
 def sources(facts: Mapping[str, object]) -> list[str]:
     """URIs of the files that a file was made from, by its sidecar."""
-    uris = facts.get("Sources")
-    return [str(uri) for uri in uris] if isinstance(uris, list) else []
+    return texts(facts.get("Sources"))
 
 
 def read_description(root: Path) -> JsonObject:

@@ -342,6 +342,11 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(f"{path.name.partition('.')[0]}.json")
 
 
+def texts(value: object) -> list[str]:
+    """A list of a sidecar as words; empty for anything else."""
+    return list(map(str, value)) if isinstance(value, list) else []
+
+
 def read_sidecar(
     path: Path, *, optional: bool = False, parse_float: Callable[[str], float] | None = None
 ) -> JsonObject:

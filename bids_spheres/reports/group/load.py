@@ -20,7 +20,7 @@ from bids_spheres.outputs.find import (
     grouped,
     read_group_table,
 )
-from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.outputs.sidecars import read_sidecar, texts
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.reports.toolkit.matrices import seed_matrix
 from bids_spheres.reports.toolkit.render import Section
@@ -345,11 +345,6 @@ def parts_apart(parts: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """
     apart = [name for name in (parts[0] if parts else ()) if len({own[name] for own in parts}) > 1]
     return [{name: own[name] for name in apart} for own in parts]
-
-
-def texts(value: object) -> list[str]:
-    """A list of a sidecar as words; empty for anything else."""
-    return list(map(str, value)) if isinstance(value, list) else []
 
 
 def load_level(output_dir: Path) -> Level:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.group.edges import CONFIDENCE, Scale
 from bids_spheres.group.head_motion import MURPHY
 from bids_spheres.outputs.paths import map_of_contrast
-from bids_spheres.reports.group.load import texts
+from bids_spheres.outputs.sidecars import texts
 from bids_spheres.reports.group.multiverse import read_rule
 from bids_spheres.reports.methods.references import cite, code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.outputs.paths import of_contrast
-from bids_spheres.reports.participant.summary import joined
 from bids_spheres.reports.toolkit import render
 from bids_spheres.reports.toolkit.connectome import Edges
 from bids_spheres.reports.toolkit.matrices import SIGNIFICANT, Layer, colour_limit
-from bids_spheres.wording import count, listing, number
+from bids_spheres.wording import after_names, count, listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -162,7 +161,7 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[render.Sect
         yield condition.section(
             "model-",
             [result.strategy for result in results],
-            (f"Model: {results[0].model_about.get('Model')}", *joined(participants, 16)),
+            (f"Model: {results[0].model_about.get('Model')}", *after_names(participants, 16)),
             blocks=_blocks(selected, _MOST_TERMS),
             tables=(_terms_table(terms), _strongest_table(selected)),
         )

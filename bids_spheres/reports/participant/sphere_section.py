@@ -19,7 +19,14 @@ from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import Block, Figure, Section, number_column
-from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL, Scene, VoxelMap
+from bids_spheres.reports.toolkit.sphere_figures import (
+    COLUMNS,
+    EMPTY,
+    FULL,
+    PARTIAL,
+    Scene,
+    VoxelMap,
+)
 from bids_spheres.spaces.templates import template_home
 from bids_spheres.wording import naming, number, percent
 
@@ -220,12 +227,13 @@ def seed_map_blocks(seeds: SeedSet, strategies: Sequence[str], scene: Scene) -> 
         maps: dict[int, VoxelMap] = {}
         for path in paths:
             name = read_sidecar(sidecar_path(path), optional=True).get("Seed")
-            if name in known and len(maps) < sphere_figures.COLUMNS and (image := read_image(path)):
+            if name in known and len(maps) < COLUMNS and (image := read_image(path)):
                 values = np.nan_to_num(image[0].astype(np.float64)).ravel(order="F")
                 maps[known.index(name)] = VoxelMap(image[1], values)
         chosen = sorted(maps)
         names = [known[s] for s in chosen]
-        words = f"Fisher z of every voxel's correlation with {naming(names, 6)} after {strategy}."
+        seed = naming(names, COLUMNS)
+        words = f"Fisher z of every voxel's correlation with {seed} after {strategy}."
         caption = (
             f"{words} Blue to red: -{strongest} to {strongest}, transparent within {least}; white: "
             f"the {seeds.noun}. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."

@@ -11,10 +11,18 @@ from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.toolkit import limits
 from bids_spheres.reports.toolkit.render import Cell, Column, number_column, table_of, text_column
-from bids_spheres.wording import collect, count, listing, naming, number, percent
+from bids_spheres.wording import (
+    after_names,
+    collect,
+    count,
+    listing,
+    naming,
+    number,
+    percent,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from bids_spheres.files.text import JsonObject
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
@@ -50,14 +58,11 @@ def summary(participant: Participant) -> Iterator[str]:
 
 def _censors_motion(run: Run, strategy: str) -> bool:
     """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
-    for seeds in run.sets:
-        facts = seeds.facts.get(strategy, {})
-        thresholds = facts.get("CensoringThresholds") or {}
-        limits = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
-        by_table = (facts.get("CensoredVolumes") or {}).get("external")
-        if by_table or any(thresholds.get(key) is not None for key in limits):
-            return True
-    return False
+    facts = [seeds.facts.get(strategy, {}) for seeds in run.sets]
+    by_table = any((own.get("CensoredVolumes") or {}).get("external") for own in facts)
+    thresholds = [own.get("CensoringThresholds") or {} for own in facts]
+    keys = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
+    return by_table or any(own.get(key) is not None for own in thresholds for key in keys)
 
 
 def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
@@ -151,27 +156,19 @@ def cautions(participant: Participant) -> list[str]:
             for reason, strategies in collect(excluded).items()
         ]
     if few:
-        about += [(_chance(min(few.values())), title) for title in few]
+        left = min(few.values())
+        text = f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
+        if left > 2:
+            # Of Fisher's z, with variance 1 / (n - 3) and n one more than the degrees of freedom.
+            limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
+            text = (
+                f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated "
+                f"series correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs "
+                "where series are autocorrelated."
+            )
+        about += [(text, title) for title in few]
     about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
-    return list(joined(about))
-
-
-def _chance(left: float) -> str:
-    """What few degrees of freedom mean for correlations."""
-    if left <= 2:
-        return f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
-    # Of Fisher's z, with variance 1 / (n - 3) and n one more than the degrees of freedom.
-    limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
-    return (
-        f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated series "
-        f"correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs where series are "
-        "autocorrelated."
-    )
-
-
-def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
-    """Each text once, after the names of all that it is about; pairs of text and name."""
-    yield from (f"{listing(names, most)}: {text}" for text, names in collect(about).items())
+    return list(after_names(about))
 
 
 def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, JsonObject]]:
@@ -198,8 +195,8 @@ def _coverage(seeds: SeedSet) -> Iterator[str]:
             f"their voxels have a signal: {naming(missing)}."
         )
     if partial:
+        limit, least = percent(_LOW_COVERAGE), percent(float(coverage[partial[0]]))
         yield (
-            f"{count(len(partial), seeds.noun)} {of_all} with a series of less than "
-            f"{percent(_LOW_COVERAGE)} of their voxels, down to "
-            f"{percent(float(coverage[partial[0]]))}: {naming([names[s] for s in partial])}."
+            f"{count(len(partial), seeds.noun)} {of_all} with a series of less than {limit} of "
+            f"their voxels, down to {least}: {naming([names[s] for s in partial])}."
         )

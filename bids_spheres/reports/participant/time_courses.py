@@ -18,7 +18,7 @@ from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.wording import NO_BREAK, collect, count, listing, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
@@ -103,24 +103,21 @@ def motion_block(run: Run, links: Links) -> Block | None:
     motion = _read_motion(run, links)
     words, legend = [], []
     for measure, course in motion.courses.items():
-        text = f"{measure.name} is not known."
         if np.isfinite(course).any():
-            mean, highest = number(float(np.nanmean(course))), number(float(np.nanmax(course)))
-            text = (
-                f"{measure.name}: mean {mean}{measure.unit}, "
-                f"highest {highest}{measure.unit} at volume {np.nanargmax(course)}."
-            )
-        words.append(text)
+            known = np.nanmean(course), np.nanmax(course)
+            mean, highest = (f"{number(float(value))}{measure.unit}" for value in known)
+            at = f"at volume {np.nanargmax(course)}"
+            words.append(f"{measure.name}: mean {mean}, highest {highest} {at}.")
+        else:
+            words.append(f"{measure.name} is not known.")
     caption = words.copy()
     if free := [s for s, flags in motion.censored.items() if not flags.any()]:
         caption.append(f"No volume is censored by {listing(free)}.")
     caption.append("Volumes are counted from 0.")
-    for strategy, flags in motion.censored.items():
-        n_censored = count(int(flags.sum()), "volume")
-        words.append(f"{strategy} leaves out {n_censored} of {len(flags)}.")
+    for s, flags in motion.censored.items():
+        words.append(f"{s} leaves out {count(int(flags.sum()), 'volume')} of {len(flags)}.")
         if flags.any():
-            swatch = f"swatch {run.styles[strategy]}"
-            legend.append(charts.Key(swatch, f"censored by {strategy}", strategy))
+            legend.append(charts.Key(f"swatch {run.styles[s]}", f"censored by {s}", s))
     if any(map(motion.levels, MEASURES)):
         legend.append(charts.Key("threshold", "threshold"))
     chart = _chart(motion, run.styles, " ".join(words))
@@ -129,6 +126,7 @@ def motion_block(run: Run, links: Links) -> Block | None:
 
 
 def _read_motion(run: Run, links: Links) -> Motion:
+    """Motion of the confounds table, and as strategies measure it anew, once where it is equal."""
     strategies = [s for s in run.strategies if s in run.files.outliers]
     censored = {s: ~run.files.kept(s) for s in strategies}
     n_volumes = max(len(flags) for flags in censored.values())
@@ -137,7 +135,7 @@ def _read_motion(run: Run, links: Links) -> Motion:
     # The input may have changed since; the rest of the report stands without it.
     with suppress(OSError, ValueError):
         if path := links.first(facts, ".tsv"):
-            columns = _read_columns(path, {c for m in MEASURES for c in m.columns})
+            columns = _read_columns(path, [c for m in MEASURES for c in m.columns])
     thresholds = {
         s: seeds.facts[s].get("CensoringThresholds") or {}
         for s in strategies
@@ -145,7 +143,16 @@ def _read_motion(run: Run, links: Links) -> Motion:
         if s in seeds.facts
     }
     limited = {key for limits in thresholds.values() for key in limits if limits[key] is not None}
-    courses = _recomputed(run, strategies)
+    anew = collect(
+        (values.tobytes(), strategy)
+        for strategy in strategies
+        for values in _read_columns(run.files.outliers[strategy], ["fd_recomputed"]).values()
+    )
+    courses: dict[Measure, FloatArray] = {}
+    for values, owners in anew.items():
+        name = f"{_FD} as {listing(owners)} recomputes it"
+        owned = Measure(name, "FD anew (mm)", " mm", "fd_threshold", strategies=tuple(owners))
+        courses[owned] = np.frombuffer(values)
     for measure in MEASURES:
         for course in (columns[c] for c in measure.columns if c in columns):
             if len(course) == n_volumes and (measure.name != _RMSD or measure.threshold in limited):
@@ -153,28 +160,12 @@ def _read_motion(run: Run, links: Links) -> Motion:
     return Motion(n_volumes, courses, censored, thresholds)
 
 
-def _read_columns(path: Path, wanted: Collection[str]) -> dict[str, FloatArray]:
+def _read_columns(path: Path, wanted: Sequence[str]) -> dict[str, FloatArray]:
     """Some columns of a table, whose names may have blanks around them."""
+    chosen = {"usecols": lambda name: name.strip() in wanted, "na_values": [MISSING]}
     with open_regular(path) as file:
-        table = pd.read_csv(
-            file, sep="\t", usecols=lambda name: name.strip() in wanted, na_values=[MISSING]
-        )
+        table = pd.read_csv(file, sep="\t", **chosen)
     return {name.strip(): table[name].to_numpy(dtype=np.float64) for name in map(str, table)}
-
-
-def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray]:
-    """Displacement as strategies measure it anew; that of several is one where it is the same."""
-    columns = collect(
-        (values.tobytes(), strategy)
-        for strategy in strategies
-        for values in _read_columns(run.files.outliers[strategy], ("fd_recomputed",)).values()
-    )
-    courses = {}
-    for values, owners in columns.items():
-        name = f"{_FD} as {listing(owners)} recomputes it"
-        owned = Measure(name, "FD anew (mm)", " mm", "fd_threshold", strategies=tuple(owners))
-        courses[owned] = np.frombuffer(values)
-    return courses
 
 
 def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> charts.Chart:
@@ -205,11 +196,9 @@ def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> charts.Chart:
     for row, (strategy, first) in enumerate(starts.items()):
         lane = charts.Frame(LEFT, top + row * _STRIPE + 1, width, _STRIPE - 2, volumes, rows)
         marks.append(charts.Mark(lane.columns([0], [n]), "lane", strategy))
-        path = lane.columns(first, first + 1)
+        path, name = lane.columns(first, first + 1), charts.shorten(strategy, 17)
         marks.append(charts.Mark(path, f"stripe {styles[strategy]}", strategy))
-        labels.append(
-            charts.Label(LEFT - 6, lane.top + 10, charts.shorten(strategy, 17), "end", "name")
-        )
+        labels.append(charts.Label(LEFT - 6, lane.top + 10, name, "end", "name"))
     labels += stripes.x_marks()[1]
     return replace(chart, marks=tuple(marks), labels=tuple(labels))
 
@@ -220,10 +209,7 @@ def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> charts.Chart:
 def signal_view(
     seeds: SeedSet, styles: Mapping[str, str]
 ) -> tuple[list[Block], tuple[str, charts.Raster] | None]:
-    """Carpets and spectra of the strategies that are not excluded.
-
-    Also identifier and carpet before cleaning, which the carpets of all strategies refer to.
-    """
+    """Carpets and spectra after strategies, and name and picture of the carpet before them."""
     known = {s: seeds.series[s] for s in styles if s in seeds.series}
     cleaned = {s: series for s, series in known.items() if series.exclusion is None}
     if not cleaned or seeds.spheres is None:
@@ -280,13 +266,12 @@ def _carpet(seeds: SeedSet, strategy: str, series: Series, before: Series | None
         f"{n_spheres - missing:,} series in {count(int(series.kept.sum()), 'volume')} "
         f"of {n_volumes:,}, after {strategy}."
     )
-    left, right = _frames(series)
-    panels, compared, frame = [], "", left
+    frame, right = _frames(series)
+    panels, compared = [], ""
     if before is not None:
-        raster = charts.Raster(
-            f"#{seeds.anchor}-before", left.left, left.top, left.width, left.height
-        )
-        panels, frame = [matrices.Panel(raster, left, "before cleaning")], right
+        place = frame.left, frame.top, frame.width, frame.height
+        raster = charts.Raster(f"#{seeds.anchor}-before", *place)
+        panels, frame = [matrices.Panel(raster, frame, "before cleaning")], right
         earlier = shared_variance(before.values[series.kept])
         compared = "" if earlier is None else f", {percent(earlier)} before cleaning"
     shared = shared_variance(series.values[series.kept])

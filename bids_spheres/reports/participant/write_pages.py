@@ -28,7 +28,7 @@ ReportLevel = Literal["participant", "session", "none"]
 class Written:
     """Pages of one participant, or why they could not be written."""
 
-    label: str  # Of the participant, without ``sub-``
+    label: str  # Without ``sub-``
     paths: tuple[Path, ...] = ()
     problem: str | None = None
     trace: str = ""  # Traceback of the problem
@@ -36,10 +36,10 @@ class Written:
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages of one participant that are to be written."""
+    """Pages of one participant to be written into the results' root."""
 
-    output_dir: Path  # Root of the results; the pages go there
-    label: str  # Of the participant, without ``sub-``
+    output_dir: Path
+    label: str  # Without ``sub-``
     level: ReportLevel = "participant"
 
     def __str__(self) -> str:
@@ -76,11 +76,6 @@ def write_report(
     return tuple(written)
 
 
-def report_missing(output_dir: Path, label: str, level: ReportLevel) -> bool:
-    """Whether a page of a participant is missing."""
-    return not all(path.is_file() for _, path in _pages(output_dir, label, level))
-
-
 def pages_of(output_dir: Path, label: str) -> list[Path]:
     """Existing pages of a participant and of the sessions.
 
@@ -104,10 +99,11 @@ def outdated_participants(
     output_dir: Path, level: ReportLevel, labels: Iterable[str], changed: Collection[str]
 ) -> list[str]:
     """Participants of whom a run was done or has failed (`changed`), or whose page is missing."""
+    pages = {label: _pages(output_dir, label, level) for label in labels}
     return [
         label
-        for label in dict.fromkeys(labels)
-        if label in changed or report_missing(output_dir, label, level)
+        for label, own in pages.items()
+        if label in changed or not all(path.is_file() for _, path in own)
     ]
 
 
