@@ -64,6 +64,7 @@ logger = logging.getLogger(__name__)
 
 
 File = TypeVar("File", "OutputFile", "GroupFiles")
+T, K = TypeVar("T"), TypeVar("K")
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")
@@ -382,11 +383,9 @@ def runs_of(output_dir: Path, files: Iterable[OutputFile]) -> list[RunResults]:
     return sorted(results, key=lambda run: (run.together, natural(str(run.name))))
 
 
-def grouped(
-    files: Iterable[OutputFile], key: Callable[[OutputFile], Name]
-) -> dict[Name, list[OutputFile]]:
-    """Files by a name that several of them share, in the order of its first file."""
-    groups: dict[Name, list[OutputFile]] = defaultdict(list)
+def grouped(files: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Files by what several of them share, in the order of the first ones."""
+    groups: dict[K, list[T]] = defaultdict(list)
     for file in files:
         groups[key(file)].append(file)
     return groups

@@ -16,12 +16,14 @@ from bids_spheres.outputs.find import find_runs, pages_of_participants, particip
 from bids_spheres.outputs.links import read_links
 from bids_spheres.reports.group.load import parts_apart
 from bids_spheres.reports.participant.sphere_section import Background, find_background
-from bids_spheres.reports.toolkit import figures, limits, render, sphere_figures
+from bids_spheres.reports.toolkit import limits, render
 from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.distributions import Sample, bins, histogram
+from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.limits import Judgement, Verdict, toned
+from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, MANY, PARTIAL, Scene, overview
 from bids_spheres.spaces.fmriprep import is_native
 from bids_spheres.wording import collect, count, listing, number, percent, plural, sentence
 
@@ -233,14 +235,10 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
     for image, parts in zip(images, parts_apart([i.parts for i in images]), strict=True):
         behind = find_group_background(image)
         share = image.coverage["share"].to_numpy(np.float64)
-        colours = np.select(
-            [share < HALF, share < 1],
-            [sphere_figures.EMPTY, sphere_figures.PARTIAL],
-            sphere_figures.FULL,
-        )
+        colours = np.select([share < HALF, share < 1], [EMPTY, PARTIAL], FULL)
         radii = image.coverage["radius"].to_numpy(np.float64)
         back = None if behind is None else behind.picture
-        scene = sphere_figures.Scene(image.points, radii, back, given_colours=colours)
+        scene = Scene(image.points, radii, back, given_colours=colours)
         sentences, legend = _describe(image, share)
         caption = f"All {image.noun}s{'' if behind is None else f' over {behind.words}'}{legend}"
         caption += scene.too_far(image.names)
@@ -250,8 +248,7 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
                 "table show their means, which are approximate."
             )
         alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
-        pixels = sphere_figures.overview(scene, image.networks)
-        shown = figures.picture(pixels, alt)
+        shown = picture(overview(scene, image.networks), alt)
         yield render.Section(
             image.anchor,
             image.image_title,
@@ -280,7 +277,7 @@ def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
         legend = f"the participant has the {noun}; red, dotted: the {noun} is missing"
     shape = "to scale" if noun == "seed" else "as balls of their volume"
     legend = f", {shape} and transparent. Blue: {legend}."
-    if n > sphere_figures.MANY and any(map(is_network, image.networks)):
+    if n > MANY and any(map(is_network, image.networks)):
         legend = (
             ", in colours of their networks. Outlined in amber, dashed: some participants lack the "
             f"{noun}; in red, dotted: {few} it."
@@ -308,9 +305,9 @@ def find_group_background(image: GroupFiles) -> Background | None:
         return replace(background, words=f"the brain of sub-{first}")
     if not image.space.startswith("MNI"):
         return None
-    grid = Grid(
-        (39, 49, 43), np.array([[4.0, 0, 0, -76], [0, 4, 0, -113], [0, 0, 4, -77], [0, 0, 0, 1]])
-    )
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = -76, -113, -77
+    grid = Grid((39, 49, 43), affine)
     places = grid.to_mm(np.indices(grid.shape).reshape(3, -1).T)
     distance = np.linalg.norm((places - _MNI_CENTRE) / _MNI_RADII, axis=1).reshape(grid.shape)
     brain = backdrop(np.clip(1.2 - distance**6, 0, 1), grid)

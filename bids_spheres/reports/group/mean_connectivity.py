@@ -47,8 +47,10 @@ def condition_sections(
             remarks += [f"{result.strategy}: {remark}" for remark in own]
         stage = stages.get(condition.image.anchor)
         blocks = _blocks(level, condition, results, stage) if results else ()
+        networks = [own for result in results if (own := result.networks) is not None]
+        tables = [_network_table(pd.concat(networks))] if networks else []
         names = [result.strategy for result in results]
-        yield condition.section("", names, remarks, blocks=blocks, tables=_network_table(results))
+        yield condition.section("", names, remarks, blocks=blocks, tables=tables)
 
 
 def _blocks(
@@ -113,7 +115,7 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
 
 def network_names(results: Sequence[Result]) -> tuple[str, ...]:
     """Networks, in the order in which matrices show them."""
-    tables = [result.networks for result in results if result.networks is not None]
+    tables = [own for result in results if (own := result.networks) is not None]
     known = {name for table in tables for end in (1, 2) for name in table[f"network_{end}"]}
     groups = results[0].image.order.groups if results else ()
     return tuple(group.name for group in groups if group.name in known)
@@ -125,11 +127,15 @@ def _network_blocks(
     """Matrices of networks, and means within each; nothing without networks."""
     if not (names := network_names(results)):
         return
-    squares = {
-        result: _network_matrices(result.networks, names)
-        for result in results
-        if result.networks is not None
-    }
+    n = len(names)
+    squares: dict[Result, dict[str, FloatArray]] = {}
+    for result in results:
+        if (table := result.networks) is not None:
+            ends = [pd.Index(names).get_indexer(pd.Index(table[f"network_{i}"])) for i in (1, 2)]
+            own = {c: np.full((n, n), np.nan) for c in ("mean", "ci_low", "ci_high", "n")}
+            for column, matrix in own.items():
+                matrix[tuple(ends)] = matrix[tuple(ends[::-1])] = table[column]
+            squares[result] = own
     # Tiled, so that the diagonal counts as well.
     limit = colour_limit([np.tile(own["mean"], (2, 2)) for own in squares.values()])
     graphics = []
@@ -148,30 +154,16 @@ def _network_blocks(
             Layer("to", own["ci_high"], 2),
             Layer("N", own["n"], 0),
         ]
-        graphic = matrix_graphic(
-            *(mean, limit, Beside((), names), f"{words}."),
-            strategy=result.strategy,
-            row_names=f"{result.image.anchor}-networks",
-            layers=layers,
-        )
-        graphics.append(graphic)
+        about = {"strategy": result.strategy, "row_names": f"{result.image.anchor}-networks"}
+        shown = mean, limit, Beside((), names), f"{words}."
+        graphics.append(matrix_graphic(*shown, layers=layers, **about))
     yield render.Block("Networks", tuple(graphics), columns=2)
     limits = {
         result.strategy: np.stack([np.diag(own[c]) for c in ("mean", "ci_low", "ci_high")], 1)
         for result, own in squares.items()
     }
-    if any(np.isfinite(values).any() for values in limits.values()):
+    if np.isfinite([*limits.values()]).any():
         yield render.Block("Within networks", (_within(level, condition, limits, names),))
-
-
-def _network_matrices(table: pd.DataFrame, names: Sequence[str]) -> dict[str, FloatArray]:
-    """Columns of the table of networks as symmetric matrices; NaN where there are no pairs."""
-    rows, columns = (pd.Index(names).get_indexer(pd.Index(table[f"network_{i}"])) for i in (1, 2))
-    matrices = {}
-    for column in ("mean", "ci_low", "ci_high", "n"):
-        matrices[column] = np.full((len(names),) * 2, np.nan)
-        matrices[column][rows, columns] = matrices[column][columns, rows] = table[column]
-    return matrices
 
 
 def _within(
@@ -198,43 +190,31 @@ def _within(
             if np.isfinite(mean):
                 dot = charts.circles(np.array([[mean, down]]), _DOT)
                 marks.append(charts.Mark(dot, f"dot {style}", strategy))
-    for strategy, values in rows.items():
-        means = values[:, 0]
+    for strategy, means in ((strategy, values[:, 0]) for strategy, values in rows.items()):
         if np.isfinite(means).any():
-            least, most = int(np.nanargmin(means)), int(np.nanargmax(means))
-            sentences.append(
-                f"{strategy}: from {number(means[least])} within {names[least]} to "
-                f"{number(means[most])} within {names[most]}."
-            )
+            ends = np.nanargmin(means), np.nanargmax(means)
+            least, most = (f"{number(means[i])} within {names[i]}" for i in ends)
+            sentences.append(f"{strategy}: from {least} to {most}.")
     words = " ".join(sentences)
     height = int(_TOP + frame.height + 40)
     chart = charts.Chart(charts.WIDTH, height, words, tuple(marks), tuple(labels))
-    lines = any(np.isfinite(own[:, 1]).any() for own in rows.values())
+    lines = np.isfinite([values[:, 1] for values in rows.values()]).any()
     intervals = ", lines their 95 % confidence intervals" if lines else ""
     legend = tuple(charts.Key(f"swatch {level.styles[name]}", name, name) for name in rows)
-    return render.Graphic(
-        chart, f"Dots are means over participants{intervals}. {words}", legend=legend
+    caption = f"Dots are means over participants{intervals}. {words}"
+    return render.Graphic(chart, caption, legend=legend)
+
+
+def _network_table(rows: pd.DataFrame) -> render.Table:
+    return render.table_of(
+        "Means within and between networks.",
+        render.text_column("Strategy", rows["strategy"]),
+        render.text_column("Network", rows["network_1"]),
+        render.text_column("Other network", rows["network_2"]),
+        render.number_column("Pairs", rows["edges"]),
+        render.number_column("Participants", rows["n"]),
+        render.number_column("Mean", rows["mean"], 3),
+        render.number_column("From", rows["ci_low"], 3, "95 % interval"),
+        render.number_column("To", rows["ci_high"], 3, "95 % interval"),
+        file="group/*_networks.tsv",
     )
-
-
-def _network_table(results: Sequence[Result]) -> Iterator[render.Table]:
-    """All pairs of networks after all strategies; nothing without networks."""
-    tables = [
-        result.networks.assign(strategy=result.strategy)
-        for result in results
-        if result.networks is not None
-    ]
-    if tables:
-        rows = pd.concat(tables)
-        yield render.table_of(
-            "Means within and between networks.",
-            render.text_column("Strategy", rows["strategy"]),
-            render.text_column("Network", rows["network_1"]),
-            render.text_column("Other network", rows["network_2"]),
-            render.number_column("Pairs", rows["edges"]),
-            render.number_column("Participants", rows["n"]),
-            render.number_column("Mean", rows["mean"], 3),
-            render.number_column("From", rows["ci_low"], 3, "95 % interval"),
-            render.number_column("To", rows["ci_high"], 3, "95 % interval"),
-            file="group/*_networks.tsv",
-        )

@@ -107,8 +107,9 @@ def group_page(level: Level, options: Collection[str] = ()) -> HTMLReport:
     names: dict[str, tuple[str, ...]] = {}
     for condition in level.conditions:
         if results := [result for result in condition.results if result.anchor in shown]:
-            names[f"{condition.image.anchor}-names"] = condition.image.ordered_names
-            names[f"{condition.image.anchor}-networks"] = network_names(results)
+            image = condition.image
+            names[f"{image.anchor}-names"] = image.order.arranged(image.names)
+            names[f"{image.anchor}-networks"] = network_names(results)
     runs = data_quality.quality_of_runs(level)
     participants, links = data_quality.participants_section(level, runs)
     effects = multiverse.effects(level)

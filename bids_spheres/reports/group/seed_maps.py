@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.outputs.find import grouped
 from bids_spheres.reports.group.data_quality import find_group_background
 from bids_spheres.reports.group.tested_pairs import add_contrast, contrast_in_words
 from bids_spheres.reports.participant.sphere_section import read_image
@@ -44,16 +45,15 @@ def map_sections(level: Level) -> Iterator[render.Section]:
     shown, rest = level.maps[:MOST_MAPS], level.maps[MOST_MAPS:]
     behind = {own.space: own for own in shown}
     backgrounds = {space: find_group_background(own) for space, own in behind.items()}
-    titles = list(dict.fromkeys(map(_title, shown)))
-    for i, title in enumerate(titles, start=1):
-        maps = [own for own in shown if _title(own) == title]
+    by_seed = grouped(shown, lambda own: f"Seed {own.name.get('label')}: {own.image_title}")
+    for i, (title, maps) in enumerate(by_seed.items(), start=1):
         blocks = []
-        for contrast in dict.fromkeys(own.contrast for own in maps):
-            drawn = (_slices(m, backgrounds[m.space]) for m in maps if m.contrast == contrast)
+        for contrast, own in grouped(maps, lambda each: each.contrast).items():
+            drawn = (_slices(each, backgrounds[each.space]) for each in own)
             graphics = tuple(graphic for graphic in drawn if graphic is not None)
             blocks.append(render.Block(f"Map of {contrast}", graphics))
         notes = []
-        if rest and i == len(titles):
+        if rest and i == len(by_seed):
             files = [own.image_path(own.statistic).name for own in rest]
             notes.append(
                 f"To keep this page small, {count(len(rest), 'other map')} "
@@ -66,13 +66,9 @@ def map_sections(level: Level) -> Iterator[render.Section]:
             tuple(dict.fromkeys(own.strategy for own in maps)),
             tuple(dict.fromkeys(contrast_in_words(own.contrast, own.about) for own in maps)),
             blocks=tuple(blocks),
-            tables=tuple(_cluster_table(maps)),
+            tables=_cluster_tables(maps),
             notes=tuple(notes),
         )
-
-
-def _title(own: ContrastMap) -> str:
-    return f"Seed {own.name.get('label')}: {own.image_title}"
 
 
 def _slices(own: ContrastMap, background: Background | None) -> render.Graphic | None:
@@ -120,7 +116,7 @@ def _peaks(own: ContrastMap, coloured: VoxelMap) -> tuple[list[str], FloatArray]
     return [*kept.values()], coloured.grid.to_mm(ijk)
 
 
-def _cluster_table(maps: Sequence[ContrastMap]) -> Iterator[render.Table]:
+def _cluster_tables(maps: Sequence[ContrastMap]) -> tuple[render.Table, ...]:
     """Clusters of all contrasts and strategies of a seed; nothing where none were looked for."""
     tables = [
         add_contrast(own.clusters[:_MOST_CLUSTERS], own, own.contrast, "clusters")
@@ -128,9 +124,9 @@ def _cluster_table(maps: Sequence[ContrastMap]) -> Iterator[render.Table]:
         if own.clusters is not None
     ]
     if not tables:
-        return
+        return ()
     rows = pd.concat(tables)
-    yield render.table_of(
+    table = render.table_of(
         "Clusters of voxels beyond a threshold of t or F"
         f"{': none' if rows.empty else f', the {_MOST_CLUSTERS} largest of each map'}.",
         render.text_column("Contrast", rows["contrast"]),
@@ -147,3 +143,4 @@ def _cluster_table(maps: Sequence[ContrastMap]) -> Iterator[render.Table]:
         render.number_column("Distance", rows["distance"], 1, "mm"),
         file="group/*_clusters.tsv",
     )
+    return (table,)

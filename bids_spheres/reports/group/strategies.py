@@ -67,19 +67,15 @@ def chance_median(degrees_of_freedom: float) -> float:
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of the figure: one of the table of strategies times a factor.
-
-    `title` and `hint` stand above it; the least `score` is best; `span` is the smallest range of
-    its axis, as small differences must not look large.
-    """
+    """A column of the figure: one of the table of strategies times a factor."""
 
     column: str
-    title: str
-    hint: str
+    title: str  # Stands above it
+    hint: str  # Below the title
     factor: float
     digits: int
-    score: Callable[[FloatArray], FloatArray]
-    span: tuple[float, float]
+    score: Callable[[FloatArray], FloatArray]  # The least is best
+    span: tuple[float, float]  # Of its axis at least, as small differences must not look large
 
     def values(self, rows: pd.DataFrame) -> FloatArray:
         """Values of all strategies, as the figure shows them."""
@@ -91,6 +87,14 @@ class Measure:
             return [chance_median(left) for left in rows["qc_fc_degrees_of_freedom"]]
         levels = {"qc_fc_significant": 5.0, _DISTANCE: 0.0}
         return [levels[self.column]] * len(rows) if self.column in levels else []
+
+    def in_words(self, rows: pd.DataFrame) -> str:
+        """Values of all strategies, and what chance gives, in a sentence."""
+        values = zip(rows["strategy"], self.values(rows), strict=True)
+        listed = [f"{name} {number(v, self.digits)}" for name, v in values if np.isfinite(v)]
+        chance = [value for value in self.by_chance(rows) if np.isfinite(value)]
+        by_chance = f", {number(min(chance), self.digits)} by chance" if any(chance) else ""
+        return sentence(f"{self.title}: {listing(listed, 16)}{by_chance}")
 
     def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
         """Which of values are best, to the digits shown; none where all are equal."""
@@ -130,7 +134,7 @@ def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[render
         if len(results) > 1 or (results and rows["qc_fc_median"].notna().any()):
             figure = render.Block("Strategies side by side", (_figure(level, rows),))
             own = [result for result in results if result.anchor in shown]
-            blocks = (figure, *_motion_blocks(level, own))
+            blocks = figure, *_motion_blocks(level, own)
             yield condition.section("compare-", rows["strategy"], blocks=blocks)
 
 
@@ -148,18 +152,15 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
         charts.Label(_LEFT - 10, middle + 4, charts.shorten(strategy, _MOST_NAME), "end", "name")
         for strategy, middle in _lines(rows)
     ]
-    words: list[str] = []
-    for measure in MEASURES:
-        values = measure.values(rows)
-        if not np.isfinite(values).any():
-            continue
+    known = [m for m in MEASURES if np.isfinite(m.values(rows)).any()]
+    for i, measure in enumerate(known):
         # Room for a number to the right of each dot.
-        ends = np.append(values, [*measure.by_chance(rows), *measure.span])
+        ends = np.append(measure.values(rows), [*measure.by_chance(rows), *measure.span])
         tight = charts.axis(ends, "", zero=True, room=0.06)
         high = tight.high + _NUMBER * (tight.high - tight.low)
         ticks = [tick for tick in charts.round_ticks(tight.low, high, 4) if tick <= tight.high]
         x = charts.Axis(tight.low, high, "", tuple(ticks))
-        left = _LEFT + len(words) * (width + _GAP)
+        left = _LEFT + i * (width + _GAP)
         frame = charts.Frame(left, _TOP, width, height, x, charts.Axis(0, len(rows)))
         if measure is MEASURES[0]:
             labels.append(charts.Label(left, 13, "Head motion that is left", "start", "axis"))
@@ -167,27 +168,8 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
         panel_marks, panel_labels = _panel(level, rows, measure, frame, ranked=ranked)
         marks += panel_marks
         labels += panel_labels
-        listed = [
-            f"{strategy} {number(value, measure.digits)}"
-            for strategy, value in zip(rows["strategy"], values, strict=True)
-            if np.isfinite(value)
-        ]
-        chance = [value for value in measure.by_chance(rows) if np.isfinite(value)]
-        by_chance = f", {number(min(chance), measure.digits)} by chance" if any(chance) else ""
-        words.append(sentence(f"{measure.title}: {listing(listed, 16)}{by_chance}"))
-    alt = " ".join(words)
+    alt = " ".join(measure.in_words(rows) for measure in known)
     chart = charts.Chart(charts.WIDTH, _TOP + height + 24, alt, tuple(marks), tuple(labels))
-    return render.Graphic(chart, _caption(rows, alike=alike, few=few))
-
-
-def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
-    """Each strategy, and the pixels from the top to the middle of its line."""
-    for row, strategy in enumerate(rows["strategy"]):
-        yield strategy, _TOP + _ROW * (row + 0.5)
-
-
-def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
-    """What is in bold, and what chance gives."""
     caption = "The best of each column is in bold."
     if not alike:
         caption = "None is marked as best, as images were smoothed differently."
@@ -201,7 +183,13 @@ def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
             f" Grey bars: by chance, a median |r| of {number(min(chance))}, p < .05 in 5 % of "
             "pairs, and no dependence on distance."
         )
-    return caption
+    return render.Graphic(chart, caption)
+
+
+def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """Each strategy, and the pixels from the top to the middle of its line."""
+    for row, strategy in enumerate(rows["strategy"]):
+        yield strategy, _TOP + _ROW * (row + 0.5)
 
 
 def _panel(
@@ -240,18 +228,16 @@ def _panel(
 
 def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.Block]:
     """How pairs correlate with motion; nothing where that is not known."""
-    samples, degrees_of_freedom = [], 0
+    samples, half = [], 0.0  # half of the degrees of freedom
     for result in results:
         edges = result.table("edges")
         r = edges["qc_fc"][edges["node_1"] != edges["node_2"]].to_numpy(np.float64)
         if np.isfinite(r).any() and result.row is not None:
             style = level.styles[result.strategy]
             samples.append(Sample(result.strategy, r, style, result.strategy))
-            left = int(result.row["qc_fc_degrees_of_freedom"])
-            degrees_of_freedom = max(degrees_of_freedom, left)
+            half = max(half, int(result.row["qc_fc_degrees_of_freedom"]) / 2)
 
     def by_chance(edges: FloatArray) -> FloatArray:
-        half = degrees_of_freedom / 2
         return np.diff(stats.beta.cdf((edges + 1) / 2, half, half))
 
     if samples:
@@ -261,7 +247,7 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.B
             samples,
             results[0].image.points,
             ["Values that fall with distance mean that motion makes neighbours look connected."],
-            by_chance=by_chance if degrees_of_freedom > 0 else None,
+            by_chance=by_chance if half > 0 else None,
         )
 
 

@@ -34,8 +34,7 @@ def participant_page(participant: Participant) -> HTMLReport:
             if seeds.spheres is not None:
                 section = seeds_section(run, seeds, seeds.spheres, participant.links)
                 drawn.append((run, section))
-                rows = tuple(seeds.spheres.names[i] for i in seeds.order.indices)
-                names[f"{seeds.anchor}-names"] = rows
+                names[f"{seeds.anchor}-names"] = seeds.order.arranged(seeds.spheres.names)
             views.append(_set_view(run, seeds, section))
         after, names_of_regressors = regressor_block(run)
         names |= names_of_regressors

@@ -235,6 +235,10 @@ class Order:
     indices: IntArray  # (S,); Which sphere is at each place
     groups: tuple[Group, ...] = ()  # Networks; empty when no sphere has one
 
+    def arranged(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Names of spheres in this order."""
+        return tuple(names[i] for i in self.indices)
+
 
 def network_order(networks: Sequence[str]) -> Order:
     """Networks in the order of their first sphere; spheres without one come last.

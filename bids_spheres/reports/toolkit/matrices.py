@@ -200,8 +200,7 @@ def seed_matrix(
     if tested is not None:
         lower = np.tril(np.ones(shown.shape, dtype=bool), -1)
         shown[lower & np.isfinite(shown) & ~(own[0].values < SIGNIFICANT)] = 0.0
-    few = tuple(names[i] for i in order.indices) if len(names) <= _MOST_NAMES else ()
-    beside = Beside(order.groups, few)
+    beside = Beside(order.groups, order.arranged(names) if len(names) <= _MOST_NAMES else ())
     return matrix_graphic(ordered, beside=beside, caption=caption, shown=shown, layers=own, **about)
 
 
