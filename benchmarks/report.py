@@ -119,9 +119,9 @@ def _results(source: Path, out: Path) -> str:
 
 def labels(*, results: str) -> list[str]:
     """Participants of results."""
-    from bids_spheres.reports.participant import participants_with_outputs  # noqa: PLC0415
+    from bids_spheres.outputs.find import labels_with_folders  # noqa: PLC0415
 
-    return participants_with_outputs(Path(results))
+    return labels_with_folders(Path(results), "sub")
 
 
 def measured(*, results: str, label: str) -> dict[str, Any]:

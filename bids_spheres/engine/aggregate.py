@@ -85,15 +85,12 @@ class VoxelSeries:
 def aggregate_cleaned(
     voxels: VoxelSeries, aggregation: Aggregation, cleaning: CleanArguments
 ) -> FloatArray:
-    """One series per sphere, (T', S), of voxels that were cleaned first.
+    """One series per sphere, (T', S), of voxels that were cleaned first, by arguments of `clean`.
 
     A median or an eigenvariate does not commute with regression: motion whose mean over a sphere is
-    0 can be most of the variance of its voxels. SPM, too, takes eigenvariates of voxels that are
-    filtered and adjusted (``spm_regions``). Voxels are not standardized, so that each has the
-    weight that its variance gives it; the result is.
-
-    Every sphere has a usable voxel; `cleaning` are arguments of `clean`. Per cent signal change is
-    that of the mean over kept volumes before cleaning.
+    0 can be most of the variance of its voxels. So do SPM's (``spm_regions``). Not voxels are
+    standardized, which have the weight of their variance, but the result; per cent signal change is
+    that of the mean over kept volumes before cleaning. Every sphere has a usable voxel.
     """
     function = _FUNCTIONS[check_aggregation(aggregation)]
     steps, how = {**cleaning, "standardize": False}, cleaning.get("standardize", "zscore_sample")

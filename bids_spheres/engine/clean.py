@@ -66,10 +66,10 @@ _MEAN_IS_GONE = 0.1
 class _Plan:
     """What to do to every run, checked."""
 
+    filter: Filter
     detrend: bool
     standardize: _How
     standardize_confounds: bool
-    filter: Filter
     extrapolate: bool
     interpolate: Interpolate
     trend: Trend
@@ -168,22 +168,19 @@ def clean(  # noqa: PLR0917 - nilearn's signature
         raise DataError(f"Signals must have the shape (volumes, signals), not {data.shape}.")
     if data.dtype.kind not in "biuf":
         raise DataError(f"Signals must be real numbers, not {data.dtype}.")
-    how = standardize
-    if how is None or isinstance(how, bool | np.bool_):
-        how = "zscore_sample" if how else None
+    if standardize is None or isinstance(standardize, bool | np.bool_):
+        how: _How = "zscore_sample" if standardize else None
     else:
-        _one_of("standardize", how, ("zscore_sample", "zscore", "psc"))
-    plan = _Plan(
-        detrend=_boolean("detrend", detrend),
-        standardize=how,
-        standardize_confounds=_boolean("standardize_confounds", standardize_confounds),
-        filter=make_filter(
-            filter, low_pass=low_pass, high_pass=high_pass, t_r=t_r, options=butterworth
-        ),
-        extrapolate=_boolean("extrapolate", extrapolate),
-        interpolate=_one_of("interpolate", interpolate, ("nilearn", "censored")),
-        trend=_one_of("trend", trend, ("kept", "time")),
+        how = _one_of("standardize", standardize, ("zscore_sample", "zscore", "psc"))
+    chosen = make_filter(
+        filter, low_pass=low_pass, high_pass=high_pass, t_r=t_r, options=butterworth
     )
+    plan = _Plan(chosen, detrend, how, standardize_confounds, extrapolate, interpolate, trend)
+    for name in ("detrend", "standardize_confounds", "extrapolate"):
+        if not isinstance(value := getattr(plan, name), bool | np.bool_):
+            raise TypeError(f"'{name}' must be of type bool. Got: '{type(value).__name__}'")
+    _one_of("interpolate", interpolate, ("nilearn", "censored"))
+    _one_of("trend", trend, ("kept", "time"))
     _one_of("ensure_finite", ensure_finite, (True, False))
     filled = np.where(np.isfinite(data), data, 0) if ensure_finite else data
     values = filled.astype(np.float64)
@@ -201,12 +198,6 @@ def clean(  # noqa: PLR0917 - nilearn's signature
     # As nilearn: single precision for what fits in its bytes, half precision aside.
     single = data.dtype.itemsize <= 4 and data.dtype != np.float16
     return joined.astype(np.float32 if single else np.float64, copy=False)
-
-
-def _boolean(name: str, value: object) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"'{name}' must be of type bool. Got: '{type(value).__name__}'")
-    return bool(value)
 
 
 def _one_of(name: str, value: _Value, allowed: tuple[_Value, ...]) -> _Value:
@@ -241,10 +232,9 @@ def _split_runs(
         raise DataError(
             f"Number of sample_mask ({len(masks)}) not matching number of runs ({len(rows)})."
         )
-    names = [f"sample_mask {i} of {len(rows)}" for i in range(1, len(rows) + 1)]
     return [
-        (row, _kept(mask, int(row.sum()), name))
-        for row, mask, name in zip(rows, masks, names, strict=True)
+        (row, _kept(mask, int(row.sum()), f"sample_mask {number} of {len(rows)}"))
+        for number, (row, mask) in enumerate(zip(rows, masks, strict=True), start=1)
     ]
 
 

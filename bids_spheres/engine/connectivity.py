@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _CONSTANT = 1e-12
 """A column whose spread is below this share of its size only carries rounding errors."""
 
+_UNSHRUNK = 1e-12
+"""A share of shrinkage, per series, that is a rounding error of none."""
+
 _SAME = 1e-13
 """A correlation this close to 1 or -1 differs from it by rounding errors of a sum over volumes."""
 
@@ -82,22 +85,19 @@ def pearson_correlation(timeseries: FloatArray) -> FloatArray:
 
 
 def fisher_z(timeseries: FloatArray) -> FloatArray:
-    """Pearson correlations as z = arctanh(r) by `fisher_transform`; NaN on the diagonal.
+    """Pearson correlations by `fisher_transform`; NaN on the diagonal.
 
-    Not divided by a standard error, sqrt(N - 3) with the degrees of freedom N of
-    `effective_degrees_of_freedom`.
+    Not divided by a standard error, which `effective_degrees_of_freedom` N give: 1 / sqrt(N - 3).
     """
     return fisher_transform(pearson_correlation(timeseries))
 
 
 def fisher_transform(correlation: FloatArray) -> FloatArray:
-    """Correlations, of any shape, on a scale on which their variance doesn't depend on their size.
+    """Correlations, of any shape, as z = arctanh(r), whose variance doesn't depend on r.
 
-    z = arctanh(r), after Fisher 1915 (doi:10.1093/biomet/10.4.507). A correlation of 1 or -1 - a
-    series with itself, or two spheres of the same voxels - would be infinite there, which no mean,
-    file format or model can take. It is missing (NaN) instead, as is one that differs from it by
-    rounding errors (1e-13): nilearn and xcp_d leave the transform to the user, who meets the
-    infinite diagonal.
+    After Fisher 1915 (doi:10.1093/biomet/10.4.507). A correlation of 1 or -1 but for rounding
+    errors (1e-13) - a series with itself, or two spheres of the same voxels - is missing (NaN),
+    where nilearn and xcp_d leave the user an infinite value that no mean, file or model can take.
 
     >>> fisher_transform(np.array([0.0, 0.5, 1.0])).round(4)
     array([0.    , 0.5493,    nan])
@@ -121,8 +121,7 @@ def spearman_correlation(timeseries: FloatArray) -> FloatArray:
 def covariance(timeseries: FloatArray) -> FloatArray:
     """Sample covariance, sums of products over T - 1, as `numpy.cov`.
 
-    Not shrunk, although that is the default of nilearn's ``ConnectivityMeasure``: who asks for a
-    covariance looks for the variances of the data on its diagonal. `ledoit_wolf` shrinks.
+    Not shrunk, as nilearn's is by default: its diagonal is the variances of the data.
     """
     centred = timeseries - timeseries.mean(axis=0)
     return centred.T @ centred / (len(timeseries) - 1)
@@ -131,11 +130,10 @@ def covariance(timeseries: FloatArray) -> FloatArray:
 def ledoit_wolf(timeseries: FloatArray) -> tuple[FloatArray, float]:
     """Covariance, shrunk towards equal variances without covariance; and by what share, 0 to 1.
 
-    (1 - a) C + a m I, where C is the covariance with T in its denominator, m the mean of its
-    diagonal, and a the share that minimizes the expected squared error, estimated from the data:
-    Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4. It can be inverted even where there are
-    more series than volumes. The numbers are those of `sklearn.covariance.ledoit_wolf`. Missing and
-    constant series are NaN and don't count in the share, which is NaN when no series is defined.
+    (1 - a) C + a m I, with the covariance C over T, the mean m of its diagonal, and the share a of
+    the least expected squared error: Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4. The
+    numbers are those of `sklearn.covariance.ledoit_wolf`. Missing and constant series are NaN and
+    don't count in the share, which is NaN when no series is defined.
     """
     defined = defined_series(timeseries)
     if not defined.any():
@@ -146,11 +144,10 @@ def ledoit_wolf(timeseries: FloatArray) -> tuple[FloatArray, float]:
 
 @_between_defined
 def ledoit_wolf_correlation(timeseries: FloatArray) -> FloatArray:
-    """Correlation from the Ledoit-Wolf covariance of the standardized series.
+    """Correlation from the Ledoit-Wolf covariance: Pearson's times 1 - shrinkage.
 
-    Standardized first, because a correlation must not depend on the units of its series, and the
-    shrinkage target, one variance for all, does. All correlations are then those of Pearson, times
-    1 - shrinkage. As nilearn's ``ConnectivityMeasure(kind="correlation")``.
+    Of series standardized first, because the shrinkage target is one variance for all, and a
+    correlation must not depend on units. As nilearn's ``ConnectivityMeasure(kind="correlation")``.
     """
     correlation = (1 - _shrinkage_standardized(timeseries)) * pearson_correlation(timeseries)
     np.fill_diagonal(correlation, 1)
@@ -159,26 +156,21 @@ def ledoit_wolf_correlation(timeseries: FloatArray) -> FloatArray:
 
 @_between_defined
 def precision(timeseries: FloatArray) -> FloatArray:
-    """Inverse of the Ledoit-Wolf covariance.
+    """Inverse of the Ledoit-Wolf covariance; all NaN where it has rank 1, e.g. of two volumes.
 
     Of the shrunk covariance, because the sample's can't be inverted with as many series as volumes,
     and is inverted badly with nearly as many (Varoquaux et al. 2010, arXiv:1008.5071; Smith et al.
     2011, doi:10.1016/j.neuroimage.2010.08.063). The numbers are those of nilearn's
-    ``ConnectivityMeasure(kind="precision", standardize=False)``, whose default that is. As there,
-    the shrinkage target is one variance for all, so that the scale of the series counts:
-    standardize them unless their variances mean something. All NaN where even the shrunk covariance
-    can't be inverted, e.g. of two volumes.
+    ``ConnectivityMeasure(kind="precision", standardize=False)``. The shrinkage target is one
+    variance for all: standardize series unless their variances mean something.
     """
-    shrunk, _ = _ledoit_wolf(timeseries)
-    undefined = np.full_like(shrunk, np.nan)
-    try:
-        factor = linalg.cholesky(shrunk, lower=True)
-    except linalg.LinAlgError:
-        return undefined
-    pivots = np.diag(factor) ** 2
-    if pivots.min() <= len(pivots) * np.finfo(np.float64).eps * pivots.max():
-        return undefined
-    inverse = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
+    (shrunk, shrinkage), (n_volumes, n_series) = _ledoit_wolf(timeseries), timeseries.shape
+    # The share is 0 only where every volume is one pattern or its opposite, as two volumes are:
+    # a covariance of rank 1, which rounding errors must not make invertible.
+    if n_series > 1 and (n_volumes == 2 or shrinkage < n_series * _UNSHRUNK):
+        return np.full_like(shrunk, np.nan)
+    factor = linalg.cholesky(shrunk, lower=True)
+    inverse = linalg.solve_triangular(factor, np.eye(n_series), lower=True)
     # The product of a matrix with itself: exactly symmetric.
     return inverse.T @ inverse
 
@@ -187,9 +179,8 @@ def precision(timeseries: FloatArray) -> FloatArray:
 def partial_correlation(timeseries: FloatArray) -> FloatArray:
     """Correlation of every two series, given all others; all NaN where `precision` is.
 
-    -p_ij / sqrt(p_ii p_jj) of the `precision` p, and so of the shrunk covariance, with the same
-    care about scale. The numbers are those of nilearn's ``ConnectivityMeasure(kind="partial
-    correlation", standardize=False)``.
+    -p_ij / sqrt(p_ii p_jj) of the `precision` p, with the same care about scale; nilearn's
+    ``ConnectivityMeasure(kind="partial correlation", standardize=False)``.
     """
     inverse = precision(timeseries)
     scale = np.sqrt(np.diag(inverse))
@@ -271,8 +262,6 @@ class Moments:
     Updated by Welford 1962 (doi:10.1080/00401706.1962.10490022), which loses no digits where the
     mean is large against the spread. An entry that is NaN is missing; the mean of none is 0.
 
-    Examples
-    --------
     >>> moments = Moments(2)
     >>> for values in ([1.0, np.nan], [2.0, 5.0], [3.0, np.nan]):
     ...     moments.add(np.array(values))
@@ -305,9 +294,8 @@ class Moments:
 def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
     """Runs of the same series, (T_i, S), one after the other, each standardized first.
 
-    Without that, differences between the means and variances of runs would count as relations. A
-    series that is missing or constant in one run is missing in all: the entries of a matrix must
-    rest on the same volumes to be comparable.
+    Otherwise differences between runs would count as relations. A series that is missing or
+    constant in one run is missing in all, so that all entries rest on the same volumes.
     """
     if not len(parts):
         raise DataError("No runs to put together.")

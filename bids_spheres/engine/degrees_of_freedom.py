@@ -2,50 +2,37 @@
 
 After cleaning of white noise
 -----------------------------
-Cleaning is linear, x -> M x. Two independent white series that went through it have a correlation
-r of mean 0, and var(r) says how much a correlation of cleaned series can be trusted; 1 / var(r) is
-the number of independent values whose correlation varies as much, the mean known. With l the
-eigenvalues of M M' and e standard normal, the direction of a cleaned series has the mean squares
-l_i q_i, where
+Cleaning is linear, x -> M x. With l the eigenvalues of M M', 1 / var(r) of two independent white
+series after it is 1 / sum_i l_i^2 q_i^2, where (Magnus 1986, Annales d'Economie et de Statistique
+4, 95-109; derived in docs/reference/mathematics.md)
 
-    q_i = E[e_i^2 / sum_j l_j e_j^2]
-        = integral from 0 to infinity of (1 + 2 l_i t)^-1 prod_j (1 + 2 l_j t)^-1/2 dt,
+    q_i = integral from 0 to infinity of (1 + 2 l_i t)^-1 prod_j (1 + 2 l_j t)^-1/2 dt.
 
-and, as its components are uncorrelated, r has the variance sum_i l_i^2 q_i^2 (for moments of ratios
-of quadratic forms see Magnus 1986, Annales d'Economie et de Statistique 4, 95-109). A projection,
-which regression and censoring are, has eigenvalues of 0 and 1, and 1 / var(r) is its rank.
-
-The ratio of traces tr(M M')^2 / tr((M M')^2) (Satterthwaite 1946, doi:10.2307/3002019) takes the
-mean of the ratio for the ratio of means: it is up to a quarter off after band-pass filters.
+For a projection, which regression and censoring are, that is its rank. The ratio of traces tr(M
+M')^2 / tr((M M')^2) (Satterthwaite 1946, doi:10.2307/3002019) takes the mean of a ratio for the
+ratio of means: it is up to a quarter off after band-pass filters.
 
 Of autocorrelated series
 ------------------------
-Values of a BOLD series resemble those before them, so that a correlation over K volumes varies
-more from run to run than one of K independent values. For two series that are independent of one
-another and whose covariances over time are X and Y,
+Of two series that are independent of one another and have the covariances X and Y over time, with P
+taking away what was regressed out, the mean at least,
 
     N = 1 + tr(PX) tr(PY) / tr(PXPY)
 
-is the number of independent values whose correlation has the same variance, 1 / (N - 1)
-(Dutilleul 1993, doi:10.2307/2532625, after Clifford et al. 1989, doi:10.2307/2532039). P takes
-away what was regressed out, the mean at least. When it was the mean alone, the series are
-stationary and K is large, that is Bartlett's K / (1 + 2 sum_k (1 - k/K) r_x(k) r_y(k)), of
-autocorrelations r at lags k (Bartlett 1935, doi:10.2307/2342284; Pyper & Peterman 1998,
-doi:10.1139/f98-104); for first-order autoregressive series with parameters a and b, it is
-K (1 - a b) / (1 + a b).
+is the number of independent values whose correlation varies as much (Dutilleul 1993,
+doi:10.2307/2532625, after Clifford et al. 1989, doi:10.2307/2532039). For stationary series, long
+and without regressors, that is Bartlett's K / (1 + 2 sum_k (1 - k/K) r_x(k) r_y(k)) (1935,
+doi:10.2307/2342284; Pyper & Peterman 1998, doi:10.1139/f98-104); for first-order autoregressive
+ones with parameters a and b, K (1 - a b) / (1 + a b).
 
-Why not Bartlett's sum itself, with a taper: the autocorrelations of a sample are those of
-residuals, too low by the mean and by every other regressor (Worsley et al. 2002,
-doi:10.1006/nimg.2001.0933), and smooth regressors, as those of motion are, take more than their
-number says. In simulations with 30 of them in 200 volumes, the sum with a Tukey taper gives 137,
-and 117 when scaled by the residual degrees of freedom, where 80 is true; N as estimated here
-gives 84.
-
-Why not xDF (Afyouni et al. 2019, doi:10.1016/j.neuroimage.2019.05.011), which adds the
-cross-correlations of all pairs at all lags: it is better for correlated series of different
-autocorrelation, and takes K times the memory. Where autocorrelations and cross-correlation have
-one shape, the variance of r shrinks by (1 - r^2)^2 as that of independent values does, so that N
-holds for the Fisher transform of any r.
+Why not Bartlett's sum itself, with a taper: autocorrelations of residuals are too low by every
+regressor (Worsley et al. 2002, doi:10.1006/nimg.2001.0933), and smooth regressors, as those of
+motion are, take more than their number says. In simulations with 30 of them in 200 volumes, the sum
+with a Tukey taper gives 137, and 117 when scaled by the residual degrees of freedom, where 80 is
+true; N as estimated here gives 84. Why not xDF (Afyouni et al. 2019,
+doi:10.1016/j.neuroimage.2019.05.011), with cross-correlations of all pairs at all lags: it is
+better for correlated series of different autocorrelation, and takes K times the memory. Where they
+have one shape, N holds for the Fisher transform of any r.
 """
 
 from __future__ import annotations
@@ -87,9 +74,8 @@ def degrees_of_freedom_left(operator: FloatArray) -> float:
     """1 / var(r) of two independent white series after cleaning; 0 when nothing is left.
 
     `operator` is M, (K, T): what cleaning makes of T impulses, K volumes kept of T. The mean is
-    removed here, as a correlation does, so that K - 1 is the most.
-
-    Of 100 values, the mean and a regressor take two:
+    removed here, as a correlation does, so that K - 1 is the most. Of 100 values, the mean and a
+    regressor take two:
 
     >>> regressor = np.linspace(-1, 1, 100)[:, None]
     >>> projection = np.eye(100) - regressor @ regressor.T / np.sum(regressor**2)
@@ -112,8 +98,7 @@ def variance_of_correlation(eigenvalues: FloatArray) -> float:
 
     The integrals of this module by the trapezoidal rule over t = exp(u - exp(-u)), under which the
     integrand vanishes twice exponentially at 0 (Takahasi & Mori 1974,
-    doi:10.2977/prims/1195192451). The eigenvalues, in any unit, are those of the covariance over
-    time; those that are 0 but for rounding play no part.
+    doi:10.2977/prims/1195192451). Eigenvalues are those of the covariance over time, in any unit.
 
     >>> round(variance_of_correlation(np.ones(50)), 12)
     0.02
@@ -138,43 +123,26 @@ def effective_degrees_of_freedom(
 ) -> FloatArray:
     """Number of independent volumes that each correlation is worth, N of this module: (S, S).
 
+    `timeseries`, (K, S), are cleaned. `kept`, (T,) bool, says which volumes of the run those are,
+    by default all; between concatenated runs, let `max_lag` volumes count as not kept.
+    `regressors`, (K, Q), are what was regressed out, filtered if the series were, with an indicator
+    of each of several runs; the mean is always added. `degrees_lost` is what cleaning took, mean
+    and filter included: N is at most K + 1 less that, and a filter shows as autocorrelation
+    besides. `max_lag`, volumes, is by default the square root of K (Chatfield 2016, "The Analysis
+    of Time Series", as used by Afyouni et al. 2019).
+
     The covariance of a series over time is taken to be the stationary one, with autocovariances up
-    to `max_lag`, that after regression is nearest to the products of its values: by least squares
-    over all pairs of kept volumes. Lags are so few that no taper is needed.
+    to `max_lag`, that after regression is nearest to the products of its values, by least squares
+    over all pairs of kept volumes. N is 1 to K, as in xDF also where autocorrelations of opposite
+    sign would make it larger; NaN for missing and constant series; on the diagonal, that of a
+    series with another of its kind. UsageError for a negative `max_lag` or `degrees_lost`,
+    DataError for series without volumes or arguments of another length.
 
     Limits, from simulations: N is low by a share of about 2 r^2 / sqrt(K) for pairs of correlation
     r, because their sampling errors agree; and it is high after a Butterworth high-pass filter,
     which amplifies both ends of a run and so makes it less than stationary: by a tenth to a half
     for bands from 0.01 Hz in runs of 6 to 13 minutes.
 
-    Parameters
-    ----------
-    timeseries : (K, S) array
-        Cleaned; kept volumes only.
-    kept : (T,) array-like of bool, optional
-        Which volumes of the run those K are; default: all. Lags count volumes of the run. To
-        separate concatenated runs, let `max_lag` volumes between them count as not kept.
-    regressors : (K, Q) array-like, optional
-        What was regressed out, at the kept volumes, filtered if the series were; an indicator
-        of each run, for several. The mean is always added. Series that still hold them lose
-        them here.
-    degrees_lost : float
-        Degrees of freedom that cleaning took, mean and filter included. Only a bound: N is at most
-        K + 1 - degrees_lost, as it is for independent values. What a filter took is not
-        subtracted from N, because it shows as autocorrelation.
-    max_lag : int, optional
-        Last lag, in volumes. Default: the square root of K (Chatfield 2016, "The Analysis of
-        Time Series", as used by Afyouni et al. 2019).
-
-    Returns
-    -------
-    (S, S) array
-        1 to K, symmetric; NaN for missing and constant series. On the diagonal, that of a series
-        with another of its kind. Autocorrelations of opposite sign would make N larger than for
-        independent values; as in xDF, it isn't let.
-
-    Examples
-    --------
     Sums of two neighbours have an autocorrelation of 0.5 at one lag, and so two thirds of the
     degrees of freedom:
 

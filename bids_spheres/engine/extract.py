@@ -14,7 +14,7 @@ from scipy import linalg
 from bids_spheres.engine.aggregate import VoxelSeries, check_aggregation
 from bids_spheres.engine.screen import ScreenedVolumes
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.engine.smoothing import applied_weights, check_fwhm, kernel_reach, smoothed
+from bids_spheres.engine.smoothing import applied_weights, box_reached, check_fwhm, smoothed
 from bids_spheres.engine.spheres import SphereWeights, as_points, sphere_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
 from bids_spheres.engine.warn import warn
@@ -65,8 +65,7 @@ class VoxelMoments:
         """
         ratio = np.divide(self.mean, self.sd, out=np.zeros_like(self.mean), where=self.alive)
         count = weights.sums @ self.alive.astype(np.float64)
-        total = weights.sums @ ratio
-        return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+        return weights.sums @ ratio / np.where(count > 0, count, np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +163,7 @@ def extract(
     applied = None
     if fwhm is not None and not weights.compact:
         # Boxes around regions would be as large as the image.
-        read = _reach(weights, fwhm)
+        read = box_reached(weights, fwhm)
     elif fwhm is not None:
         # Single precision for values of no more than its 24 bits.
         stored = volumes.stored_dtype
@@ -175,28 +174,35 @@ def extract(
         read = weights.voxels
     own = np.searchsorted(read, weights.voxels)
     screened = ScreenedVolumes(volumes, read, own, usable_only=usable_only)
-    job = _Extracting(screened, weights, fwhm, threads, _Spread() if moments else None)
+    reading = _Reading(screened, weights, fwhm, threads, _Spread() if moments else None)
     voxels = spikes = None
     if aggregation != "mean" or despike:
-        voxels = _voxel_series(job)
+        voxels = reading.voxel_series()
         if despike:
             voxels, spikes = voxels.despiked()
         timeseries = voxels.aggregated(aggregation)
         # Cleaning is linear, and so are means.
         voxels = None if aggregation == "mean" else voxels
-    elif applied is None and fwhm is None:
-        timeseries = _means(job)
+    elif fwhm is None:
+        timeseries = reading.means()
     elif applied is None:
-        timeseries = _means_of_smoothed(job)
+        timeseries = reading.means_of_smoothed()
     else:
-        timeseries = _smoothed_means(job, applied)
+        timeseries = reading.means_by_smoothed_weights(applied)
     if screened.missing.any() and not usable_only:
         warn("Non-finite values detected. These values will be replaced with zeros.")
     timeseries[:, weights.empty] = np.nan
-    observed = None if job.spread is None else job.spread.moments(volumes, screened.missing[own])
-    unusable = screened.unusable[own]
-    twice = screened.read_twice
-    return Extraction(timeseries, weights, observed, volumes.t_r, unusable, voxels, twice, spikes)
+    spread = reading.spread
+    return Extraction(
+        timeseries,
+        weights,
+        moments=spread and spread.moments(volumes, screened.missing[own]),
+        t_r=volumes.t_r,
+        unusable=screened.unusable[own],
+        voxels=voxels,
+        read_twice=screened.read_twice,
+        spikes=spikes,
+    )
 
 
 def extract_spheres(
@@ -256,7 +262,7 @@ def extract_spheres(
 
 
 @dataclass(frozen=True, eq=False)
-class _Extracting:
+class _Reading:
     """Spheres, the image that they are read from, and what is learned on the way."""
 
     screened: ScreenedVolumes
@@ -273,163 +279,158 @@ class _Extracting:
             yield block
 
     def smoothed(self, values: RealArray, beyond: float) -> FloatArray:
-        """A volume, (X Y Z,), smoothed; `values` are those read, and `beyond` those of others."""
+        """Smoothed voxels of the spheres, (V,); `values` are those read, and `beyond` of others."""
         volume = np.full(int(np.prod(self.weights.grid.shape)), beyond, dtype=np.float64)
         volume[self.screened.voxels] = values
-        return smoothed(volume, self.weights.grid, self.fwhm or 0.0)
+        return smoothed(volume, self.weights.grid, self.fwhm or 0.0)[self.weights.voxels]
 
     def usable(self) -> BoolArray:
         """Voxels of the spheres that have a signal, (V,); known after the first reading."""
         return ~self.screened.unusable[self.screened.own]
 
+    def means(self) -> FloatArray:
+        """Mean over each sphere, summed voxel by voxel in double precision.
 
-def _means(job: _Extracting) -> FloatArray:
-    """Mean over each sphere, summed voxel by voxel in double precision.
+        Voxels that do not vary in the first block are set aside, and added if they do later on.
+        """
+        screened, sums = self.screened, self.weights.sums
+        suspects = np.empty(0, dtype=np.intp)
+        parts: list[FloatArray] = []
+        set_aside: list[FloatArray] = []
+        for block in self.blocks():
+            # The product runs along the volumes, so those must lie side by side in memory.
+            by_voxel = block.T.astype(np.float64, order="C")
+            if not parts:
+                suspects = np.flatnonzero(screened.unusable)
+            if suspects.size:
+                set_aside.append(by_voxel[suspects].T)
+                by_voxel[suspects] = 0
+            parts.append(np.asarray(sums @ by_voxel).T)
+        total, usable = np.vstack(parts), self.usable()
+        if set_aside and usable[suspects].any():
+            late = usable[suspects]
+            total += _along_volumes(sums[:, suspects[late]], np.vstack(set_aside)[:, late])
+        affected = sums @ screened.flickering.astype(np.float64) > 0
+        if affected.any():
+            numbers = np.unique(sums[affected].indices).astype(np.intp)
+            part = sums[affected][:, numbers]
+            again = (np.where(usable[numbers], block, 0.0) for block in screened.again(numbers))
+            total[:, affected] = np.vstack([_along_volumes(part, block) for block in again])
+        return self.averaged(total, usable)
 
-    Voxels that do not vary in the first block are set aside, and added if they do later on.
-    """
-    screened, sums = job.screened, job.weights.sums
-    suspects = np.empty(0, dtype=np.intp)
-    parts: list[FloatArray] = []
-    set_aside: list[FloatArray] = []
-    for block in job.blocks():
-        # The product runs along the volumes, so those must lie side by side in memory.
-        by_voxel = block.T.astype(np.float64, order="C")
-        if not parts:
-            suspects = np.flatnonzero(screened.unusable)
-        if suspects.size:
-            set_aside.append(by_voxel[suspects].T)
-            by_voxel[suspects] = 0
-        parts.append(np.asarray(sums @ by_voxel).T)
-    total, usable = np.vstack(parts), job.usable()
-    if set_aside and usable[suspects].any():
-        late = usable[suspects]
-        total += _along_volumes(sums[:, suspects[late]], np.vstack(set_aside)[:, late])
-    affected = sums @ screened.flickering.astype(np.float64) > 0
-    if affected.any():
-        numbers = np.unique(sums[affected].indices).astype(np.intp)
-        part = sums[affected][:, numbers]
-        total[:, affected] = np.vstack(
-            [
-                _along_volumes(part, np.where(usable[numbers], block, 0.0))
-                for block in screened.again(numbers)
-            ]
-        )
-    return _averaged(job.weights, total, usable, screened.volumes)
+    def averaged(self, total: FloatArray, usable: BoolArray) -> FloatArray:
+        """Real means, and signals of maps by least squares, from sums of stored values."""
+        weights, volumes, alive = self.weights, self.screened.volumes, usable.astype(np.float64)
+        count = weights.sums @ alive
+        series = _real(total / np.where(count > 0, count, np.nan), volumes)
+        for rows in weights.joint:
+            # Signals s of maps M of which M s is nearest to the voxels: (M'M) s = M' voxels
+            maps = weights.sums[rows] * alive
+            known = count[rows] > 0
+            gram = (maps @ maps.T).toarray()[np.ix_(known, known)]
+            sums = _real(total[:, rows][:, known], volumes)
+            sums += volumes.inter * (count[rows][known] - 1)
+            series[:, np.arange(rows.start, rows.stop)[known]] = linalg.lstsq(gram, sums.T)[0].T
+        return series
 
+    def means_of_smoothed(self) -> FloatArray:
+        """Means over regions of the smoothed image, volume by volume.
 
-def _averaged(
-    weights: SphereWeights, total: FloatArray, usable: BoolArray, volumes: Volumes
-) -> FloatArray:
-    """Real values of means, and of signals of maps by least squares, from sums of stored ones."""
-    alive = usable.astype(np.float64)
-    count = weights.sums @ alive
-    series = _real(total / np.where(count > 0, count, np.nan), volumes)
-    for rows in weights.joint:
-        # Signals s of maps M of which M s is nearest to the voxels: (M'M) s = M' voxels
-        maps = weights.sums[rows] * alive
-        known = count[rows] > 0
-        gram = (maps @ maps.T).toarray()[np.ix_(known, known)]
-        sums = _real(total[:, rows][:, known], volumes)
-        sums += volumes.inter * (count[rows][known] - 1)
-        series[:, np.arange(rows.start, rows.stop)[known]] = linalg.lstsq(gram, sums.T)[0].T
-    return series
+        Voxels that do not vary in the first block are left out; if they do later on, or others are
+        bad in some volumes alone, the image is read again.
+        """
+        screened, weights = self.screened, self.weights
 
+        def totals(blocks: Iterator[RealArray]) -> tuple[FloatArray, BoolArray]:
+            changes = chain.from_iterable(_changes(blocks, np.dtype(np.float64)))
+            first = next(changes)
+            usable = self.usable()
+            means = (self.smoothed(change, 0) * usable for change in chain([first], changes))
+            return np.array([weights.sums @ values for values in means]), usable
 
-def _reach(weights: SphereWeights, fwhm: float) -> IntArray:
-    """Voxels that smoothing brings into regions: the box around them, and what a kernel reaches."""
-    ijk, reach = weights.grid.unflat(weights.voxels), kernel_reach(weights.grid, fwhm)
-    inside = np.zeros(weights.grid.shape, dtype=bool, order="F")
-    if len(ijk):
-        first = np.maximum(ijk.min(axis=0) - reach, 0).astype(np.intp)
-        last = (ijk.max(axis=0) + reach).astype(np.intp)
-        inside[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = True
-    return np.flatnonzero(inside.reshape(-1, order="F"))
+        total, usable = totals(self.blocks())
+        if screened.flickering.any() or (usable != self.usable()).any():
+            total, usable = totals(screened.again())
+        origin = self.smoothed(screened.origin, screened.zero)
+        return self.averaged(total + weights.sums @ (origin * usable), usable)
 
+    def means_by_smoothed_weights(self, applied: AppliedWeights) -> FloatArray:
+        """Mean over each sphere of the smoothed image.
 
-def _means_of_smoothed(job: _Extracting) -> FloatArray:
-    """Means over regions of the smoothed image, volume by volume.
+        Spheres with voxels that do not vary at first are computed with and without these; which of
+        the two counts is known at the end. Neither does where a voxel varies later on, or where one
+        near to the sphere is bad in some volumes alone.
+        """
+        screened, weights, own = self.screened, self.weights, self.screened.own
+        blocks = self.blocks()
+        head: list[RealArray] = []
+        while sum(map(len, head)) < _ENOUGH_VOLUMES and (block := next(blocks, None)) is not None:
+            head.append(block)
+        # The weights are made when it is known which voxels vary: the next block is on its way.
+        with_all = _SmoothedSums(applied, screened.voxels, self.threads)
+        suspects = screened.unusable[own]
+        concerned = weights.membership @ suspects.astype(np.intp) > 0
+        computed = [with_all]
+        if concerned.any():
+            without = self.restricted(applied, concerned, ~suspects)
+            computed.append(_SmoothedSums(without, screened.voxels, self.threads))
+        for change in _changes(chain(head, blocks), applied.dtype):
+            for sums in computed:
+                sums.add(change)
+        usable, origin = self.usable(), screened.origin
+        stored = with_all.values(origin)
+        left = weights.membership @ usable.astype(np.intp)
+        reduced = left < weights.used
+        if concerned.any():
+            stored[:, concerned & reduced] = computed[1].values(origin)[:, concerned & reduced]
+        otherwise = reduced & (weights.membership @ (usable == suspects).astype(np.intp) > 0)
+        near = with_all.touched(screened.flickering)
+        affected = (left > 0) & (near | otherwise)
+        if affected.any():
+            by_usable = self.restricted(applied, affected, usable)
+            numbers = np.flatnonzero(np.isin(screened.voxels, by_usable.voxels))
+            again = _SmoothedSums(by_usable, screened.voxels[numbers], self.threads)
+            for change in _changes(screened.again(numbers), applied.dtype):
+                again.add(change)
+            stored[:, affected] = again.values(origin[numbers])[:, affected]
+        stored[:, left == 0] = np.nan
+        return _real(stored, screened.volumes)
 
-    Voxels that do not vary in the first block are left out; if they do later on, or others are
-    bad in some volumes alone, the image is read again.
-    """
-    screened, weights = job.screened, job.weights
+    def restricted(
+        self, applied: AppliedWeights, spheres: BoolArray, voxels: BoolArray
+    ) -> AppliedWeights:
+        """Smoothed weights of some spheres, (S,), with some of their voxels, (V,)."""
+        part = self.weights.restricted(spheres, voxels)
+        # Not to be kept by its memory of past calls: no other has these weights.
+        return applied_weights.__wrapped__(part, self.fwhm or 0.0, single=applied.is_single)
 
-    def sums(values: RealArray, beyond: float, usable: BoolArray) -> FloatArray:
-        return np.asarray(weights.sums @ (job.smoothed(values, beyond)[weights.voxels] * usable))
+    def voxel_series(self) -> VoxelSeries:
+        """Every voxel of the spheres over time; of the smoothed image, if asked.
 
-    def totals(blocks: Iterator[RealArray]) -> tuple[FloatArray, BoolArray]:
-        changes = chain.from_iterable(_changes(blocks, np.dtype(np.float64)))
-        first = next(changes)
-        usable = job.usable()
-        return np.array([sums(change, 0, usable) for change in chain([first], changes)]), usable
+        Moments are those of the image as it is: neighbours bleed into a voxel without a signal.
+        """
+        screened, members = self.screened, self.weights.membership.indices
+        volumes, row = screened.volumes, 0
+        smooths = self.fwhm is not None
+        dtype = np.dtype(np.float64) if smooths else volumes.stored_dtype
+        values = np.empty((volumes.n_volumes, len(members)), dtype)
 
-    total, usable = totals(job.blocks())
-    if screened.flickering.any() or (usable != job.usable()).any():
-        total, usable = totals(screened.again())
-    total = total + sums(screened.origin, screened.zero, usable)
-    return _averaged(weights, total, usable, screened.volumes)
+        def fill(blocks: Iterator[RealArray]) -> None:
+            for row, change in enumerate(chain.from_iterable(_changes(blocks, dtype))):
+                values[row] = self.smoothed(change, 0)[members]
 
-
-def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
-    """Mean over each sphere of the smoothed image.
-
-    Spheres with voxels that do not vary at first are computed with and without these; which of
-    the two counts is known at the end. Neither does where a voxel varies later on, or where one
-    near to the sphere is bad in some volumes alone.
-    """
-    screened, weights, own = job.screened, job.weights, job.screened.own
-    blocks = job.blocks()
-    head: list[RealArray] = []
-    while sum(map(len, head)) < _ENOUGH_VOLUMES and (block := next(blocks, None)) is not None:
-        head.append(block)
-    # The weights are made when it is known which voxels vary: the next block is on its way.
-    with_all = _SmoothedSums(applied, screened.voxels, job.threads)
-    suspects = screened.unusable[own]
-    concerned = weights.membership @ suspects.astype(np.intp) > 0
-    computed = [with_all]
-    if concerned.any():
-        without = _restricted(job, applied, concerned, ~suspects)
-        computed.append(_SmoothedSums(without, screened.voxels, job.threads))
-    for change in _changes(chain(head, blocks), applied.dtype):
-        for sums in computed:
-            sums.add(change)
-    usable, origin = job.usable(), screened.origin
-    stored = with_all.values(origin)
-    left = weights.membership @ usable.astype(np.intp)
-    reduced = left < weights.used
-    if concerned.any():
-        stored[:, concerned & reduced] = computed[1].values(origin)[:, concerned & reduced]
-    otherwise = reduced & (weights.membership @ (usable == suspects).astype(np.intp) > 0)
-    near = with_all.touched(screened.flickering)
-    affected = (left > 0) & (near | otherwise)
-    if affected.any():
-        stored[:, affected] = _read_again(job, applied, affected)[:, affected]
-    stored[:, left == 0] = np.nan
-    return _real(stored, screened.volumes)
-
-
-def _restricted(
-    job: _Extracting,
-    applied: AppliedWeights,
-    spheres: BoolArray,
-    voxels: BoolArray,
-) -> AppliedWeights:
-    """Weights of some spheres, (S,), with some of their voxels, (V,)."""
-    part = job.weights.restricted(spheres, voxels)
-    # Not to be kept by its memory of past calls: no other has these weights.
-    return applied_weights.__wrapped__(part, job.fwhm or 0.0, single=applied.is_single)
-
-
-def _read_again(job: _Extracting, applied: AppliedWeights, spheres: BoolArray) -> FloatArray:
-    """Stored values of some spheres, (S,), by a second reading of their voxels: (T, S)."""
-    screened = job.screened
-    new = _restricted(job, applied, spheres, job.usable())
-    numbers = np.flatnonzero(np.isin(screened.voxels, new.voxels))
-    sums = _SmoothedSums(new, screened.voxels[numbers], job.threads)
-    for change in _changes(screened.again(numbers), applied.dtype):
-        sums.add(change)
-    return sums.values(screened.origin[numbers])
+        if smooths:
+            fill(self.blocks())
+            if screened.flickering.any():
+                fill(screened.again())
+            values += self.smoothed(screened.origin, screened.zero)[members]
+        else:
+            for block in self.blocks():
+                np.take(block, members, axis=1, out=values[row : row + len(block)])
+                row += len(block)
+        starts = self.weights.membership.indptr.astype(np.intp)
+        scaling = volumes.slope, volumes.inter
+        return VoxelSeries(values, scaling, starts[:-1], starts[1:], self.usable()[members])
 
 
 def _changes(blocks: Iterator[RealArray], dtype: DType) -> Iterator[RealArray]:
@@ -458,15 +459,10 @@ def _along_volumes(matrix: sparse.csr_array, block: RealArray) -> RealArray:
 
 
 class _SmoothedSums:
-    """Weighted sums over the voxels of volumes, taken of their changes from the first one.
+    """Weighted sums over the `voxels` of volumes, (U,), taken of their changes from the first one.
 
-    Parameters
-    ----------
-    applied : AppliedWeights
-    voxels : (U,) int array
-        Those that are read. Weights beyond them are 0: a box in other company may be larger.
-    threads : int
-        scipy computes without Python's lock.
+    Weights beyond these are 0: a box in other company may be larger. Two `threads` compute at once,
+    as scipy does so without Python's lock.
     """
 
     def __init__(self, applied: AppliedWeights, voxels: IntArray, threads: int) -> None:
@@ -502,9 +498,8 @@ class _SmoothedSums:
         # Sums in double precision, some rows at a time: no second matrix in memory.
         wide, count = origin.astype(np.float64), self._matrix.shape[0]
         pieces = (_rows(self._matrix, i, min(i + 256, count)) @ wide for i in range(0, count, 256))
-        stored = np.vstack(self._changes).astype(np.float64) + np.concatenate(
-            [np.empty(0), *pieces]
-        )
+        stored = np.vstack(self._changes).astype(np.float64)
+        stored += np.concatenate([np.empty(0), *pieces])
         return stored[:, self._row_of]
 
     def touched(self, voxels: BoolArray) -> BoolArray:
@@ -527,36 +522,6 @@ def _real(stored: RealArray, volumes: Volumes) -> FloatArray:
     if volumes.slope == 1 and volumes.inter == 0:
         return np.asarray(stored, dtype=np.float64)
     return volumes.slope * stored + volumes.inter
-
-
-def _voxel_series(job: _Extracting) -> VoxelSeries:
-    """Every voxel of the spheres over time; of the smoothed image, if asked.
-
-    Moments are those of the image as it is: neighbours bleed into a voxel without a signal.
-    """
-    screened, weights = job.screened, job.weights
-    volumes, members = screened.volumes, weights.membership.indices
-    if job.fwhm is None:
-        values = np.empty((volumes.n_volumes, len(members)), dtype=volumes.stored_dtype)
-        row = 0
-        for block in job.blocks():
-            np.take(block, members, axis=1, out=values[row : row + len(block)])
-            row += len(block)
-    else:
-        values, voxels = np.empty((volumes.n_volumes, len(members))), weights.voxels[members]
-
-        def fill(blocks: Iterator[RealArray]) -> None:
-            for row, change in enumerate(chain.from_iterable(_changes(blocks, values.dtype))):
-                values[row] = job.smoothed(change, 0)[voxels]
-
-        fill(job.blocks())
-        if screened.flickering.any():
-            fill(screened.again())
-        values += job.smoothed(screened.origin, screened.zero)[voxels]
-    starts = weights.membership.indptr.astype(np.intp)
-    return VoxelSeries(
-        values, (volumes.slope, volumes.inter), starts[:-1], starts[1:], job.usable()[members]
-    )
 
 
 class _Spread:

@@ -140,9 +140,8 @@ def fill_censored(
     """Replace censored volumes of (T, S) values by a cubic spline through the `kept` ones.
 
     `extrapolate` also replaces volumes before the first and after the last kept one; otherwise
-    these ends are cut off. "nilearn" replaces or cuts off a censored volume only when its mirror
-    image in time (T - 1 for 0, T - 2 for 1, ...) is kept; see `clean`. Returns the values, and
-    where the kept volumes are in them.
+    these ends are cut off. `how` is `interpolate` of `clean`. Returns the values, and where the
+    kept volumes are in them.
     """
     from scipy.interpolate import CubicSpline  # noqa: PLC0415 - slow to import, seldom needed
 

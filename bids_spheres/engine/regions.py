@@ -20,6 +20,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, memoized
 from bids_spheres.engine.seed_columns import numbered
@@ -112,13 +113,11 @@ def load_parcellation(
 
 def load_masks(paths: Sequence[Path], label: str, space: str) -> tuple[SeedTable, list[str]]:
     """Regions of binary masks, named as their files; as `load_parcellation`."""
-    masks = [read_mask(path) for path in paths]
-    places = [_place(mask.inside.astype(np.float64), mask.grid) for mask in masks]
-    sizes = [mask.grid.voxel_volume for mask in masks]
-    # Volumes in voxels of the first mask
-    places = [
-        (centre, n * size / sizes[0]) for (centre, n), size in zip(places, sizes, strict=True)
-    ]
+    masks, places = [read_mask(path) for path in paths], []
+    for mask in masks:
+        centre, n = _place(mask.inside.astype(np.float64), mask.grid)
+        # Volumes in voxels of the first mask
+        places.append((centre, n * mask.grid.voxel_volume / masks[0].grid.voxel_volume))
     image = RegionImage(tuple(paths), "masks", tuple(range(len(paths))))
     stems = tuple(path.name.split(".")[0] for path in paths)
     notes = [next(mask.notes(mask.grid)) for mask in masks if mask.is_probability]
@@ -145,12 +144,7 @@ def _region_weights(
 ) -> SphereWeights:
     """`state` tells files of one name apart."""
     del state
-    owners, ijks, values = [], [], []
-    for owner, ijk, value in _rows(image, grid):
-        owners.append(owner)
-        ijks.append(ijk)
-        values.append(value)
-    owner, ijk, value = np.concatenate(owners), np.concatenate(ijks), np.concatenate(values)
+    owner, ijk, value = map(np.concatenate, zip(*_rows(image, grid), strict=True))
     n_regions, is_map = len(image.values), image.kind == "maps"
     whole: FloatArray = np.bincount(owner, value, minlength=n_regions).astype(np.float64)
     largest = np.zeros(n_regions)
@@ -198,9 +192,8 @@ def _box(source: Grid, grid: Grid) -> tuple[IntArray, IntArray]:
     """Corners of the box of voxels of a grid that an image covers, also beyond the grid's shape."""
     if source.matches(grid):
         return np.zeros(3, dtype=np.intp), np.array(grid.shape) - 1
-    corners = np.array(list(product(*((-0.5, n - 0.5) for n in source.shape))))
-    inverse = np.linalg.inv(grid.affine) @ source.affine
-    where = corners @ inverse[:3, :3].T + inverse[:3, 3]
+    corners = list(product(*((-0.5, n - 0.5) for n in source.shape)))
+    where = apply_affine(np.linalg.inv(grid.affine) @ source.affine, corners)
     return np.floor(where.min(axis=0)).astype(np.intp), np.ceil(where.max(axis=0)).astype(np.intp)
 
 
@@ -219,8 +212,8 @@ def _interpolated(values: FloatArray, source: Grid, grid: Grid) -> tuple[IntArra
     first, last = _box(source, grid)
     if not source.matches(grid):
         inverse = np.linalg.inv(source.affine) @ grid.affine
-        offset = inverse[:3, :3] @ first + inverse[:3, 3]
         shape = tuple((last + 1 - first).tolist())
+        offset = apply_affine(inverse, first)
         values = affine_transform(values, inverse[:3, :3], offset, shape, order=1)
     counting = np.nonzero(values)
     return np.column_stack(counting) + first, values[counting]
@@ -253,7 +246,7 @@ def _label_array(volumes: Volumes) -> IntArray:
     (block,) = volumes.blocks()
     values = np.nan_to_num(block[0]).reshape(volumes.grid.shape, order="F")
     labels = np.rint(values)
-    if (np.abs(values - labels) > 1e-4).any() or (labels < 0).any():
+    if (np.abs(values - labels) > 1e-4).any() or labels.min() < 0:
         raise DataError(
             f"{volumes.name}: labels are whole numbers above 0, and some values are not.",
             hint="Give a single map or mask with --roi, several as a 4-D image.",
@@ -284,13 +277,12 @@ def _table(  # noqa: PLR0917 - private
     volumes = grid.voxel_volume * np.array([n for _, n in places])
     if empty := [name for name, volume in zip(named.names, volumes, strict=True) if not volume]:
         raise UsageError(f"{image.paths[0]}: regions without a voxel: {', '.join(empty[:5])}.")
-    networks = named.networks and tuple(network or NO_NETWORK for network in named.networks)
     table = SeedTable(
         label=label,
         names=numbered(named.names, notes),
         coordinates=np.array([centre for centre, _ in places]).round(4),
         radii=ball_radius(volumes).round(4),
-        networks=networks or None,
+        networks=tuple(network or NO_NETWORK for network in named.networks) or None,
         space=space,
         metadata={"Space": space},
         regions=image,
@@ -320,14 +312,12 @@ def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
         rows = dict(enumerate(row for _, row in sorted(rows.items())))
     without = [n for n in numbers if n not in rows]
     notes = [f"{table.name} does not name {count(len(without), 'region')}."] if without else []
-    absent = sorted(set(rows) - set(numbers) - {0})
-    if absent:
+    if absent := set(rows) - set(numbers) - {0}:
         have = plural(len(absent), "has", "have")
         notes.append(f"{count(len(absent), 'region')} of {table.name} {have} no voxel: left out.")
-    found = [rows.get(n, ("", "")) for n in numbers]
-    names = tuple(name or plain[n] for n, (name, _) in zip(numbers, found, strict=True))
-    networks = tuple(network for _, network in found) if any(n for _, n in found) else ()
-    return Labels(names, networks, tuple(notes))
+    names, networks = zip(*(rows.get(n, ("", "")) for n in numbers), strict=True)
+    named = tuple(name or plain[n] for n, name in zip(numbers, names, strict=True))
+    return Labels(named, networks if any(networks) else (), tuple(notes))
 
 
 def _tables(path: Path) -> Iterator[Path]:
@@ -375,13 +365,9 @@ def _read_table(path: Path, *, maps: bool) -> dict[int, tuple[str, str]]:
         )
     network = column("network", "network_label", "network_name", "networks")
     try:
-        return {
-            int(float(row[index])): (
-                row[name].strip(),
-                row[network].strip() if network is not None else "",
-            )
-            for row in rows
-        }
+        networks = ["" if network is None else row[network].strip() for row in rows]
+        names = zip((row[name].strip() for row in rows), networks, strict=True)
+        return {int(float(row[index])): named for row, named in zip(rows, names, strict=True)}
     except (ValueError, IndexError) as error:
         raise DataError(
             f"{path}: an index is not a whole number, or a row is too short."

@@ -1,11 +1,9 @@
 """Voxels without a signal, found while an image is read.
 
-Design
-------
 Whether a voxel is finite and varies is known after the last volume, when those before have gone
-into sums. A voxel that is constant, or never finite, shows it from the start, so that sums can
-be prepared for it in the one pass. One that is bad in some volumes alone does not: what it has a
-part in is computed again from a second reading (`ScreenedVolumes.again`). Such voxels are rare.
+into sums. One that is constant, or never finite, shows it from the start, so that sums can be
+prepared for it in the one pass. One that is bad in some volumes alone does not: what it has a part
+in is computed again from a second reading (`ScreenedVolumes.again`). Such voxels are rare.
 """
 
 from __future__ import annotations

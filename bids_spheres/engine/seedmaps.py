@@ -3,15 +3,12 @@
 Design
 ------
 Cleaning needs a voxel over all time; a compressed file gives one volume after the other, and is
-to be inflated once. So `SpooledVolumes` stands between an image and whoever reads it: what was
-asked for is handed on, and the voxels of the mask are kept on the way, as they are stored, in
-an uncompressed temporary file. They are read from it afterwards in blocks of some voxels over
-all time, cleaned by the call that cleans the seeds, and multiplied with them.
-
-The file is written as the volumes come, in one go; a block of voxels is then one piece of each
-volume. The maps come block by block as well, for all seeds at a time, and wait in a second file
-to be read seed by seed. Neither file has a name, so that the system removes both whatever
-happens to the process.
+to be inflated once. So `SpooledVolumes` hands on what is asked for while an image is read, and
+keeps the voxels of the mask, as they are stored, in an uncompressed temporary file. They are read
+from it afterwards in blocks of some voxels over all time, cleaned by the call that cleans the
+seeds, and multiplied with them. The maps come block by block for all seeds at a time, and wait in
+a second file to be read seed by seed. Neither file has a name, so that the system removes both
+whatever happens to the process.
 """
 
 from __future__ import annotations
@@ -131,13 +128,12 @@ def spooled(
     """An image that keeps some of its voxels for maps while it is read for something else.
 
     `folder` needs room for volumes x voxels x bytes of a stored value (8 for smoothed ones), and 4
-    bytes for every seed and voxel; nothing is left there. What is kept is smoothed by `fwhm` (mm);
-    what is handed on is not, so that `extract` smooths it as ever. Good until the block ends.
+    bytes for every seed and voxel; nothing is left there when the block ends. What is kept is
+    smoothed by `fwhm` (mm); what is handed on is not, so that `extract` smooths it as ever.
 
     >>> with spooled(volumes, voxels, folder) as recording:  # doctest: +SKIP
-    ...     extraction = extract(recording, weights)
-    ...     for z in seed_maps(recording, extraction.timeseries, {"t_r": 2.0, "low_pass": 0.1}):
-    ...         print(np.nanmax(z))
+    ...     series = extract(recording, weights).timeseries
+    ...     maps = list(seed_maps(recording, series, {"t_r": 2.0, "low_pass": 0.1}))
     """
     # Single precision is not enough for smoothed values: they vary by as little as a thousandth.
     dtype = volumes.stored_dtype if fwhm is None else np.dtype(np.float64)
@@ -270,9 +266,8 @@ def map_blocks(
 
     `volumes` were read to their end. The seeds are (T, S) `timeseries`, cleaned as voxels are; or
     (T', S) `cleaned`, of `rows`, where that is more than to clean them. `rows`, (T',), are the
-    volumes over which to correlate, of those that cleaning leaves. ``standardize`` of `cleaning`
-    does not count, as correlations do not depend on it. Yields which of `volumes.voxels` these are,
-    and z.
+    volumes over which to correlate, of those that cleaning leaves. Yields which of `volumes.voxels`
+    these are, and z.
     """
     series = np.asarray(timeseries, dtype=np.float64)
     # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
@@ -306,11 +301,9 @@ def seed_maps(
 ) -> Iterator[NDArray[np.float32]]:
     """Map of the correlation of each seed with every voxel, Fisher z-transformed, (X, Y, Z).
 
-    z = arctanh(r), with r the Pearson correlation of the cleaned series of seed and voxel: what
-    nilearn's maskers give when the dot product of seeds and voxels is divided by T' - 1, the number
-    of kept volumes less one. Arguments are those of `map_blocks`. 0 outside of the voxels that were
-    kept; missing (NaN) for a seed without a series, and in voxels where no correlation is defined:
-    that have no signal left, or the seed's own (`fisher_transform`).
+    Pearson's of the cleaned series, as of nilearn's maskers. Arguments are those of `map_blocks`. 0
+    outside of the voxels that were kept; missing (NaN) for a seed without a series, and in voxels
+    that have no signal left, or are the seed's own (`fisher_transform`).
     """
     n_seeds = np.shape(timeseries)[1]
     maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))

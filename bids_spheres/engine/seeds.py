@@ -1,9 +1,7 @@
-"""Seed coordinates: where they come from and what they carry.
+"""Seed tables: names, coordinates in mm, radii and, if the source has them, networks and a space.
 
-A `SeedTable` is a value: names, millimetre coordinates, a radius per seed, and,
-where the source says so, networks and the space in which the coordinates live.
-Published sets ship with the package as ``<Name>.tsv`` beside ``<Name>.json``; a
-user's own list may have any form that `bids_spheres.engine.seed_columns` understands.
+Published sets ship with the package as ``<Name>.tsv`` beside ``<Name>.json``; a user's own list may
+have any form that `bids_spheres.engine.seed_columns` understands.
 """
 
 from __future__ import annotations
@@ -237,8 +235,6 @@ def seeds_from(source: object) -> SeedTable | None:
 def seed_file_label(path: Path) -> str:
     """Label of a table of the user's: letters and digits of its name, up to its first dot.
 
-    Examples
-    --------
     >>> seed_file_label(Path("my seeds/régions-v2.tsv"))
     'regionsv2'
     """

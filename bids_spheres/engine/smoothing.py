@@ -1,12 +1,9 @@
 """Smoothing of weights instead of images.
 
-Design
-------
-Smoothing is linear. With x a volume, G the smoothing and W the weights of the spheres,
-``W @ (G @ x) == (W @ G) @ x``; so G is applied once to a few small boxes of weights, never to a
-volume. A Gaussian spreads each weight over a box, axis by axis; what falls outside the
-image is folded back at its edge, as scipy's default boundary ("reflect") does. The kernel
-ends at 4 standard deviations, and sigma = fwhm / sqrt(8 ln 2), as in
+Smoothing is linear. With x a volume, G the smoothing and W the weights of the spheres, ``W @ (G @
+x) == (W @ G) @ x``; so G is applied once to a few small boxes of weights, axis by axis. What falls
+outside the image is folded back at its edge, as scipy's default boundary ("reflect") does. The
+kernel ends at 4 standard deviations, and sigma = fwhm / sqrt(8 ln 2), as in
 `nilearn.image.smooth_img` and `scipy.ndimage.gaussian_filter1d`.
 """
 
@@ -79,9 +76,15 @@ def smoothed(volume: RealArray, grid: Grid, fwhm: float) -> FloatArray:
     return smooth.reshape(-1, order="F")
 
 
-def kernel_reach(grid: Grid, fwhm: float) -> FloatArray:
-    """Voxels that a Gaussian of width `fwhm` (mm) reaches, per axis."""
-    return _TRUNCATE * _sigmas(grid, fwhm) + 0.5
+def box_reached(weights: SphereWeights, fwhm: float) -> IntArray:
+    """Flat positions in the box around all voxels that a Gaussian of width `fwhm` (mm) reaches."""
+    grid, reach = weights.grid, _TRUNCATE * _sigmas(weights.grid, fwhm) + 0.5
+    ijk, inside = grid.unflat(weights.voxels), np.zeros(grid.shape, dtype=bool, order="F")
+    if len(ijk):
+        first = np.maximum(ijk.min(axis=0) - reach, 0).astype(np.intp)
+        last = (ijk.max(axis=0) + reach).astype(np.intp)
+        inside[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = True
+    return np.flatnonzero(inside.reshape(-1, order="F"))
 
 
 def _sigmas(grid: Grid, fwhm: float) -> FloatArray:
@@ -112,13 +115,6 @@ class _Boxes:
         nx, ny, nz = extent.tolist()
         return cls(spheres, lowest, ijk, np.diff(membership.indptr), (nx, ny, nz))
 
-    def filled(self) -> FloatArray:
-        """(n, *extent) array of 1 / count at each sphere's voxels."""
-        row = np.repeat(np.arange(len(self.spheres)), self.counts)
-        boxes = np.zeros((len(self.spheres), *self.extent))
-        boxes[(row, *(self.ijk - self.lowest[row]).T)] = 1 / self.counts[row]
-        return boxes
-
     def spread_extent(self, kernels: Sequence[FloatArray]) -> IntArray:
         """Extent of the boxes after convolution, (3,)."""
         return np.array(self.extent) + [len(kernel) - 1 for kernel in kernels]
@@ -131,6 +127,30 @@ class _Boxes:
         """
         begins = self.lowest - np.array([len(kernel) // 2 for kernel in kernels])
         return np.maximum(begins, 0), begins + self.spread_extent(kernels)
+
+    def weights(self, kernels: Sequence[FloatArray]) -> FloatArray:
+        """Convolution of 1 / count at each sphere's voxels along the three axes, (n, a, b, c)."""
+        n = len(self.spheres)
+        row = np.repeat(np.arange(n), self.counts)
+        boxes = np.zeros((n, *self.extent))
+        boxes[(row, *(self.ijk - self.lowest[row]).T)] = 1 / self.counts[row]
+        along_x, along_y, along_z = map(linalg.convolution_matrix, kernels, self.extent)
+        spread = np.matmul(along_y, boxes @ along_z.T).reshape(n, self.extent[0], -1)
+        return np.matmul(along_x, spread).reshape(n, len(along_x), len(along_y), -1)
+
+    def positions(self, grid: Grid, kernels: Sequence[FloatArray]) -> NDArray[np.int32]:
+        """Flat positions of `weights`, (n, a, b, c), folded back at the image's edges."""
+        axes = []
+        for axis, (kernel, length) in enumerate(zip(kernels, self.extent, strict=True)):
+            reach = len(kernel) // 2
+            index = self.lowest[:, axis, None] + np.arange(-reach, length + reach)
+            # d c b a | a b c d | d c b a
+            folded = index % (2 * grid.shape[axis])
+            folded = np.minimum(folded, 2 * grid.shape[axis] - 1 - folded)
+            axes.append(folded.astype(np.int32))
+        x, y, z = axes
+        nx, ny, _ = grid.shape
+        return x[:, :, None, None] + nx * (y[:, None, :, None] + ny * z[:, None, None, :])
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,48 +190,20 @@ class AppliedWeights:
     def matrix(self) -> sparse.csr_array:
         """Weights of `voxels`, (S, U); filled piece by piece and never copied."""
         # Rows are as long as the spread boxes; those of empty spheres come last.
-        lengths = np.zeros(len(self.row_of), dtype=np.intp)
-        row = 0
-        for part in self.parts:
-            lengths[row : row + len(part.spheres)] = np.prod(part.spread_extent(self.kernels))
-            row += len(part.spheres)
+        n_rows, n_filled = len(self.row_of), [len(part.spheres) for part in self.parts]
+        sizes = [np.prod(part.spread_extent(self.kernels)) for part in self.parts]
+        lengths = np.repeat([*sizes, 0], [*n_filled, n_rows - sum(n_filled)]).astype(np.intp)
         pointers = np.concatenate([[0], np.cumsum(lengths)])
         column, value = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], self.dtype)
         number = numbers_of(self.voxels, self.grid)
         row = 0
         for part in self.parts:
             piece = slice(pointers[row], pointers[row + len(part.spheres)])
-            positions = _folded_positions(part, self.grid, self.kernels)
-            np.take(number, positions.reshape(-1), out=column[piece], mode="clip")
+            positions = part.positions(self.grid, self.kernels).reshape(-1)
+            np.take(number, positions, out=column[piece], mode="clip")
             # scipy looks columns up without a check, wherever in memory they may lead.
             assert column[piece].min(initial=0) >= 0, "weights beyond the voxels that are read"  # noqa: S101
-            value[piece] = _convolved(part.filled(), self.kernels).reshape(-1)
+            value[piece] = part.weights(self.kernels).reshape(-1)
             row += len(part.spheres)
-        shape = len(self.row_of), len(self.voxels)
-        return sparse.csr_array((value, column, pointers.astype(np.int32)), shape=shape)
-
-
-def _convolved(boxes: FloatArray, kernels: Sequence[FloatArray]) -> FloatArray:
-    """Full convolution of (n, a, b, c) boxes along the last three axes."""
-    n, a = boxes.shape[:2]
-    along_x, along_y, along_z = (
-        linalg.convolution_matrix(kernel, length)
-        for kernel, length in zip(kernels, boxes.shape[1:], strict=True)
-    )
-    spread = np.matmul(along_y, boxes @ along_z.T)
-    return np.matmul(along_x, spread.reshape(n, a, -1)).reshape(n, len(along_x), len(along_y), -1)
-
-
-def _folded_positions(part: _Boxes, grid: Grid, kernels: Sequence[FloatArray]) -> NDArray[np.int32]:
-    """Flat positions of convolved boxes, (n, a, b, c), folded back at the image's edges."""
-    axes = []
-    for axis, (kernel, length) in enumerate(zip(kernels, part.extent, strict=True)):
-        reach = len(kernel) // 2
-        index = part.lowest[:, axis, None] + np.arange(-reach, length + reach)
-        # d c b a | a b c d | d c b a
-        folded = index % (2 * grid.shape[axis])
-        folded = np.minimum(folded, 2 * grid.shape[axis] - 1 - folded)
-        axes.append(folded.astype(np.int32))
-    x, y, z = axes
-    nx, ny, _ = grid.shape
-    return x[:, :, None, None] + nx * (y[:, None, :, None] + ny * z[:, None, None, :])
+        parts = value, column, pointers.astype(np.int32)
+        return sparse.csr_array(parts, shape=(n_rows, len(self.voxels)))

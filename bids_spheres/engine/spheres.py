@@ -1,12 +1,8 @@
 """Seeds on an image grid: which voxels belong to which sphere.
 
-Design
-------
-Work is proportional to the voxels in the spheres, never to seeds x image. Around
-the voxel that holds a seed lies a box of candidates that is the same for every
-seed of one radius; distances are computed for those alone. A mask is looked up at
-the voxels found, so that it is never resampled as a whole. Voxels are numbered by a
-table of the size of one volume.
+Work is proportional to the voxels in the spheres, never to seeds x image: around the voxel that
+holds a seed lies a box of candidates that is the same for every seed of one radius, and a mask is
+looked up at the voxels found, so that it is never resampled as a whole.
 """
 
 from __future__ import annotations
@@ -16,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import sparse
 
 from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, memoized
@@ -68,7 +65,7 @@ class Grid:
 
     def to_mm(self, ijk: ArrayLike) -> FloatArray:
         """Centres of voxels `ijk` ((N, 3)), mm."""
-        return np.asarray(ijk) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return apply_affine(self.affine, ijk)
 
     def matches(self, other: Grid) -> bool:
         """True when both have the same voxels."""
@@ -76,8 +73,7 @@ class Grid:
 
     def voxel_of(self, points: ArrayLike) -> IntArray:
         """Index of the voxel nearest to each of `points` ((N, 3), mm), maybe outside the image."""
-        inverse = np.linalg.inv(self.affine)
-        return np.rint(np.asarray(points) @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.intp)
+        return np.rint(apply_affine(np.linalg.inv(self.affine), points)).astype(np.intp)
 
     def contains(self, ijk: IntArray) -> BoolArray:
         """Which of the voxel indices `ijk` ((..., 3)) lie in the image."""
@@ -287,15 +283,16 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
         return parts[0]
     if not all(part.grid.matches(parts[0].grid) for part in parts):
         raise DataError("Spheres on different image grids can't be extracted together.")
-    first = np.cumsum([0] + [len(part.asked) for part in parts])
+    counts = [len(part.asked) for part in parts]
+    offsets = [sum(counts[:number]) for number in range(len(parts))]
     pairs = [part.membership.tocoo() for part in parts]
-    owner = np.concatenate([pair.row + start for pair, start in zip(pairs, first, strict=False)])
-    position = np.concatenate(
-        [part.voxels[pair.col] for part, pair in zip(parts, pairs, strict=True)]
+    stacked = assemble(
+        parts[0].grid,
+        np.concatenate([pair.row + start for pair, start in zip(pairs, offsets, strict=True)]),
+        np.concatenate([part.voxels[pair.col] for part, pair in zip(parts, pairs, strict=True)]),
+        np.concatenate([part.asked for part in parts]),
+        np.concatenate([part.seed_used for part in parts]),
     )
-    asked = np.concatenate([part.asked for part in parts])
-    seed_used = np.concatenate([part.seed_used for part in parts])
-    stacked = assemble(parts[0].grid, owner, position, asked, seed_used)
     if not any(part.values is not None for part in parts):
         return replace(stacked, compact=all(part.compact for part in parts))
     return replace(
@@ -304,7 +301,7 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
         whole=np.concatenate([p.asked if p.whole is None else p.whole for p in parts]),
         joint=tuple(
             slice(rows.start + start, rows.stop + start)
-            for part, start in zip(parts, first.tolist(), strict=False)
+            for part, start in zip(parts, offsets, strict=True)
             for rows in part.joint
         ),
         compact=False,
@@ -400,8 +397,7 @@ def nearest_values(
     """Values of the voxels of another image nearest to voxels (N, 3) of a grid, (N,); 0 outside."""
     # As scipy.ndimage, and so nilearn, takes the nearest voxel: halves go up, and points beyond
     # the centres of the outermost voxels are outside.
-    inverse = np.linalg.inv(values_grid.affine) @ grid.affine
-    where = ijk @ inverse[:3, :3].T + inverse[:3, 3]
+    where = apply_affine(np.linalg.inv(values_grid.affine) @ grid.affine, ijk)
     rounding = 1e-9
     last = np.array(values_grid.shape) - 1
     inside = np.asarray(((where >= -rounding) & (where <= last + rounding)).all(axis=1))
@@ -443,10 +439,9 @@ def _without_losers(weights: SphereWeights, coordinates: ArrayLike) -> SphereWei
 
 
 def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArray, IntArray]:
-    """Spheres and columns of voxels, of each voxel the nearest seed last.
+    """Spheres and columns of voxels; of each voxel the nearest, and first, seed comes last.
 
-    Of seeds that are equally near the first comes last: a nanometre is rounding, and must not
-    decide.
+    Near by less than a nanometre is equally near: rounding must not decide.
     """
     grid, pairs = weights.grid, weights.core.tocoo()
     voxel_mm = grid.to_mm(grid.unflat(weights.voxels))
@@ -459,10 +454,9 @@ def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArr
 
 
 def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.int32]:
-    """Draw spheres as labels, (X, Y, Z): 1 to S, 0 elsewhere.
+    """Draw spheres as labels, (X, Y, Z): 1 to S, 0 elsewhere; in several, that of the nearest seed.
 
-    A voxel in several spheres has the label of the nearest seed, of the first of those that are
-    equally near.
+    Of seeds that are equally near the first counts.
     """
     grid = weights.grid
     owner, column = _far_to_near(weights, coordinates)

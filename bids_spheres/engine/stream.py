@@ -1,10 +1,8 @@
 """Volumes out of image files one after the other, in bounded memory.
 
-Design
-------
-Nobody downstream wants a volume: they want the values of some voxels over time. So a
-`Volumes` object hands out blocks of shape (B, V), real-valued and scaled, for voxels named
-once. How a volume is reached is the only thing its subclasses differ in:
+Nobody downstream wants a volume: they want the values of some voxels over time. So a `Volumes`
+hands out blocks, (B, V), of voxels named once. How a volume is reached is all its subclasses differ
+in:
 
 - ``.gz``: inflated as a stream, one volume in memory, every byte once;
 - uncompressed: memory mapped in blocks, so that only pages with wanted voxels are read, and
@@ -201,6 +199,20 @@ class _GzipVolumes(_StoredVolumes):
 
     def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         self.check_size()
+        volumes = self._inflated()
+        for start, stop in self._starts(size):
+            block = np.empty((stop - start, self._count(voxels)), dtype=self.stored_dtype)
+            for row, volume in zip(block, volumes, strict=False):
+                if voxels is None:
+                    row[:] = volume
+                else:
+                    # Positions lie in the volume; "clip" keeps numpy from copying to be sure.
+                    np.take(volume, voxels, out=row, mode="clip")
+            yield block
+        next(volumes, None)  # to the end of the file
+
+    def _inflated(self) -> Iterator[RealArray]:
+        """Volumes in the data type of the file; each overwrites the one before."""
         with _reading(self.name):
             opened = open_gzip(self.path)
         with opened as stream:
@@ -209,16 +221,9 @@ class _GzipVolumes(_StoredVolumes):
                 self._inflate(stream, piece[: self.offset - start], 0)
             buffer = memoryview(bytearray(self._bytes_per_volume))
             volume = np.frombuffer(buffer, dtype=self.dtype)
-            for start, stop in self._starts(size):
-                block = np.empty((stop - start, self._count(voxels)), dtype=self.stored_dtype)
-                for i in range(stop - start):
-                    self._inflate(stream, buffer, start + i)
-                    if voxels is None:
-                        block[i] = volume
-                    else:
-                        # Positions lie in the volume; "clip" keeps numpy from copying to be sure.
-                        np.take(volume, voxels, out=block[i], mode="clip")
-                yield block
+            for number in range(self.n_volumes):
+                self._inflate(stream, buffer, number)
+                yield volume
             # The checksum follows the last volume, with nothing in between.
             more = self._read_into(stream, memoryview(bytearray(1)), self.n_volumes - 1)
             if more and not self.has_footer:
@@ -348,21 +353,25 @@ def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
         return image
     img = image if isinstance(image, SpatialImage) else _load(Path(image))
     name = _name(img)
-    shape = _shape_4d(img.shape, name)
+    longer = [int(n) for n in img.shape[3:] if n != 1]
+    if len(img.shape) < 3 or len(longer) > 1 or min(img.shape) < 1:
+        raise DataError(f"{name}: a 3-D or 4-D image is needed; this one has shape {img.shape}.")
+    n_volumes = longer[0] if longer else 1
     proxy: Any = img.dataobj
     dtype = np.dtype(proxy.dtype)
     if dtype.kind not in "iufb":
         shown = "colours" if dtype.names else dtype
         raise DataError(f"{name}: voxels are of type {shown}, not real numbers.")
-    common = name, image_grid(img), shape[3], _header_t_r(img), len(img.shape) == 3
-    kind = _kind_of(proxy)
+    common = name, image_grid(img), n_volumes, _header_t_r(img), len(img.shape) == 3
+    plain = type(proxy) is ArrayProxy and proxy.order == "F" and isinstance(proxy.file_like, str)
+    suffix = Path(proxy.file_like).suffix.lower() if plain else ""
     native = dtype.newbyteorder("=")
-    if kind is None:
+    if not plain or suffix in {".bz2", ".zst"}:
         # nibabel scales what it reads from files.
         native = native if isinstance(proxy, np.ndarray) else np.dtype(np.float64)
         return _ArrayVolumes(*common, native, 1.0, 0.0, data=proxy)
     _check_bits(img, name)
-    stored = kind(
+    stored = (_GzipVolumes if suffix in {".gz", ".mgz"} else _MappedVolumes)(
         *(*common, native, float(proxy.slope), float(proxy.inter)),
         path=Path(proxy.file_like),
         dtype=dtype,
@@ -489,26 +498,6 @@ def _check_bits(img: SpatialImage, name: str) -> None:
 
 def _name(img: SpatialImage) -> str:
     return str(img.get_filename() or "image in memory")
-
-
-def _shape_4d(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
-    extents = [int(n) for n in shape]
-    longer = [n for n in extents[3:] if n != 1]
-    if len(extents) < 3 or len(longer) > 1 or min(extents) < 1:
-        raise DataError(f"{name}: a 3-D or 4-D image is needed; this one has shape {shape}.")
-    nx, ny, nz = extents[:3]
-    return nx, ny, nz, longer[0] if longer else 1
-
-
-def _kind_of(proxy: Any) -> type[_StoredVolumes] | None:
-    """How to read the file behind an array proxy; None when only nibabel knows."""
-    plain = type(proxy) is ArrayProxy and proxy.order == "F"
-    if not plain or not isinstance(proxy.file_like, str):
-        return None
-    suffix = Path(proxy.file_like).suffix.lower()
-    if suffix in {".bz2", ".zst"}:
-        return None
-    return _GzipVolumes if suffix in {".gz", ".mgz"} else _MappedVolumes
 
 
 def _header_t_r(img: SpatialImage) -> float:

@@ -2,14 +2,10 @@
 
 Dask chooses the worker of each item. This module replaces parts of Dask that do not serve here:
 
-- A worker is used once it has proven that it sees our files (`proof`). Registering a
-  `WorkerPlugin`, Dask's way, waits for every worker, even one that never answers, and goes on with
-  workers for which it failed; so do `Client.run` and `Client.get_versions`, and
-  `Client.wait_for_workers` counts paused workers.
-- No more items are handed out than workers can be used. Dask sends all items at once, and leaves
-  them with a worker that is paused or silent.
-- `submit(retries=)` repeats what raised, but our functions raise nothing. An item on a worker that
-  is paused or silent for long is given to another.
+- A worker is used once it has proven that it sees our files (`proof`). `WorkerPlugin`, Dask's way,
+  `Client.run` and `Client.get_versions` wait for every worker, even one that never answers.
+- No more items are handed out than workers can be used. Dask sends all at once, and leaves them
+  with a worker that is paused or silent; here they are given to another after some time.
 - `as_completed` has one time limit for all futures, where each wait needs its own.
 - A process does one item at a time, whatever its number of threads: memory is planned for that,
   and all threads of a process share one number of BLAS threads.
@@ -22,8 +18,8 @@ import threading
 import time
 import zlib
 from collections import Counter, deque
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +87,11 @@ class DaskExecutor:
         TemporaryError when no worker can be used for too long, or the scheduler is gone.
         """
         try:
-            with tokens(self.inputs, self.outputs, self.shared) as token:
-                yield from _Run(self, token).results(do, items)
+            with (
+                tokens(self.inputs, self.outputs, self.shared) as token,
+                closing(_Run(self, token)) as run,
+            ):
+                yield from run.results(do, items)
         except BidsSpheresError:
             raise
         except Exception as error:  # of Dask, when its scheduler is gone
@@ -109,7 +108,6 @@ def perform(token: Token, call: bytes) -> object:
         return do(item)
 
 
-@dataclass(eq=False)
 class _Run:
     """State of a call from the first to the last result.
 
@@ -117,15 +115,15 @@ class _Run:
     was last running, and `proofs` the time at which it was asked for its proof.
     """
 
-    executor: DaskExecutor
-    token: Token
-    pending: dict[Future, int] = field(default_factory=dict)
-    ended: SimpleQueue[Future] = field(default_factory=SimpleQueue)
-    losses: Counter[int] = field(default_factory=Counter)
-    seen: dict[str, float] = field(default_factory=dict)
-    proofs: dict[str, tuple[float, Future]] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
-    looked: float = float("-inf")
+    def __init__(self, executor: DaskExecutor, token: Token) -> None:
+        self.executor, self.token = executor, token
+        self.pending: dict[Future, int] = {}
+        self.ended: SimpleQueue[Future] = SimpleQueue()
+        self.losses: Counter[int] = Counter()
+        self.seen: dict[str, float] = {}
+        self.proofs: dict[str, tuple[float, Future]] = {}
+        self.problems: dict[str, str] = {}
+        self.looked = float("-inf")
 
     def results(
         self, do: Callable[[Item], Result], items: Sequence[Item]
@@ -134,39 +132,40 @@ class _Run:
         waiting, could_go_on = deque(range(len(items))), time.monotonic()
         source, shared = self.executor.source, self.executor.shared
         logger.info("Waiting for workers of %s", source.name)
-        try:
-            while waiting or self.pending:
-                now = time.monotonic()
-                ends = self._look(now) if now - self.looked >= _POLL else []
-                proven = {a for a, (_, proof) in self.proofs.items() if proof.status == "finished"}
-                usable = {address for address in proven if self.seen.get(address) == self.looked}
-                late = now - could_go_on > source.timeout
-                if usable or self.pending or (late and source.more_expected()):
-                    could_go_on = now
-                elif late:
-                    why = "; ".join({self.problems[a] for a in self.seen if a in self.problems})
-                    raise TemporaryError(
-                        f"{source.name} has had no worker for {now - could_go_on:.0f} s that can "
-                        f"be used: {why or 'none has come'}.",
-                        hint="Start some with this version of bids-spheres and the same folders; "
-                        "the next call does what is missing.",
-                    )
-                while waiting and usable and len(self.pending) < len(proven):
-                    call = zlib.compress(pickled((do, items[waiting[0]]), shared))
-                    # Hundreds of addresses are sent only where some workers are left out. If all
-                    # of these are gone, any other may do it; one that is unfit refuses.
-                    all_fit = usable == self.seen.keys()
-                    where = {} if all_fit else {"workers": usable, "allow_other_workers": True}
-                    future = self._submit(perform, self.token, call, **where)
-                    self.pending[future] = waiting.popleft()
-                for number, end in (*ends, *self._completed()):
-                    if isinstance(end, Lost) and self.losses[number] < 2:
-                        logger.info("%s %s is tried again.", end.message, items[number])
-                        waiting.append(number)
-                    else:
-                        yield items[number], end
-        finally:
-            self._cancel([*self.pending, *(proof for _, proof in self.proofs.values())])
+        while waiting or self.pending:
+            now = time.monotonic()
+            ends = self._look(now) if now - self.looked >= _POLL else []
+            proven = {a for a, (_, proof) in self.proofs.items() if proof.status == "finished"}
+            usable = {address for address in proven if self.seen.get(address) == self.looked}
+            late = now - could_go_on > source.timeout
+            if usable or self.pending or (late and source.more_expected()):
+                could_go_on = now
+            elif late:
+                why = "; ".join({self.problems[a] for a in self.seen if a in self.problems})
+                raise TemporaryError(
+                    f"{source.name} has had no worker for {now - could_go_on:.0f} s that can be "
+                    f"used: {why or 'none has come'}.",
+                    hint="Start some with this version of bids-spheres and the same folders; the "
+                    "next call does what is missing.",
+                )
+            while waiting and usable and len(self.pending) < len(proven):
+                call = zlib.compress(pickled((do, items[waiting[0]]), shared))
+                # Hundreds of addresses are sent only where some workers are left out. If all of
+                # these are gone, any other may do it; one that is unfit refuses.
+                all_fit = usable == self.seen.keys()
+                where = {} if all_fit else {"workers": usable, "allow_other_workers": True}
+                future = self._submit(perform, self.token, call, **where)
+                self.pending[future] = waiting.popleft()
+            for number, end in (*ends, *self._completed()):
+                if isinstance(end, Lost) and self.losses[number] < 2:
+                    logger.info("%s %s is tried again.", end.message, items[number])
+                    waiting.append(number)
+                else:
+                    yield items[number], end
+
+    def close(self) -> None:
+        """Cancel all that was begun."""
+        self._cancel([*self.pending, *(proof for _, proof in self.proofs.values())])
 
     def _look(self, now: float) -> list[tuple[int, Lost]]:
         """Ask which workers run, and take items from those silent for too long."""
@@ -198,22 +197,24 @@ class _Run:
 
     def _completed(self) -> Iterator[tuple[int, Any]]:
         """Yield an item that has finished, if one finishes before the next poll."""
-        with suppress(Empty):
+        try:
             future = self.ended.get(timeout=_POLL)
-            if future in self.pending:
-                number = self.pending.pop(future)
-                try:
-                    yield number, future.result(timeout=_ANSWER)
-                except Exception as error:  # noqa: BLE001 - of Dask or a worker: ours raise nothing
-                    self.losses[number] += getattr(error, "allowed_failures", 0)  # KilledWorker
-                    why = f"{type(error).__name__}: {error}".rstrip(": ")
-                    yield self._lose(number, why)
-            elif future.status == "error":
-                problem = str(future.exception(timeout=_ANSWER))
-                for address, (_, proof) in self.proofs.items():
-                    if proof.key == future.key and self.problems.get(address) != problem:
-                        logger.warning("The worker %s can't be used: %s.", address, problem)
-                        self.problems[address] = problem
+        except Empty:
+            return
+        if future in self.pending:
+            number = self.pending.pop(future)
+            try:
+                yield number, future.result(timeout=_ANSWER)
+            except Exception as error:  # noqa: BLE001 - of Dask or a worker: ours raise nothing
+                self.losses[number] += getattr(error, "allowed_failures", 0)  # KilledWorker
+                yield self._lose(number, f"{type(error).__name__}: {error}".rstrip(": "))
+        elif future.status == "error":
+            problem = str(future.exception(timeout=_ANSWER))
+            unfit = (address for address, (_, p) in self.proofs.items() if p.key == future.key)
+            for address in unfit:
+                if self.problems.get(address) != problem:
+                    logger.warning("The worker %s can't be used: %s.", address, problem)
+                self.problems[address] = problem
 
     def _lose(self, number: int, why: str) -> tuple[int, Lost]:
         self.looked = float("-inf")  # so that what is tried again waits for a worker
@@ -231,8 +232,8 @@ class _Run:
 
     def _ask(self, question: str) -> Any:
         """Ask the scheduler."""
-        remote = getattr(self.executor.client.scheduler, question)
-        return self.executor.client.sync(remote, callback_timeout=_ANSWER)
+        client = self.executor.client
+        return client.sync(getattr(client.scheduler, question), callback_timeout=_ANSWER)
 
     def _cancel(self, futures: Sequence[Future]) -> None:
         if futures:

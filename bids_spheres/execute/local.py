@@ -96,10 +96,10 @@ class _Worker:
         how = f"ended with status {status}"
         if -status in set(signal.Signals):
             how = f"ended by {signal.Signals(-status).name}"
-        killed = status == -signal.SIGKILL
+        if killed := status == -signal.SIGKILL:
+            how = "killed, most likely out of memory"
         return Lost(
-            f"A worker process was {'killed, most likely out of memory' if killed else how}, and "
-            "so was a second one that had this run alone.",
+            f"A worker process was {how}, and so was a second one that had this run alone.",
             hint=MORE_MEMORY if killed or address_space() else _BUG,
         )
 
@@ -113,14 +113,14 @@ def _shared_out(
     try:
         at_work = {worker: worker.ask(do, waiting.popleft()) for worker in workers}
         while at_work:
-            ready = wait([worker.channel for worker in at_work])
-            for worker in [worker for worker in workers if worker.channel in ready]:
-                item, end = at_work.pop(worker), worker.answer()
-                if waiting:
-                    able = _Worker() if isinstance(end, Lost) else worker
-                    workers.add(able)
-                    at_work[able] = able.ask(do, waiting.popleft())
-                yield item, end
+            ready, *_ = wait([worker.channel for worker in at_work])
+            worker = next(worker for worker in at_work if worker.channel is ready)
+            item, end = at_work.pop(worker), worker.answer()
+            if waiting:
+                able = _Worker() if isinstance(end, Lost) else worker
+                workers.add(able)
+                at_work[able] = able.ask(do, waiting.popleft())
+            yield item, end
     finally:
         # All at once, as each has some time to remove what it had begun to write.
         for worker in workers:

@@ -44,8 +44,11 @@ The largest file takes seconds to write. Both times are by the clock of the file
 """
 
 _TEMPORARY = ".tmp-bids_spheres-"
-_OURS = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{32}(\..*)?")
-_OUR_FOLDERS = re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}")  # as `tempfile` names them
+_OURS = {
+    False: re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{32}(\..*)?"),
+    True: re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}"),  # as `tempfile` names folders
+}
+"""Names of temporary files (False) and folders (True)."""
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _GZIP_LEVEL = 3  # a higher one takes thrice the time for 3 % of the size
@@ -102,13 +105,7 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     """
     try:
         with os.scandir(folder) as entries:
-            ours = [
-                entry
-                for entry in entries
-                if (_OUR_FOLDERS if entry.is_dir(follow_symlinks=False) else _OURS).fullmatch(
-                    entry.name
-                )
-            ]
+            ours = [e for e in entries if _OURS[e.is_dir(follow_symlinks=False)].fullmatch(e.name)]
         if not ours:
             return 0
         # Files are dated by the clock of the file system, which may be on a server.
@@ -119,11 +116,9 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     removed = 0
     for entry in ours:
         with suppress(OSError):  # another process was quicker, or it is not ours to remove
+            discard = shutil.rmtree if entry.is_dir(follow_symlinks=False) else os.unlink
             if entry.stat(follow_symlinks=False).st_mtime < before:
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry)
-                else:
-                    os.unlink(entry)  # noqa: PTH108 - an entry of scandir
+                discard(entry)
                 removed += 1
     return removed
 

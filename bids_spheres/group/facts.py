@@ -14,31 +14,28 @@ from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.edges import fisher_z_variance
 from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
 from bids_spheres.settings import sidecar_keys
-from bids_spheres.wording import count, listing
+from bids_spheres.wording import collect, count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
-
-    Made = Iterable[tuple[str, "Settings"]]
 
 Settings = tuple[tuple[str, str], ...]
 """Keys of a sidecar, and their values as JSON: two of them compare, and are hashed, as a whole."""
 
-GEOMETRY = ("Seeds", "SeedSpace", "Radius", "Mask", "MinimumCoverage", "Overlap")
+GEOMETRY = ("Seeds", "SeedSpace", "Radius", *sidecar_keys(voxels=True))
 """What says which voxels spheres are made of; in sidecars of spheres and of matrices."""
 
 REGRESSORS = "NuisanceParameters"
 
-_COMPARED = dict.fromkeys(
-    (
-        *(*GEOMETRY, *sidecar_keys("refuse"), "Strategy", "SoftwareFilters"),
-        *("CensoringThresholds", "HeadMotion", "RelationshipMeasure", "ValidDiagonal"),
-    )
+_COMPARED = (
+    *("Seeds", "SeedSpace", "Radius", *sidecar_keys(mixing="refuse"), "Strategy"),
+    *("SoftwareFilters", "CensoringThresholds", "HeadMotion"),
+    *("RelationshipMeasure", "ValidDiagonal"),
 )
 """What must be the same in all runs of a group, with the kinds of regressors."""
 
-_NOTED = ("Description", *sidecar_keys("note"))
+_NOTED = ("Description", *sidecar_keys(mixing="note"))
 """Keys of sidecars whose differences are told, and do not keep matrices apart."""
 
 _CONCATENATION = "Concatenation"
@@ -52,11 +49,8 @@ class OtherVersionError(DataError):
     """Outputs of another minor version, whose numbers may differ."""
 
     def __init__(self, version: str) -> None:
-        super().__init__(
-            f"they were made by bids_spheres {version}, and this is {__version__}, whose numbers "
-            "may differ.",
-            hint="Run the participant level again for them.",
-        )
+        text = f"they were made by bids_spheres {version}, and this is {__version__}, whose numbers"
+        super().__init__(f"{text} may differ.", hint="Run the participant level again for them.")
         self.version = version
 
 
@@ -111,6 +105,12 @@ class RunFacts:
         """
         own = {**as_json(self.noted), **as_json(self.settings), REGRESSORS: None}
         return {key: value for key, value in own.items() if value is not None}
+
+    @property
+    def geometry(self) -> Settings:
+        """Which voxels spheres were made of; see `GEOMETRY`."""
+        known = dict((*self.settings, *self.noted))
+        return tuple((key, known[key]) for key in GEOMETRY)
 
     @property
     def weight(self) -> float:
@@ -211,12 +211,12 @@ def _number(value: float | str | None) -> float:
 _MOST_SHOWN = 60
 
 
-def check_agreement(made: Made) -> None:
+def check_agreement(of_runs: Iterable[tuple[str, Settings]]) -> None:
     """Refuse (DataError) to mix what was made with different settings: which, and in whom.
 
-    `made` has the participant of every run, and the settings with which its outputs were made.
+    `of_runs` has the participant of every run, and the settings with which its outputs were made.
     """
-    if different := differences(made):
+    if different := differences(of_runs):
         raise DataError(
             "outputs that were made with different settings are not mixed: "
             f"{'; '.join(different)}.",
@@ -225,46 +225,45 @@ def check_agreement(made: Made) -> None:
         )
 
 
-def check_geometry(made: Iterable[tuple[str, Settings, Settings]]) -> None:
+def check_geometry(of_runs: Iterable[tuple[str, Settings, Settings]]) -> None:
     """Refuse matrices whose spheres were drawn again, with other settings, by a later call.
 
-    `made` has the participant of every run, what the sidecar of its matrix says of the spheres, and
-    what that of the spheres says.
+    `of_runs` has the participant of every run, and the geometry that the sidecars of its matrix and
+    of its spheres tell.
     """
-    stale: dict[str, list[str]] = defaultdict(list)
-    for participant, of_matrix, of_spheres in made:
-        for (key, was), (_, now) in zip(of_matrix, of_spheres, strict=True):
-            if was != now:
-                change = f"{key} was {_shown(was, [now])} and is {_shown(now, [was])}"
-                stale[change].append(participant)
-    if stale:
-        changes = [f"{change} in {_who(people)}" for change, people in stale.items()]
+    changes = collect(
+        (f"{key} was {_shown(was, [now])} and is {_shown(now, [was])}", participant)
+        for participant, of_matrix, of_spheres in of_runs
+        for (key, was), (_, now) in zip(of_matrix, of_spheres, strict=True)
+        if was != now
+    )
+    if changes:
+        stale = [f"{change} in {_who(people)}" for change, people in changes.items()]
         raise DataError(
-            f"spheres were drawn again after the matrices were made: {'; '.join(changes)}.",
+            f"spheres were drawn again after the matrices were made: {'; '.join(stale)}.",
             hint="Run the participant level for these matrices again.",
         )
 
 
-def differences(made: Made) -> list[str]:
+def differences(of_runs: Iterable[tuple[str, Settings]]) -> list[str]:
     """Settings that are not the same in all runs, a phrase each.
 
     >>> differences([("sub-01", (("Radius", "5"),)), ("sub-02", (("Radius", "6"),))])
     ['Radius is 5 in 1 participant (sub-01) and 6 in 1 participant (sub-02)']
     """
-    people: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for participant, settings in made:
-        for key, value in settings:
-            people[key][value].append(participant)
+    values: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    people = collect((setting, label) for label, settings in of_runs for setting in settings)
+    for (key, value), labels in people.items():
+        values[key][value] = labels
     phrases = []
-    for key, own in people.items():
+    for key, own in values.items():
         if len(own) > 1:
             kinds = [f"{_shown(value, own)} in {_who(labels)}" for value, labels in own.items()]
             phrases.append(f"{key} is {' and '.join(kinds)}")
     return phrases
 
 
-def _who(participants: Iterable[str]) -> str:
-    labels = list(dict.fromkeys(participants))
+def _who(labels: Sequence[str]) -> str:
     return f"{count(len(labels), 'participant')} ({listing(labels)})"
 
 

@@ -17,7 +17,7 @@ from bids_spheres.files.atomic import remove
 from bids_spheres.files.names import Name, natural
 from bids_spheres.group.facts import OtherVersionError
 from bids_spheres.inputs.selection import MNI_PREFERENCE
-from bids_spheres.outputs.find import group_files, grouped, matrix_files, participants_with_outputs
+from bids_spheres.outputs.find import group_files, grouped, labels_with_folders, matrix_files
 from bids_spheres.outputs.logs import Crash, find_crashes
 from bids_spheres.outputs.paths import group_of_contrast, image_name, title
 from bids_spheres.outputs.read import read_columns
@@ -197,7 +197,7 @@ class ExpectedParticipants:
         for file in files:
             own = group_of(file, **grouping)
             self._matrices[file.participant].setdefault(own, file)
-        self._folders = {f"sub-{label}" for label in participants_with_outputs(output_dir)}
+        self._folders = {f"sub-{label}" for label in labels_with_folders(output_dir, "sub")}
         self._listed = dict(options.expected)
         self._exclusions = _read_exclusions(output_dir / EXCLUSIONS.name)
         self._crashes: dict[str, list[Crash]] = defaultdict(list)

@@ -216,14 +216,14 @@ def gather_group(
         raise DataError("no run can be used.")
     # Whether a seed set had to be used, or mapped, in another space than its own differs by space.
     apart = ("SeedSpace",) if label_of(name, "space") == POOLED else ()
-    compared, drawn = [], []
-    for run in runs:
-        settings, spheres = run.facts.settings, image.quality[run.file.spheres].geometry
-        compared.append((run.file.participant, tuple(s for s in settings if s[0] not in apart)))
-        of_matrix = tuple(setting for setting in settings if setting[0] in facts.GEOMETRY)
-        drawn.append((run.file.participant, of_matrix, spheres))
-    facts.check_agreement(compared)
-    facts.check_geometry(drawn)
+    facts.check_agreement(
+        (run.file.participant, tuple(s for s in run.facts.settings if s[0] not in apart))
+        for run in runs
+    )
+    facts.check_geometry(
+        (run.file.participant, run.facts.geometry, image.quality[run.file.spheres].geometry)
+        for run in runs
+    )
     for difference in facts.differences((run.file.participant, run.facts.noted) for run in runs):
         logger.warning("%s: %s.", title(name), difference)
     diagonal = bool(facts.as_json(runs[0].facts.settings)["ValidDiagonal"])

@@ -3,11 +3,9 @@
     python -m bids_spheres.integrations.boutiques > descriptor.json
     bids-spheres --bids-exec-spec
 
-Names, flags, groups, choices, defaults and limits are those of the declared options, so that a new
-option needs no change here; the constants below have the rest. The format is Boutiques 0.5, with
-what its check of BIDS Apps (``bosh validate --bids``) requires and the ids of the draft of the BIDS
-execution specification. That check allows a single output, so files are listed only for the draft
-(``--bids-exec-spec``).
+Inputs are made from the declared options; the constants below have the rest. The format is
+Boutiques 0.5, with what its check of BIDS Apps (``bosh validate --bids``) requires and the ids of
+the draft of the BIDS execution specification.
 
 Differences from the parser:
 
@@ -86,17 +84,34 @@ _GROUP_ONLY = {
     each.name for each in declared_options(Settings) if PARTICIPANT not in each.option.levels
 }
 
-_FILES = {
-    "group_page": ("Page of the group", "group.html"),
-    "pages": ("Pages of participants", "sub-*.html"),
-    "spheres": ("Spheres", "sub-*/func/*_desc-spheres_dseg.tsv"),
-    "series": ("Time series", "sub-*/func/*_timeseries.tsv"),
-    "matrices": ("Connectivity", "sub-*/func/*_relmat.tsv"),
-    "series_of_sessions": ("Time series of sessions", "sub-*/ses-*/func/*_timeseries.tsv"),
-    "matrices_of_sessions": ("Connectivity of sessions", "sub-*/ses-*/func/*_relmat.tsv"),
-    "group_tables": ("Tables and matrices of the group", "group/*.tsv"),
+_RESULTS = {
+    "id": "results",
+    "name": "Results",
+    "description": "BIDS derivatives: time series, connectivity, reports",
+    "path-template": "[OUTPUT_DIR]",
+    "optional": False,
 }
-"""Single outputs by id: names and paths in the output folder."""
+
+_FILES = [
+    {
+        "id": id_,
+        "name": name,
+        "path-template": f"[OUTPUT_DIR]/{place}",
+        "optional": True,
+        "list": "*" in place,
+    }
+    for id_, name, place in (
+        ("group_page", "Page of the group", "group.html"),
+        ("pages", "Pages of participants", "sub-*.html"),
+        ("spheres", "Spheres", "sub-*/func/*_desc-spheres_dseg.tsv"),
+        ("series", "Time series", "sub-*/func/*_timeseries.tsv"),
+        ("matrices", "Connectivity", "sub-*/func/*_relmat.tsv"),
+        ("series_of_sessions", "Time series of sessions", "sub-*/ses-*/func/*_timeseries.tsv"),
+        ("matrices_of_sessions", "Connectivity of sessions", "sub-*/ses-*/func/*_relmat.tsv"),
+        ("group_tables", "Tables and matrices of the group", "group/*.tsv"),
+    )
+]
+"""Single outputs."""
 
 _HOME = {
     "id": "templateflow_home",
@@ -130,18 +145,16 @@ def descriptor(
 ) -> dict[str, object]:
     """Boutiques descriptor of a parser, by default that of the BIDS App.
 
-    For the `draft` of the BIDS execution specification it has what Boutiques' check of BIDS Apps
-    forbids: single outputs, and flags for help and version.
+    For the `draft` (``--bids-exec-spec``) it has what Boutiques' check of BIDS Apps forbids: single
+    outputs, and flags for help and version.
     """
     parser = parser or main_parser()
     inputs = list(_inputs(parser))
-    if draft:
-        flag = {"type": "Flag", "optional": True}
-        names = ("help", "version")
-        inputs += [{**_named(name), **flag, "command-line-flag": f"--{name}"} for name in names]
-    keys = list(dict.fromkeys(each["value-key"] for each in inputs))
+    for name in ("help", "version") if draft else ():
+        flag = {"type": "Flag", "optional": True, "command-line-flag": f"--{name}"}
+        inputs.append({**_named(name), **flag})
     first = [f"[{name.upper()}]" for name in _FIRST]
-    others = [key for key in keys if key not in first]
+    keys = dict.fromkeys([*first, *(each["value-key"] for each in inputs)])
     return {
         "name": "bids_spheres",
         "tool-version": __version__,
@@ -149,7 +162,7 @@ def descriptor(
         "description": parser.description,
         "author": "The bids_spheres developers",
         "command-line": f"mkdir -p [OUTPUT_DIR]; env {_HOME['value-key']} {parser.prog} "
-        + " ".join([*first, *others]),
+        + " ".join(keys),
         # Without an index: the image that `docker build -t` builds here.
         "container-image": {"type": "docker", "image": f"bids-spheres:{__version__}"},
         # As /bin/sh it would be a login shell, in which PATH is not that of the image.
@@ -157,25 +170,7 @@ def descriptor(
         "environment-variables": _VARIABLES,
         "inputs": [*inputs, _HOME],
         "groups": _groups(parser, inputs),
-        "output-files": [
-            {
-                "id": "results",
-                "name": "Results",
-                "description": "BIDS derivatives: time series, connectivity, reports",
-                "path-template": "[OUTPUT_DIR]",
-                "optional": False,
-            },
-            *(
-                {
-                    "id": id_,
-                    "name": name,
-                    "path-template": f"[OUTPUT_DIR]/{place}",
-                    "optional": True,
-                    "list": "*" in place,
-                }
-                for id_, (name, place) in (_FILES if draft else {}).items()
-            ),
-        ],
+        "output-files": [_RESULTS, *(_FILES if draft else ())],
         "custom": {"BIDSAppSpecVersion": "0.1.0.dev"},
         "error-codes": [
             {"code": status, "description": meaning} for status, meaning in EXIT_STATUSES.items()
@@ -277,14 +272,10 @@ def _value(action: argparse.Action) -> Input:
 def _groups(parser: argparse.ArgumentParser, inputs: Sequence[Input]) -> list[dict[str, object]]:
     """Groups of the parser's help."""
     groups: list[dict[str, object]] = []
+    given = [(each["id"], each.get("command-line-flag", "").partition("=")[0]) for each in inputs]
     for group in parser._action_groups:  # noqa: SLF001 - has no other name
         flags = {flag for a in group._group_actions for flag in a.option_strings}  # noqa: SLF001
-        members = [
-            each["id"]
-            for each in inputs
-            if each.get("command-line-flag", "").partition("=")[0] in flags
-        ]
-        if members:
+        if members := [id_ for id_, flag in given if flag in flags]:
             title = re.split("[;,]", group.title or "options")[0]
             name = re.sub(r"\W+", "_", title).lower()
             groups.append({"id": f"{name}_options", "name": title, "members": members})

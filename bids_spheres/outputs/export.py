@@ -52,11 +52,11 @@ class _Batch:
 
     path: Path
     runs: list[str]
-    values: FloatArray | list[FloatArray]
     regions: Spheres
+    stacked: bool
+    values: FloatArray | list[FloatArray]
     volumes: list[NDArray[np.intp]] | None = None
     """Numbers of the volumes of series; None for matrices."""
-    stacked: bool = False
 
     @property
     def nodes(self) -> zip[tuple[str, str, Any]]:
@@ -78,43 +78,42 @@ def export(
                 f"--format {form} does not go with {flag}.",
                 hint=f"Formats that do are {listing(_FORMATS[flag], 10)}.",
             )
-    suffix = TIMESERIES if timeseries else RELMAT
-    number = 0
-    for batch in _batches(results, folder, suffix, stacked=stacked, form=form):
+    suffix, number = TIMESERIES if timeseries else RELMAT, 0
+    batches = _batches(results, folder, suffix, stacked=stacked, together=stacked or form == "nbs")
+    for number, batch in enumerate(batches, start=1):  # noqa: B007 - their number
         _WRITERS[form](batch)
-        number += 1
     if not number:
         raise MissingInputError(f"There are no {'series' if timeseries else 'matrices'} to export.")
     return number
 
 
 def _batches(
-    results: Results, folder: Path, suffix: str, *, stacked: bool, form: str
+    results: Results, folder: Path, suffix: str, *, stacked: bool, together: bool
 ) -> Iterator[_Batch]:
     groups: dict[str, list[OutputFile]] = defaultdict(list)
     for file in results.leaves(suffix):
         shared = as_written(e for e in file.name.entities if e[0] not in _OF_RUN)
-        together = stacked or form == "nbs"
         groups["_".join([*shared, suffix]) if together else file.path.stem].append(file)
     for stem, files in groups.items():
-        values: FloatArray | list[FloatArray]
-        regions = next((own for file in files if (own := results.owner(file).spheres)), None)
+        owners = [results.owners[file.path] for file in files]
+        regions = next((own for owner in owners if (own := owner.spheres)), None)
         if regions is None:
             logger.warning("%s is left out: its table of regions is gone.", stem)
             continue
-        if suffix == RELMAT:
-            values, volumes = results.matrices_of(files).values, None
-        else:
-            series = [results.owner(file).series(str(file.name.get("desc"))) for file in files]
-            for each in series:
-                if each.names != regions.names:
-                    why = f"{each.path} has other regions than {regions.path}."
-                    raise DataError(why, hint="Export without --stacked, or select fewer runs.")
-            values = [each.values[each.kept] for each in series]
-            volumes = [np.flatnonzero(each.kept) for each in series]
         entities = ([e for e in file.name.entities if e[0] in _OF_RUN] for file in files)
         runs = ["_".join(as_written(own)) for own in entities]
-        yield _Batch(folder / stem, runs, values, regions, volumes, stacked)
+        if suffix == RELMAT:
+            values = results.matrices_of(files).values
+            yield _Batch(folder / stem, runs, regions, stacked, values)
+            continue
+        labels = (str(file.name.get("desc")) for file in files)
+        series = [owner.series(label) for owner, label in zip(owners, labels, strict=True)]
+        if other := next((each.path for each in series if each.names != regions.names), None):
+            why = f"{other} has other regions than {regions.path}."
+            raise DataError(why, hint="Export without --stacked, or select fewer runs.")
+        kept = [each.values[each.kept] for each in series]
+        volumes = [np.flatnonzero(each.kept) for each in series]
+        yield _Batch(folder / stem, runs, regions, stacked, kept, volumes)
 
 
 def _arrays(batch: _Batch, words: Callable[[Sequence[str]], Any]) -> dict[str, Any]:

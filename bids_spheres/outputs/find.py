@@ -47,7 +47,7 @@ from bids_spheres.outputs.read import (
     read_uncleaned,
     read_upper_triangle,
 )
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path, texts
+from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ T, K = TypeVar("T"), TypeVar("K")
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")
-_SUFFIXES = frozenset({DSEG, TIMESERIES, RELMAT, CONTROLS, DESIGN, OUTLIERS})
-_FOLDERS = ("func", "ses-*/func")
-"""Folders of a participant that hold outputs."""
+_OF_SEEDS, _OF_RUN = (DSEG, TIMESERIES, RELMAT, CONTROLS), (DESIGN, OUTLIERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +92,9 @@ class OutputFile:
     @property
     def spheres(self) -> Path:
         """Table of the spheres, or regions, of a matrix, series or map."""
-        spheres, regions = (
-            self.path.with_name(
-                str(self.name.with_(DSEG, ".tsv", label=None, stat=None, desc=desc))
-            )
-            for desc in (SPHERES, REGIONS)
-        )
+        table = self.name.with_(DSEG, ".tsv", label=None, stat=None, desc=SPHERES)
+        spheres = self.path.with_name(str(table))
+        regions = self.path.with_name(str(table.with_(DSEG, ".tsv", desc=REGIONS)))
         return regions if regions.exists() and not spheres.exists() else spheres
 
     @property
@@ -117,7 +112,8 @@ def _participant_files(
     output_dir: Path, *endings: str, participant: str = "*"
 ) -> Iterator[OutputFile]:
     """Files of the participant level whose names have one of some endings, in no order."""
-    patterns = (f"sub-{participant}/{folder}/*{end}" for folder in _FOLDERS for end in endings)
+    folders = (f"sub-{participant}/func", f"sub-{participant}/ses-*/func")
+    patterns = (f"{folder}/*{end}" for folder in folders for end in endings)
     return parsed_files(path for pattern in patterns for path in output_dir.glob(pattern))
 
 
@@ -138,24 +134,15 @@ def seed_map_files(output_dir: Path) -> list[OutputFile]:
     return sorted(files, key=lambda file: file.path)
 
 
-def participants_with_outputs(output_dir: Path) -> list[str]:
-    """Labels, without ``sub-``, of the participants with a folder in the results."""
-    return _labels_of_folders(output_dir, "sub-")
+def labels_with_folders(parent: Path, key: str) -> list[str]:
+    """Labels of participants, ``"sub"``, or of a participant's sessions, that have a folder."""
+    folders = (path.name for path in parent.glob(f"{key}-*") if path.is_dir())
+    return sorted((name.partition("-")[2] for name in folders), key=natural)
 
 
-def sessions_with_outputs(output_dir: Path, participant: str) -> list[str]:
-    """Labels, without ``ses-``, of a participant's sessions."""
-    return _labels_of_folders(output_dir / f"sub-{participant}", "ses-")
-
-
-def _labels_of_folders(parent: Path, key: str) -> list[str]:
-    folders = (path.name for path in parent.glob(f"{key}*") if path.is_dir())
-    return sorted((name.removeprefix(key) for name in folders), key=natural)
-
-
-def pages_of_participants(output_dir: Path) -> frozenset[str]:
-    """Names of the pages of participants and sessions."""
-    return frozenset(path.name for path in output_dir.glob("sub-*.html"))
+def pages_of_participants(output_dir: Path) -> list[Path]:
+    """Pages of participants and sessions, in the order of their names."""
+    return sorted(output_dir.glob("sub-*.html"))
 
 
 def selected(files: Sequence[File], select: Iterable[tuple[str, Sequence[str]]]) -> list[File]:
@@ -254,16 +241,13 @@ class SeedSetResults:
         """The spheres; for concatenated runs those of the first, None when it is gone."""
         if self.spheres_path is not None:
             return read_spheres(self.spheres_path)
-        links = Links(self.root, {})
-        for strategy in self.strategies:
-            for uri in texts(self.sidecar(strategy).get("NodeFiles")):
-                if path := links.path(uri):
-                    return read_spheres(path)
-        return None
+        uris = (uri for s in self.strategies for uri in self.sidecar(s).get("NodeFiles") or ())
+        paths = map(Links(self.root, {}).path, uris)
+        return next((read_spheres(path) for path in paths if path), None)
 
     def series(self, strategy: str) -> Series:
         """Series cleaned by a strategy, a row for every volume."""
-        path = _chosen(self.series_paths, strategy, "series of the strategy")
+        path = _choose(self.series_paths, strategy, "series of the strategy")
         return read_series(path, self.outliers.get(strategy))
 
     @property
@@ -281,13 +265,13 @@ class SeedSetResults:
 
     def controls(self, strategy: str) -> pd.DataFrame:
         """Relations of negative controls after a strategy, a row for each."""
-        path = _chosen(self.controls_paths, strategy, "controls of the strategy")
+        path = _choose(self.controls_paths, strategy, "controls of the strategy")
         return read_table(path).set_index("control")
 
     def matrix(self, strategy: str, measure: str = PEARSON) -> Matrix:
         """Relations of all pairs of spheres after a strategy."""
         own = {label: path for (stat, label), path in self.matrix_paths.items() if stat == measure}
-        return read_matrix(_chosen(own, strategy, f"{measure} after the strategy"))
+        return read_matrix(_choose(own, strategy, f"{measure} after the strategy"))
 
     def sidecar(self, strategy: str) -> JsonObject:
         """Content of the sidecar of a strategy's series, or else of its first matrix."""
@@ -301,7 +285,7 @@ def pearson_first(measures: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(measures, key=lambda stat: (stat != PEARSON, stat)))
 
 
-def _chosen(paths: Mapping[str, Path], label: str, what: str) -> Path:
+def _choose(paths: Mapping[str, Path], label: str, what: str) -> Path:
     if label not in paths:
         choice = listing(sorted(paths, key=natural)) or "nothing"
         raise MissingInputError(f"There is no {what} {label}.", hint=f"Available: {choice}.")
@@ -351,20 +335,19 @@ class RunResults:
 
     def design(self, strategy: str) -> pd.DataFrame:
         """Regressors of a strategy, a row for every volume."""
-        return read_table(_chosen(self.designs, strategy, "design of the strategy"))
+        return read_table(_choose(self.designs, strategy, "design of the strategy"))
 
     def kept(self, strategy: str) -> NDArray[np.bool_]:
         """Volumes that a strategy does not censor, (T,) bool."""
-        return read_kept(_chosen(self.outliers, strategy, "table of outliers of the strategy"))
+        return read_kept(_choose(self.outliers, strategy, "table of outliers of the strategy"))
 
 
 def run_files(output_dir: Path, participant: str = "*") -> list[OutputFile]:
     """Tables of all runs, or of those of a participant, in the order of their paths."""
     files = _participant_files(output_dir, ".tsv", ".tsv.gz", participant=participant)
-    ours = (f for f in files if f.name.suffix in _SUFFIXES and f.name.get("desc"))
+    ours = (f for f in files if f.name.suffix in (*_OF_RUN, *_OF_SEEDS) and f.name.get("desc"))
     # Those of fMRIPrep, as desc-confounds_timeseries, are of no seed set.
-    of_runs = (DESIGN, OUTLIERS)
-    kept = [f for f in ours if f.name.suffix in of_runs or label_of(f.name, SEEDS)]
+    kept = [f for f in ours if f.name.suffix in _OF_RUN or label_of(f.name, SEEDS)]
     return sorted(kept, key=lambda file: file.path)
 
 
@@ -396,36 +379,26 @@ def _without(name: Name, keys: tuple[str, ...]) -> Name:
 
 
 def _run(root: Path, name: Name, files: list[OutputFile]) -> RunResults:
-    designs, outliers = (_by_desc(files, suffix) for suffix in (DESIGN, OUTLIERS))
-    of_sets = (file for file in files if file.name.suffix not in (DESIGN, OUTLIERS))
-    groups = grouped(of_sets, lambda file: _without(file.name, _OF_RESULT))
-    sets = [_seed_set(root, own, members, outliers) for own, members in groups.items()]
+    designs, outliers = (_by_desc(files, suffix) for suffix in _OF_RUN)
+    of_sets = (file for file in files if file.name.suffix in _OF_SEEDS)
+    sets = []
+    for own, members in grouped(of_sets, lambda file: _without(file.name, _OF_RESULT)).items():
+        spheres, series, controls = (
+            _by_desc(members, suffix) for suffix in (DSEG, TIMESERIES, CONTROLS)
+        )
+        matrices = {
+            (str(file.name.get("stat")), str(file.name.get("desc"))): file.path
+            for file in members
+            if file.name.suffix == RELMAT
+        }
+        found = next(iter(spheres.values()), None), series.pop(UNCLEANED, None)
+        sets.append(SeedSetResults(root, own, *found, series, matrices, outliers, controls))
     sets.sort(key=lambda own: natural(str(own.name)))
     return RunResults(name, designs, outliers, tuple(sets))
 
 
 def _by_desc(files: Iterable[OutputFile], suffix: str) -> dict[str, Path]:
     return {str(f.name.get("desc")): f.path for f in files if f.name.suffix == suffix}
-
-
-def _seed_set(
-    root: Path, name: Name, files: list[OutputFile], outliers: Mapping[str, Path]
-) -> SeedSetResults:
-    series = _by_desc(files, TIMESERIES)
-    return SeedSetResults(
-        root,
-        name,
-        spheres_path=next(iter(_by_desc(files, DSEG).values()), None),
-        uncleaned_path=series.pop(UNCLEANED, None),
-        series_paths=series,
-        controls_paths=_by_desc(files, CONTROLS),
-        matrix_paths={
-            (str(file.name.get("stat")), str(file.name.get("desc"))): file.path
-            for file in files
-            if file.name.suffix == RELMAT
-        },
-        outliers=outliers,
-    )
 
 
 @dataclass(frozen=True)
@@ -518,17 +491,20 @@ class GroupFiles:
 _SHOWN_APART = frozenset({"space", "atlas", "seg", "scale", "label"})
 """Entities that titles put into words of their own."""
 
-_WORDS = (
-    *("participant_id", "session_id", "task", "run", "source", "space", "seeds", "scale"),
-    *("strategy", "reason", "group", "measure", "name", "network", "network_1", "network_2"),
-    *("node_1", "node_2", "term", "nearest_seed"),
+_WORDS = dict.fromkeys(
+    (
+        *("participant_id", "session_id", "task", "run", "source", "space", "seeds", "scale"),
+        *("strategy", "reason", "group", "measure", "name", "network", "network_1", "network_2"),
+        *("node_1", "node_2", "term", "nearest_seed"),
+    ),
+    str,
 )
 """Columns of group tables that are words, also where they look like numbers."""
 
 
 def read_group_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     """Read a table of the group level; DataError when it lacks one of some columns."""
-    table = read_table(path, dict.fromkeys(_WORDS, str))
+    table = read_table(path, _WORDS)
     if lacking := [name for name in columns if name not in table.columns]:
         raise DataError(f"{path} has no column {lacking[0]}.", hint="Run the group level anew.")
     return table
@@ -559,8 +535,5 @@ def find_groups(output_dir: Path) -> list[GroupFiles]:
             contrast, suffix = file.name.get(CONTRAST), file.name.suffix
             what = of_contrast(contrast, suffix) if contrast else suffix
             whats[group_of_contrast(file.name).entities].add(what)
-    groups = [
-        GroupFiles(output_dir, Name(entities, "", ""), frozenset(own))
-        for entities, own in whats.items()
-    ]
+    groups = (GroupFiles(output_dir, Name(e, "", ""), frozenset(own)) for e, own in whats.items())
     return sorted(groups, key=lambda files: natural(files.entities))

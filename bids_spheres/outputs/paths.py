@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bids_spheres.files.names import Name, as_written
+from bids_spheres.files.names import IMAGE_ENTITIES, Name, as_written
 from bids_spheres.outputs.sidecars import own_uri
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ PLACEMENT_MEAN, PLACEMENT_SD = "placementmean", "placementsd"
 
 NO_MEASURE = frozenset({EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD})
 """Labels of matrices that qualify a relation and are none themselves."""
-
 
 SEEDS = "seeds"
 """Stands for the entity of a seed set: ``atlas`` of a published one, else ``seg``."""
@@ -92,7 +91,7 @@ class OutputPaths:
     def spheres(self, seeds: SeedTable, extension: str = ".tsv") -> Path:
         """Spheres or regions of a seed set, as table, image or sidecar."""
         desc = SPHERES if seeds.regions is None else REGIONS
-        return self._of_seeds(DSEG, extension, seeds, desc=desc)
+        return self._path(DSEG, extension, seeds, desc=desc)
 
     def uncleaned(self, seeds: SeedTable, extension: str = ".tsv.gz") -> Path:
         """Series of a seed set before cleaning."""
@@ -100,47 +99,41 @@ class OutputPaths:
 
     def series(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
         """Series cleaned by a strategy."""
-        stat = self.aggregation
-        return self._of_seeds(TIMESERIES, extension, seeds, stat=stat, desc=strategy)
+        return self._path(TIMESERIES, extension, seeds, stat=self.aggregation, desc=strategy)
 
     def matrix(self, seeds: SeedTable, strategy: str, stat: str, extension: str = ".tsv") -> Path:
         """Matrix over pairs of spheres; `stat` is the measure's label."""
-        return self._of_seeds(RELMAT, extension, seeds, stat=stat, desc=strategy)
+        return self._path(RELMAT, extension, seeds, stat=stat, desc=strategy)
 
     def controls(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
         """Relations of negative controls."""
-        return self._of_seeds(CONTROLS, extension, seeds, desc=strategy)
+        return self._path(CONTROLS, extension, seeds, desc=strategy)
 
     def seed_map(
         self, seeds: SeedTable, seed: str, strategy: str, extension: str = ".nii.gz"
     ) -> Path:
         """Map of one seed, by the seed's label."""
-        entities = {"label": seed, "stat": FISHER_Z, "desc": strategy}
-        return self._of_seeds(BOLDMAP, extension, seeds, **entities)
+        return self._path(BOLDMAP, extension, seeds, label=seed, stat=FISHER_Z, desc=strategy)
 
     def design(self, strategy: str, extension: str = ".tsv") -> Path:
         """Regressors."""
-        return self._of_run(DESIGN, strategy, extension)
+        return self._path(DESIGN, extension, desc=strategy)
 
     def outliers(self, strategy: str, extension: str = ".tsv") -> Path:
         """Censored volumes."""
-        return self._of_run(OUTLIERS, strategy, extension)
+        return self._path(OUTLIERS, extension, desc=strategy)
 
     def uri(self, path: Path) -> str:
         """BIDS URI of a file of the dataset."""
         return own_uri(path.relative_to(self.root).as_posix())
 
-    def _of_run(self, suffix: str, strategy: str, extension: str) -> Path:
-        no_image = {"space": None, "cohort": None, "res": None, "den": None}
-        return self._path(suffix, extension, **no_image, desc=strategy)
-
-    def _of_seeds(
-        self, suffix: str, extension: str, seeds: SeedTable, **entities: str | None
+    def _path(
+        self, suffix: str, extension: str, seeds: SeedTable | None = None, **entities: str
     ) -> Path:
-        return self._path(suffix, extension, **seed_entities(seeds), **entities)
-
-    def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
-        return self.root / self.name.folder / str(self.name.with_(suffix, extension, **entities))
+        """Path of a file of a seed set, or else of the run, which names no image."""
+        own = dict.fromkeys(IMAGE_ENTITIES) if seeds is None else seed_entities(seeds)
+        name = self.name.with_(suffix, extension, **own | entities)
+        return self.root / name.folder / str(name)
 
 
 def label_of(name: Name, key: str) -> str:

@@ -168,8 +168,8 @@ class Results:
     @property
     def _summary(self) -> tuple[str, ...]:
         people = count(len(self.participants), "participant")
-        words = {"seeds": self.seeds, "strategies": self.strategies, "measures": self.measures}
-        labels = (f"{word} {listing(known) or 'none'}" for word, known in words.items())
+        words = ("seeds", "strategies", "measures")
+        labels = (f"{word} {listing(getattr(self, word)) or 'none'}" for word in words)
         return (f"{count(len(self), 'run')} of {people}", *labels)
 
     @cached_property
@@ -217,17 +217,16 @@ class Results:
         UsageError
             When a measure is unknown.
         """
-        files = list(self.files)
+        files = self.files
         for key, wanted in pairs_of(labels):
-            concerned = [file for file in files if _has(file, key)]
-            chosen = {*selected(concerned, [(key, wanted)])}
-            files = [file for file in files if file in chosen or not _has(file, key)]
-        return replace(self, files=tuple(files))
+            chosen = {*selected([file for file in files if _has(file, key)], [(key, wanted)])}
+            files = tuple(file for file in files if file in chosen or not _has(file, key))
+        return replace(self, files=files)
 
     def timeseries(self, **labels: Labels) -> Series:
         """Cleaned series of one run, seed set and strategy; UsageError when several match."""
         file = self._single(TIMESERIES, labels)
-        return self.owner(file).series(str(file.name.get("desc")))
+        return self.owners[file.path].series(str(file.name.get("desc")))
 
     def matrix(self, **labels: Labels) -> Matrix:
         """Matrix of one run, seed set, strategy and measure; UsageError when several match."""
@@ -267,26 +266,22 @@ class Results:
 
     def matrices_of(self, files: Sequence[OutputFile], file: str | Path | None = None) -> Matrices:
         """Matrices of some files, one above the other; see `matrices`."""
-        regions = next((own for f in files if (own := self.owner(f).spheres)), None)
+        regions = next((own for f in files if (own := self.owners[f.path].spheres)), None)
         if regions is None:
             raise MissingInputError(f"The table of regions of {files[0].path} is gone.", hint=ANEW)
         size = len(regions.names)
-        shape, upper = (len(files), size, size), np.triu_indices(size)
         with nullcontext(None) if file is None else replacing(Path(file)) as new:
-            values = _empty(shape, new)
+            values = _empty((len(files), size, size), new)
+            upper = np.triu_indices(size)
             for matrix, each in zip(values, files, strict=True):
                 edges = read_upper_triangle(each.path, regions.names, diagonal=True)
-                matrix[upper] = edges
-                matrix.T[upper] = edges
+                matrix[upper] = matrix.T[upper] = edges
         rows = {row["matrix"]: row for row in self._rows}
         return Matrices(values, regions.names, _table([rows[each.path] for each in files]), regions)
 
-    def owner(self, file: OutputFile) -> SeedSetResults:
-        """Results of the seed set that a series or matrix belongs to."""
-        return self._owners[file.path]
-
     @cached_property
-    def _owners(self) -> dict[Path, SeedSetResults]:
+    def owners(self) -> dict[Path, SeedSetResults]:
+        """Results of the seed set that each series and matrix belongs to."""
         return {
             path: own
             for own in self._sets
@@ -396,9 +391,7 @@ def pairs_of(labels: Mapping[str, Labels]) -> Iterator[tuple[str, list[str]]]:
         single = isinstance(wanted, str | int | float | np.generic | None)
         values = cast("Sequence[Label]", [wanted] if single else wanted)
         texts = [_label_text(key, value) for value in values]
-        if key == "stat":
-            texts = [_stat_label(text) for text in texts]
-        yield key, texts
+        yield key, [_stat_label(text) for text in texts] if key == "stat" else texts
 
 
 def _stat_label(measure: str) -> str:
@@ -434,22 +427,22 @@ def _has(file: OutputFile, key: str) -> bool:
 
 def _rows_of(own: SeedSetResults) -> Iterator[dict[str, object]]:
     """Rows of `Results.runs`, under keys of entities: one for each strategy and measure."""
-    row: dict[str, object] = {k: v for k, v in own.name.entities if k not in ("atlas", "seg")}
-    row |= {"space": own.space, SEEDS: label_of(own.name, SEEDS)}
-    row |= dict.fromkeys(("coverage", "missing", "regions"))
-    if spheres := own.spheres:
-        row["coverage"] = float(np.mean(spheres.coverage))
-        row["missing"] = int((~spheres.used).sum())
-        row["regions"] = spheres.path
+    spheres = own.spheres
+    row = {
+        **{key: label for key, label in own.name.entities if key not in ("atlas", "seg")},
+        "space": own.space,
+        SEEDS: label_of(own.name, SEEDS),
+        "coverage": float(np.mean(spheres.coverage)) if spheres else None,
+        "missing": int((~spheres.used).sum()) if spheres else None,
+        "regions": spheres.path if spheres else None,
+    }
     for strategy in own.strategies:
         sidecar = own.sidecar(strategy)
         row |= {name: sidecar.get(key) for name, key in _KEYS.items()}
         row |= {"desc": strategy, "timeseries": own.series_paths.get(strategy)}
         matrices = {stat: p for (stat, desc), p in own.matrix_paths.items() if desc == strategy}
-        for stat in sorted(matrices):
-            yield {**row, "stat": stat, "matrix": matrices[stat]}
-        if not matrices:
-            yield {**row, "stat": None, "matrix": None}
+        for stat, path in sorted(matrices.items()) or [(None, None)]:
+            yield {**row, "stat": stat, "matrix": path}
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:

@@ -53,7 +53,7 @@ _SHARED = (
     *ImageSidecar.__annotations__,
     *DesignSidecar.__annotations__,
     *("SoftwareFilters", "CensoringThresholds", "HeadMotion"),
-    *(*sidecar_keys("refuse"), *sidecar_keys("note")),
+    *(*sidecar_keys(mixing="refuse"), *sidecar_keys(mixing="note")),
 )
 """What a sidecar says of all runs when they agree on it; else each run's own says it."""
 

@@ -61,6 +61,8 @@ class Option:
     """Key under which the outputs it affects record it; "" for none."""
     mixing: Mixing = "allow"
     """Whether the group level pools matrices made with different values."""
+    voxels: bool = False
+    """Whether it decides which voxels spheres are made of."""
     needs: tuple[str, ...] = ()
     """Names of options without any of which it has no effect; empty when it needs none."""
     changes: str = ""

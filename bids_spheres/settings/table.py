@@ -70,6 +70,7 @@ _DESIGN: tuple[Output, ...] = ("design", "series")
 # Options of each section of the help; of the first two, those that sidecars record as well.
 _seeds = partial(option, section="seeds")
 _spheres = partial(_seeds, affects=_SPHERES, mixing="refuse")
+_voxels = partial(_spheres, voxels=True)
 _denoising = partial(option, section="denoising")
 _series = partial(_denoising, affects=("series",), mixing="refuse")
 _selection = partial(option, section="selection of runs")
@@ -89,14 +90,14 @@ class Processing:
         "are, with a note)",
         affects=_SPHERES,
     )
-    mask: str = _spheres(
+    mask: str = _voxels(
         "run",
         "voxels that spheres may use (default: run, the brain mask of each run)",
         WordOrPath("|".join((*MASKS, "PATH")), MASKS),
         sidecar="Mask",
         common=True,
     )
-    tissue: str | None = _spheres(
+    tissue: str | None = _voxels(
         None,
         "use voxels of the participant's own grey matter (GM), white matter (WM) or fluid (CSF): "
         "those of a probability of at least 0.5 or as given (GM:0.3), or all, weighted by it "
@@ -104,7 +105,7 @@ class Processing:
         Kind("TISSUE[:SHARE|:weight]", read=tissue_rule),
         sidecar="Tissue",
     )
-    exclude_mask: str | None = _spheres(
+    exclude_mask: str | None = _voxels(
         None,
         "leave out voxels of lesions: a mask of all participants, or a folder with masks under "
         "BIDS names, in the space of the images",
@@ -112,14 +113,14 @@ class Processing:
         sidecar="ExcludeMask",
         mixing="note",
     )
-    min_coverage: float = _spheres(
+    min_coverage: float = _voxels(
         0.5,
         "smallest share of a sphere's voxels that must have a signal; the sphere is n/a below "
         "it (default: 0.5)",
         Number("SHARE", most=1, unit="a share"),
         sidecar="MinimumCoverage",
     )
-    overlap: Literal["allow", "error", "nearest"] = _spheres(
+    overlap: Literal["allow", "error", "nearest"] = _voxels(
         "allow",
         "voxels in several spheres of a set: use them in each (default), stop, or give them to "
         "the nearest seed",
@@ -757,7 +758,10 @@ def sidecar_of(processing: Processing, output: Output) -> dict[str, object]:
     }
 
 
-def sidecar_keys(mixing: str) -> tuple[str, ...]:
-    """Keys under which sidecars record settings that the group level treats in one way."""
-    declared = declared_options(Processing)
-    return tuple(d.option.sidecar for d in declared if d.option.mixing == mixing)
+def sidecar_keys(**wanted: Any) -> tuple[str, ...]:
+    """Keys under which sidecars record settings whose `Option` has some attributes."""
+    return tuple(
+        declared.option.sidecar
+        for declared in declared_options(Processing)
+        if all(getattr(declared.option, name) == value for name, value in wanted.items())
+    )

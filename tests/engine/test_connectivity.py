@@ -243,10 +243,24 @@ def test_partial_correlation_is_that_of_residuals():
     np.testing.assert_allclose(partial_correlation(series)[0, 1], expected, atol=2e-3)
 
 
-def test_what_even_shrinking_does_not_make_invertible_is_missing():
-    two_volumes = correlated((2, 4))
-    assert np.isnan(precision(two_volumes)).all()
-    assert np.isnan(partial_correlation(two_volumes)).all()
+@pytest.mark.parametrize("n_series", [2, 5, 90])
+@pytest.mark.parametrize(
+    "signs", [[1, -1], [1, -1, 1, 1, -1, -1]], ids=["two volumes", "repeated volumes"]
+)
+def test_what_even_shrinking_does_not_make_invertible_is_missing(n_series, signs):
+    """The volumes are a pattern and its opposite: the covariance has rank 1, and is not shrunk."""
+    rng = np.random.default_rng(n_series)
+    for _ in range(20):
+        pattern = rng.normal(size=n_series) * 10 ** rng.uniform(-3, 3, n_series)
+        series = np.outer(signs, pattern) + rng.normal(0, 100, n_series)
+        assert np.isnan(precision(series)).all()
+        assert np.isnan(partial_correlation(series)).all()
+    shrunk_a_little = series + np.abs(pattern).mean() * rng.normal(0, 0.1, series.shape)
+    assert np.isfinite(precision(shrunk_a_little)).all() == (len(signs) > 2)
+
+
+def test_the_precision_of_one_series_of_two_volumes_is_that_of_its_variance():
+    np.testing.assert_allclose(precision(np.array([[1.0], [5.0]])), [[1 / 4]])
 
 
 def test_relations_of_one_series_alone():

@@ -423,12 +423,20 @@ def test_in_their_own_spaces_participants_have_seeds_in_different_places(outputs
     assert read_tsv(path)["distance"][0] == pytest.approx(1.25 * distance)
 
 
-def test_spheres_that_were_drawn_anew_are_noticed(filled):
+@pytest.mark.parametrize(
+    ("key", "value", "change"),
+    [
+        ("MinimumCoverage", 0.9, "MinimumCoverage was 0.5 and is 0.9"),
+        ("Tissue", "GM", 'Tissue was null and is "GM"'),
+        ("ExcludeMask", "lesion.nii", 'ExcludeMask was null and is "lesion.nii"'),
+    ],
+)
+def test_spheres_that_were_drawn_anew_are_noticed(filled, key, value, change):
     outputs, _ = filled
     sidecar = next((outputs.root / "sub-02" / "func").glob("*_dseg.json"))
     content = json.loads(sidecar.read_text())
-    sidecar.write_text(json.dumps({**content, "MinimumCoverage": 0.9}))
-    with pytest.raises(DataError, match=r"drawn again.*MinimumCoverage was 0.5 and is 0.9"):
+    sidecar.write_text(json.dumps({**content, key: value}))
+    with pytest.raises(DataError, match=rf"drawn again.*{change} in 1 participant \(sub-02\)"):
         group(outputs)
 
 

@@ -13,11 +13,10 @@ from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.find import (
     find_groups,
     find_runs,
+    labels_with_folders,
     matrix_files,
     pages_of_participants,
-    participants_with_outputs,
     seed_map_files,
-    sessions_with_outputs,
 )
 from bids_spheres.outputs.paths import image_name, title
 from bids_spheres.outputs.read import read_series, read_spheres
@@ -135,9 +134,10 @@ def test_runs_of_a_participant_or_session(named):
 
 
 def test_folders_and_pages(named):
-    assert participants_with_outputs(named) == ["2", "10"]
-    assert sessions_with_outputs(named, "2") == ["a", "b"]
-    assert pages_of_participants(named) == {"sub-10.html", "sub-2_ses-b.html"}
+    assert labels_with_folders(named, "sub") == ["2", "10"]
+    assert labels_with_folders(named / "sub-2", "ses") == ["a", "b"]
+    pages = [page.name for page in pages_of_participants(named)]
+    assert pages == ["sub-10.html", "sub-2_ses-b.html"]
 
 
 def test_files_of_matrices_and_maps(named):

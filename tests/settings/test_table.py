@@ -23,12 +23,14 @@ def test_settings_on_which_the_content_of_an_output_depends(output, names):
 
 
 def test_settings_that_may_differ_between_runs_of_a_group_and_those_that_may_not():
-    assert set(sidecar_keys("refuse")) == {
+    assert set(sidecar_keys(mixing="refuse")) == {
         *("Mask", "Tissue", "MinimumCoverage", "Overlap", "Aggregation", "Despike"),
         *("SmoothingFWHM", "Detrend", "Standardize", "DummyScans", "EqualSeconds"),
         "EqualSecondsSeed",
     }
-    assert set(sidecar_keys("note")) == {"ExcludeMask", "MinimumDegreesOfFreedom"}
+    assert set(sidecar_keys(mixing="note")) == {"ExcludeMask", "MinimumDegreesOfFreedom"}
+    voxels = {"Mask", "Tissue", "ExcludeMask", "MinimumCoverage", "Overlap"}
+    assert set(sidecar_keys(voxels=True)) == voxels
 
 
 def test_every_setting_is_recorded_once_where_it_acts_first():

@@ -78,6 +78,7 @@ def _do_task(task: Task) -> int:
 
     from bids_spheres.app.planning import plan_jobs  # noqa: PLC0415
     from bids_spheres.integrations.brainlife import datatypes  # noqa: PLC0415
+    from bids_spheres.outputs.find import pages_of_participants  # noqa: PLC0415
     from bids_spheres.participant.concatenation import group_runs  # noqa: PLC0415
 
     logging.getLogger("bids_spheres").setLevel(logging.ERROR)  # warnings were logged above
@@ -87,7 +88,7 @@ def _do_task(task: Task) -> int:
     if results is not None:
         datatypes.write_timeseries(results, Path("timeseries"))
         datatypes.write_conmat(results, Path("conmat"))
-        datatypes.write_report(sorted(DERIVATIVES.glob("sub-*.html")), Path("report"))
+        datatypes.write_report(pages_of_participants(DERIVATIVES), Path("report"))
         done = f"{len(results.jobs)} of {count(len(task.runs), 'run')} done."
         messages.append(message("success", done))
     write_product(PRODUCT, [*notes, *messages], results)

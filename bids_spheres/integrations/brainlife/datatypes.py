@@ -17,6 +17,7 @@ import io
 import json
 from dataclasses import dataclass
 from html import escape
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,19 +28,16 @@ from bids_spheres.files.atomic import MISSING, remove, write_if_changed
 from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.read import read_matrix, read_spheres
-from bids_spheres.participant.concatenation import RunGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.outputs.read import Spheres
+    from bids_spheres.participant.concatenation import RunGroup
     from bids_spheres.participant.plan import Job
-
-    FloatArray = NDArray[np.float64]
 
 _UNITS = {"pearsoncorrelation": "r", "spearmancorrelation": "r", "fisherz": "z"}
 """Units of measures, by label of ``stat``."""
@@ -47,27 +45,28 @@ _UNITS = {"pearsoncorrelation": "r", "spearmancorrelation": "r", "fisherz": "z"}
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A matrix (S, S) over pairs of spheres, and the label of its measure.
+    """A matrix (S, S) over pairs of spheres of a run or several.
 
-    `run` has the entities of the run or runs, `name` is that of the file without its ending, and
-    `title` that of the measure for people.
+    `name` is that of the file without its ending, `stat` the label of the measure, and `title` its
+    name for people.
     """
 
     run: str
     name: str
     stat: str
     title: str
-    values: FloatArray
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Jobs of runs that have results, and what they have in common.
+    """Jobs of runs that have results, their tables of series, and what they have in common.
 
     `spheres` are those of the first run, `used` those with a series in every run, (S,).
     """
 
     jobs: tuple[Job, ...]
+    series: tuple[Path, ...]
     spheres: Spheres
     used: NDArray[np.bool_]
     matrices: tuple[Matrix, ...]
@@ -76,52 +75,36 @@ class Results:
 def read_results(jobs: Sequence[Job], groups: Sequence[RunGroup]) -> Results | None:
     """Results of jobs and of groups of them without failed ones; None when all failed.
 
-    Each job has one seed set and one strategy.
+    All have one seed set and one strategy.
     """
-    done = tuple(job for job in jobs if _series(job).is_file())
+    rules, (seeds,) = jobs[0].work.processing, jobs[0].work.seed_sets
+    (strategy,) = (strategy.name for strategy in jobs[0].work.strategies)
+    done = {path: job for job in jobs if (path := job.paths.series(seeds, strategy)).is_file()}
     if not done:
         return None
-    tables = [read_spheres(job.paths.spheres(_seeds(job))) for job in done]
+    tables = [read_spheres(job.paths.spheres(seeds)) for job in done.values()]
     used = np.all([table.used for table in tables], axis=0)
-    matrices = [*_matrices(done, several=len(jobs) > 1), *_matrices(groups, several=True)]
-    return Results(done, tables[0], used, tuple(matrices))
-
-
-def _seeds(job: Job) -> SeedTable:
-    (seeds,) = job.work.seed_sets
-    return seeds
-
-
-def _series(job: Job) -> Path:
-    (strategy,) = job.work.strategies
-    return job.paths.series(_seeds(job), strategy.name)
-
-
-def _matrices(sources: Sequence[Job] | Sequence[RunGroup], *, several: bool) -> Iterator[Matrix]:
-    for source in sources:
-        job = source.jobs[0] if isinstance(source, RunGroup) else source
-        rules, run = job.work.processing, str(source)
-        stats = {measure(name).stat: name for name in rules.connectivity}
-        stats |= {EFFECTIVE_DOF: "effective-dof"} if rules.effective_dof else {}
-        for stat, name in stats.items():
-            (strategy,) = job.work.strategies
-            path = source.paths.matrix(_seeds(job), strategy.name, stat)
-            if path.is_file():
-                short = "correlation" if name == "pearson" else name
-                # The entities of the run as they stand in file names.
-                pairs = [pair for pair in run.split() if not pair.startswith("space-")]
-                stem = "_".join([*pairs, short] if several else [short])
-                matrix = read_matrix(path)
-                title = matrix.sidecar.get("RelationshipMeasure", name)
-                yield Matrix(run, stem, stat, title, matrix.values)
+    stats = {measure(name).stat: name for name in rules.connectivity}
+    stats |= {EFFECTIVE_DOF: "effective-dof"} if rules.effective_dof else {}
+    matrices = []
+    for source, (stat, name) in product([*done.values(), *groups], stats.items()):
+        path, run = source.paths.matrix(seeds, strategy, stat), str(source)
+        if path.is_file():
+            short = "correlation" if name == "pearson" else name
+            # The entities of the run as they stand in file names; a single run needs none.
+            pairs = [pair for pair in run.split() if not pair.startswith("space-")]
+            stem = short if [*jobs] == [source] else "_".join([*pairs, short])
+            matrix = read_matrix(path)
+            matrices.append(Matrix(run, stem, stat, matrix.title, matrix.values))
+    return Results(tuple(done.values()), tuple(done), tables[0], used, tuple(matrices))
 
 
 def write_timeseries(results: Results, folder: Path) -> None:
     """Write the series as generic/timeseries, runs one after the other."""
-    texts = [read_own_text(_series(job)) for job in results.jobs]
+    texts = [read_own_text(path) for path in results.series]
     headers = {text.partition("\n")[0] for text in texts}
     if len(headers) > 1:
-        raise DataError(f"{_series(results.jobs[0])} and other runs have different columns.")
+        raise DataError(f"{results.series[0]} and other runs have different columns.")
     rows = "".join(text.partition("\n")[2] for text in texts)
     # Without a time in the header, the same rows give the same bytes.
     content = gzip.compress(f"{headers.pop()}\n{rows}".encode(), mtime=0)
@@ -170,14 +153,14 @@ def write_report(pages: Sequence[Path], folder: Path) -> None:
     """Write pages as report/html: a single one as its index, several with a list of links."""
     html = folder / "html"
     texts = {page.name: read_own_text(page) for page in pages}
-    if len(texts) > 1:
+    if len(texts) == 1:
+        texts = {"index.html": texts.popitem()[1]}
+    elif texts:
         items = "".join(f'<li><a href="{escape(n)}">{escape(n)}</a></li>' for n in texts)
         texts["index.html"] = (
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Reports</title>'
             f"</head><body><h1>Reports</h1><ul>{items}</ul></body></html>\n"
         )
-    elif texts:
-        texts = {"index.html": next(iter(texts.values()))}
     for old in set(html.glob("*.html")) - {html / name for name in texts}:
         remove(old)
     for name, text in texts.items():

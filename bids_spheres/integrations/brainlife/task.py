@@ -140,22 +140,25 @@ class _Config:
         paths = [path for path in (given if isinstance(given, list) else [given]) if path]
         if not all(isinstance(path, str) for path in paths):
             raise DataError(f"{self.path}: {key} must be a path or a list of paths, not {given!r}.")
-        inputs = self.content.get("_inputs", [])
-        if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
-            raise DataError(f"{self.path}: _inputs is not the list that brainlife.io writes.")
-        known = [each for each in inputs if key in (each.get("keys") or [])]
-        known = known if len(known) == len(paths) else [{}] * len(paths)
-        datasets = []
-        for path, each in zip(map(Path, paths), known, strict=True):
+        for path in map(Path, paths):
             if not path.is_file():
                 raise not_fetched(path) or MissingInputError(
                     f"{self.path}: {key} is {path}, and there is no such file.",
                     hint="Paths are relative to the folder in which the task runs.",
                 )
-            tags = [*(each.get("tags") or []), *(each.get("datatype_tags") or [])]
-            known_tags = tuple(tag for tag in tags if isinstance(tag, str))
-            datasets.append(Dataset(path, each.get("meta") or {}, known_tags))
-        return tuple(datasets)
+        inputs = self.content.get("_inputs", [])
+        if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
+            raise DataError(f"{self.path}: _inputs is not the list that brainlife.io writes.")
+        known = [each for each in inputs if key in (each.get("keys") or [])]
+        known = known if len(known) == len(paths) else [{}] * len(paths)
+        return tuple(
+            Dataset(
+                Path(path),
+                each.get("meta") or {},
+                tuple(map(str, (*(each.get("tags") or ()), *(each.get("datatype_tags") or ())))),
+            )
+            for path, each in zip(paths, known, strict=True)
+        )
 
     def options(self) -> dict[str, Any]:
         """Options of the command line, lists as lists.

@@ -12,7 +12,7 @@ from bids_spheres.engine import Grid
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import natural
-from bids_spheres.outputs.find import find_runs, pages_of_participants, participants_with_outputs
+from bids_spheres.outputs.find import find_runs, labels_with_folders, pages_of_participants
 from bids_spheres.outputs.links import read_links
 from bids_spheres.reports.group.load import parts_apart
 from bids_spheres.reports.participant.sphere_section import Background, find_background
@@ -28,7 +28,7 @@ from bids_spheres.spaces.fmriprep import is_native
 from bids_spheres.wording import collect, count, listing, number, percent, plural, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import pandas as pd
 
@@ -57,7 +57,8 @@ def participants_section(
     level: Level, runs: pd.DataFrame
 ) -> tuple[render.Section, list[render.Cell]]:
     """Distributions, the table of runs and of absent participants; links to pages not in it."""
-    pages, shown, notes = pages_of_participants(level.output_dir), runs, []
+    pages = {page.name for page in pages_of_participants(level.output_dir)}
+    shown, notes = runs, []
     if len(runs) > MOST_ROWS:
         order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
         shown = order[:MOST_ROWS]
@@ -147,7 +148,7 @@ def verdicts(runs: pd.DataFrame) -> Iterator[Verdict]:
         yield Verdict("participants", count(rest, "more run"), "see the table of runs", "warn")
 
 
-def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> render.Table:
+def _runs_table(level: Level, runs: pd.DataFrame, pages: Collection[str]) -> render.Table:
     people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
     links = [render.Cell(label, href=_href(label, session, pages)) for label, session in people]
     strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
@@ -184,7 +185,7 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> rend
     )
 
 
-def _href(label: str, session: str, pages: frozenset[str]) -> str | None:
+def _href(label: str, session: str, pages: Collection[str]) -> str | None:
     """The page of the session, or else of the participant."""
     names = [f"{label}_{session}.html"] if session else []
     page = next((name for name in (*names, f"{label}.html") if name in pages), None)
@@ -297,7 +298,7 @@ def find_group_background(image: GroupFiles) -> Background | None:
     links = read_links(image.root)
     if template := find_background({"SpatialReference": image.space}, links):
         return template
-    first = next(iter(participants_with_outputs(image.root)), "")
+    first = next(iter(labels_with_folders(image.root, "sub")), "")
     spheres = (own.spheres for run in find_runs(image.root, first) for own in run.seed_sets)
     sidecars = (table.sidecar for table in spheres if table)
     sidecar = next((s for s in sidecars if s.get("SpatialReference") == image.space), None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bids_spheres.errors import MissingInputError, NothingSelectedError, describe_error
 from bids_spheres.files.atomic import write_text
-from bids_spheres.outputs.find import participants_with_outputs, sessions_with_outputs
+from bids_spheres.outputs.find import labels_with_folders
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -90,7 +90,8 @@ def _pages(output_dir: Path, label: str, level: ReportLevel) -> list[tuple[str |
     """Session of each page, None for the whole participant, and its path."""
     if level == "none":
         return []
-    sessions = sessions_with_outputs(output_dir, label) if level == "session" else []
+    person = output_dir / f"sub-{label}"
+    sessions = labels_with_folders(person, "ses") if level == "session" else []
     whole = [(None, output_dir / f"sub-{label}.html")]
     return [(ses, output_dir / f"sub-{label}_ses-{ses}.html") for ses in sessions] or [*whole]
 
@@ -109,7 +110,7 @@ def outdated_participants(
 
 def participants_to_report(output_dir: Path, labels: Sequence[str]) -> list[str]:
     """Participants with results, or those of them who are named; the input need not exist."""
-    known = participants_with_outputs(output_dir)
+    known = labels_with_folders(output_dir, "sub")
     if not known:
         raise MissingInputError(
             f"{output_dir} holds no results to report.",
