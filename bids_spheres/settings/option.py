@@ -63,6 +63,9 @@ class Option:
     """Whether the group level pools matrices made with different values."""
     voxels: bool = False
     """Whether it decides which voxels spheres are made of."""
+    methods: str | Mapping[str, str] = ""
+    """Sentence of the methods text where it is set, or words for some of its values; words in
+    braces are filled in, `{value}` too."""
     needs: tuple[str, ...] = ()
     """Names of options without any of which it has no effect; empty when it needs none."""
     changes: str = ""
@@ -73,6 +76,13 @@ class Option:
     """Word that the flag of a list stands for where none follows; "" when one has to."""
     aliases: tuple[str, ...] = ()
     """Flags of other BIDS Apps, with dashes, that stand for it."""
+
+    def in_methods(self, value: object, **words: object) -> str:
+        """What the methods text says of a value; empty where it says nothing."""
+        text = self.methods
+        if not isinstance(text, str):
+            text = text.get(str(value), "")
+        return text.format(value=value, **words) if value else ""
 
 
 @dataclass(frozen=True)

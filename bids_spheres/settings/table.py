@@ -96,6 +96,11 @@ class Processing:
         WordOrPath("|".join((*MASKS, "PATH")), MASKS),
         sidecar="Mask",
         common=True,
+        methods={
+            "run": "the run's brain mask",
+            "template": "the template's brain mask",
+            OFF: "the image",
+        },
     )
     tissue: str | None = _voxels(
         None,
@@ -111,6 +116,7 @@ class Processing:
         "BIDS names, in the space of the images",
         WordOrPath("PATH"),
         sidecar="ExcludeMask",
+        methods="Voxels of a mask, as of lesions, were left out.",
         mixing="note",
     )
     min_coverage: float = _voxels(
@@ -119,6 +125,8 @@ class Processing:
         "it (default: 0.5)",
         Number("SHARE", most=1, unit="a share"),
         sidecar="MinimumCoverage",
+        methods="{Things} with a signal that varied over time in a smaller share of their voxels "
+        "than {value:g} were set to missing.",
     )
     overlap: Literal["allow", "error", "nearest"] = _voxels(
         "allow",
@@ -126,17 +134,23 @@ class Processing:
         "the nearest seed",
         choice("allow", "error", "nearest"),
         sidecar="Overlap",
+        methods={
+            "nearest": "Voxels in several {things} of a set were assigned to the nearest {centre}."
+        },
     )
     aggregation: Aggregation = _spheres(
         "mean",
         "how the voxels of a sphere make one series (default: mean)",
         choice("mean", "median", "eigenvariate"),
         sidecar="Aggregation",
+        methods={"mean": "mean", "median": "median", "eigenvariate": "first eigenvariate"},
     )
     despike: bool = _spheres(
         False,
         "squeeze spikes of every voxel of the spheres first, by the rule of AFNI's 3dDespike",
         sidecar="Despike",
+        methods="Spikes in the series of the voxels were squeezed before anything else, by the "
+        "rule of AFNI's 3dDespike [@cox1996].",
     )
     smoothing_fwhm: float | None = _spheres(
         None,
@@ -186,6 +200,16 @@ class Processing:
         "scale of the series (default: zscore_sample)",
         choice("zscore_sample", "zscore", "psc", OFF, off=False),
         sidecar="Standardize",
+        methods={
+            **dict.fromkeys(
+                ("zscore_sample", "True"),
+                "standardized to zero mean and unit variance, with the sample standard deviation "
+                "(N - 1)",
+            ),
+            "zscore": "standardized to zero mean and unit variance, with the population standard "
+            "deviation (N)",
+            "psc": r"expressed as per cent signal change, 100 (x - mean) / \|mean\|",
+        },
     )
     min_dof: int = _series(
         10,
@@ -208,6 +232,8 @@ class Processing:
         Number("S", zero_is_off=True),
         affects=_DESIGN,
         sidecar="EqualSeconds",
+        methods="So that there was as much data of every run, {value:g} s of it were used after "
+        "cleaning, namely {which}; runs with less were excluded.",
     )
     equal_seconds_seed: int | None = _series(
         None,
@@ -218,7 +244,10 @@ class Processing:
         needs=("equal_seconds",),
     )
     full_length: bool = _denoising(
-        False, "keep a row of n/a for every censored volume", affects=("series",)
+        False,
+        "keep a row of n/a for every censored volume",
+        affects=("series",),
+        methods="In the files of time series, volumes left out are rows of missing values.",
     )
 
     @property
@@ -755,6 +784,15 @@ def sidecar_of(processing: Processing, output: Output) -> dict[str, object]:
         declared.option.sidecar: getattr(processing, declared.name)
         for declared in declared_options(Processing)
         if declared.option.affects[:1] == (output,) and declared.option.sidecar
+    }
+
+
+def methods_of(processing: Processing, output: Output, **words: object) -> dict[str, str]:
+    """What the methods text says of how an output was made, by the names of options."""
+    return {
+        declared.name: declared.option.in_methods(getattr(processing, declared.name), **words)
+        for declared in declared_options(Processing)
+        if declared.option.affects[:1] == (output,)
     }
 
 
