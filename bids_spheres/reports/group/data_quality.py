@@ -53,32 +53,7 @@ _MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
 # Participants and runs
 
 
-def participants_section(
-    level: Level, runs: pd.DataFrame
-) -> tuple[render.Section, list[render.Cell]]:
-    """Distributions, the table of runs and of absent participants; links to pages not in it."""
-    pages = {page.name for page in pages_of_participants(level.output_dir)}
-    shown, notes = runs, []
-    if len(runs) > MOST_ROWS:
-        order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
-        shown = order[:MOST_ROWS]
-        notes.append(
-            f"Of {len(runs):,} runs these are the {len(shown):,} to look at first or that move "
-            "most; all of them are in group/runs.tsv."
-        )
-    people = runs["participant_id"]
-    others = people[~people.isin(shown["participant_id"])].unique()
-    links = [render.Cell(label, href=_href(label, "", pages)) for label in others]
-    section = render.Section(
-        *("participants", "", ""),
-        blocks=(_distributions(level, runs),),
-        tables=(_runs_table(level, shown, pages), *_absent_table(level)),
-        notes=tuple(notes),
-    )
-    return section, [link for link in links if link.href]
-
-
-def _absent_table(level: Level) -> Iterator[render.Table]:
+def absent_table(level: Level) -> Iterator[render.Table]:
     """Participants without a result in some group; nothing without such."""
     groups = collect(
         ((str(label), str(reason)), result.entities)
@@ -148,18 +123,25 @@ def verdicts(runs: pd.DataFrame) -> Iterator[Verdict]:
         yield Verdict("participants", count(rest, "more run"), "see the table of runs", "warn")
 
 
-def _runs_table(level: Level, runs: pd.DataFrame, pages: Collection[str]) -> render.Table:
-    people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
-    links = [render.Cell(label, href=_href(label, session, pages)) for label, session in people]
-    strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
-    if len(strategies) > _MOST_STRATEGIES:
-        strategies = [("", "worst")]
-    caption = "Runs and their quality, those to look at first."
+def runs_table(level: Level, runs: pd.DataFrame) -> tuple[render.Table, list[render.Cell]]:
+    """Quality of runs, and links to the pages of participants of whom none is in the table."""
+    pages = {page.name for page in pages_of_participants(level.output_dir)}
+    caption, every = "Runs and their quality, those to look at first.", runs
+    if len(runs) > MOST_ROWS:
+        order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
+        runs = order[:MOST_ROWS]
+        caption += (
+            f" Of {len(every):,} runs these are the {MOST_ROWS:,} to look at first or that move "
+            "most; all of them are in group/runs.tsv."
+        )
     if len(level.runs[["space", "seeds", "scale"]].drop_duplicates()) > 1:
         caption += (
             f" Coverage and tSNR are the lowest, missing {level.things} the most, of all sets and "
             "spaces."
         )
+    strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
+    if len(strategies) > _MOST_STRATEGIES:
+        strategies = [("", "worst")]
     dof_left, censored, n, fd = [], [], runs["n_volumes"], runs["mean_fd"]
     for end, unit in strategies:
         lost, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
@@ -167,9 +149,10 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: Collection[str]) -> ren
         dof_left.append(toned(render.number_column("D.o.f. left", left, 0, unit), judged))
         judged = map(limits.judge_censoring, n - lost, n)
         censored.append(toned(render.number_column("Censored", lost, 0, unit), judged))
-    return render.table_of(
+    people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
+    table = render.table_of(
         caption,
-        (render.Column("Participant", numeric=False), links),
+        (render.Column("Participant", numeric=False), [_link(*who, pages) for who in people]),
         render.text_column("Run", runs["run"]),
         # Here also a phone shows them without scrolling.
         *dof_left,
@@ -183,16 +166,19 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: Collection[str]) -> ren
         *((render.text_column("Why excluded", runs["why"]),) if len(level.excluded) else ()),
         file="group/runs.tsv",
     )
+    others = every["participant_id"][~every["participant_id"].isin(runs["participant_id"])]
+    links = [_link(label, "", pages) for label in others.unique()]
+    return table, [link for link in links if link.href]
 
 
-def _href(label: str, session: str, pages: Collection[str]) -> str | None:
-    """The page of the session, or else of the participant."""
+def _link(label: str, session: str, pages: Collection[str]) -> render.Cell:
+    """A participant, with a link to the page of the session, or else of the participant."""
     names = [f"{label}_{session}.html"] if session else []
     page = next((name for name in (*names, f"{label}.html") if name in pages), None)
-    return None if page is None else quote(page, safe="")
+    return render.Cell(label, href=None if page is None else quote(page, safe=""))
 
 
-def _distributions(level: Level, runs: pd.DataFrame) -> render.Block:
+def distributions(level: Level, runs: pd.DataFrame) -> render.Block:
     """Histograms of the quality of runs; a note for what is the same in all."""
     by_strategy = [(f"degrees_of_freedom {s}", s, level.styles[s]) for s in level.run_strategies]
     notes, graphics, alone = [], [], ("", series_style(0))

@@ -48,7 +48,22 @@ def condition_sections(
         stage = stages.get(condition.image.anchor)
         blocks = _blocks(level, condition, results, stage) if results else ()
         networks = [own for result in results if (own := result.networks) is not None]
-        tables = [_network_table(pd.concat(networks))] if networks else []
+        tables = []
+        if networks:
+            rows = pd.concat(networks)
+            table = render.table_of(
+                "Means within and between networks.",
+                render.text_column("Strategy", rows["strategy"]),
+                render.text_column("Network", rows["network_1"]),
+                render.text_column("Other network", rows["network_2"]),
+                render.number_column("Pairs", rows["edges"]),
+                render.number_column("Participants", rows["n"]),
+                render.number_column("Mean", rows["mean"], 3),
+                render.number_column("From", rows["ci_low"], 3, "95 % interval"),
+                render.number_column("To", rows["ci_high"], 3, "95 % interval"),
+                file="group/*_networks.tsv",
+            )
+            tables.append(table)
         names = [result.strategy for result in results]
         yield condition.section("", names, remarks, blocks=blocks, tables=tables)
 
@@ -203,18 +218,3 @@ def _within(
     legend = tuple(charts.Key(f"swatch {level.styles[name]}", name, name) for name in rows)
     caption = f"Dots are means over participants{intervals}. {words}"
     return render.Graphic(chart, caption, legend=legend)
-
-
-def _network_table(rows: pd.DataFrame) -> render.Table:
-    return render.table_of(
-        "Means within and between networks.",
-        render.text_column("Strategy", rows["strategy"]),
-        render.text_column("Network", rows["network_1"]),
-        render.text_column("Other network", rows["network_2"]),
-        render.number_column("Pairs", rows["edges"]),
-        render.number_column("Participants", rows["n"]),
-        render.number_column("Mean", rows["mean"], 3),
-        render.number_column("From", rows["ci_low"], 3, "95 % interval"),
-        render.number_column("To", rows["ci_high"], 3, "95 % interval"),
-        file="group/*_networks.tsv",
-    )

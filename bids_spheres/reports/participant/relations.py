@@ -71,6 +71,10 @@ def _matrices(
     seeds: SeedSet, spheres: Spheres, title: str, known: Mapping[str, FloatArray]
 ) -> Iterator[render.Graphic]:
     limit, rows = matrices.colour_limit([*known.values()]), f"{seeds.anchor}-names"
+    networks = np.array(spheres.networks)
+    first, second = (networks[ends] for ends in np.triu_indices(len(networks), 1))
+    joined = (first != MISSING) & (second != MISSING)
+    kinds = joined & (first == second), joined & (first != second)
     for strategy, matrix in known.items():
         median = float(np.median(known_pairs(matrix)))
         words = f"{title} after {strategy}: median {coefficient(median)}"
@@ -78,7 +82,12 @@ def _matrices(
             words += ", strongest {} between {}".format(*strongest)
         if missing := int((~np.isfinite(matrix)).all(axis=0).sum()):
             words += f"; {count(missing, spheres.noun)} without a series (grey)"
-        words += f".{_within_and_between(matrix, spheres)}"
+        words += "."
+        values = pairs(matrix)
+        parts = [values[kind & np.isfinite(values)] for kind in kinds]
+        if all(part.size for part in parts):
+            within, between = (number(float(part.mean())) for part in parts)
+            words += f" Mean within networks {within}, between networks {between}."
         about: dict[str, Any] = {"limit": limit, "strategy": strategy, "row_names": rows}
         yield matrices.seed_matrix(matrix, seeds.order, spheres.names, words, **about)
 
@@ -89,18 +98,6 @@ def _strongest(matrix: FloatArray, names: Sequence[str]) -> tuple[str, str] | No
     if not len(edges.values):
         return None
     return coefficient(float(edges.values[0])), naming([names[i] for i in edges.pairs[0]])
-
-
-def _within_and_between(matrix: FloatArray, spheres: Spheres) -> str:
-    """Means within and between networks; nothing without networks."""
-    values, networks = pairs(matrix), np.array(spheres.networks)
-    first, second = (networks[ends] for ends in np.triu_indices(len(networks), 1))
-    known = np.isfinite(values) & (first != MISSING) & (second != MISSING)
-    within, between = values[known & (first == second)], values[known & (first != second)]
-    if not within.size or not between.size:
-        return ""
-    means = [number(float(values.mean())) for values in (within, between)]
-    return " Mean within networks {}, between networks {}.".format(*means)
 
 
 def _placement_block(seeds: SeedSet, styles: Mapping[str, str]) -> Block:
