@@ -323,10 +323,7 @@ def parts_apart(parts: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def load_level(output_dir: Path) -> Level:
-    """Read what the group level wrote, matrices apart.
-
-    MissingInputError when there are no results, DataError or ReadWriteError when one can't be read.
-    """
+    """Read what the group level wrote, matrices apart; MissingInputError without results."""
     folder = output_dir / paths.GROUP_FOLDER
     summary = read_sidecar(folder / paths.GROUP_SUMMARY, optional=True)
     found = find_groups(output_dir)

@@ -102,6 +102,37 @@ class Measure:
         best, worst = np.nanmin(scores), np.nanmax(scores)
         return np.asarray((scores == best) & (best < worst))
 
+    def panel(
+        self, level: Level, rows: pd.DataFrame, frame: charts.Frame, *, ranked: bool
+    ) -> tuple[list[charts.Mark], list[charts.Label]]:
+        """A dot and a number for each strategy, in the frame of one self."""
+        grid, ticks = frame.x_marks()
+        labels = [
+            charts.Label(frame.left, _TOP - 28, self.title, "start", "name"),
+            charts.Label(frame.left, _TOP - 13, self.hint, "start"),
+            *(label for label in ticks if label.text),
+        ]
+        left, width = f"{frame.left:.1f}", f"{frame.width:.1f}"
+        lanes = "".join(f"M{left},{down:.1f}h{width}" for _, down in _lines(rows))
+        by_chance = "".join(
+            f"M{across:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
+            for row, across in enumerate(frame.across(self.by_chance(rows)))
+            if np.isfinite(across)
+        )
+        chance = charts.Mark(by_chance, "chance", title="By chance")
+        marks = [*grid, charts.Mark(lanes, "grid"), chance]
+        values = self.values(rows)
+        best = self.best_of(values) & ranked
+        for (strategy, down), value, is_best in zip(_lines(rows), values, best, strict=True):
+            if np.isfinite(value):
+                across = float(frame.across(value))
+                dot = charts.circles(np.array([[across, down]]), _DOT)
+                marks.append(charts.Mark(dot, f"dot {level.styles[strategy]}", strategy))
+                text = charts.tick_text(float(number(value, self.digits)))
+                look = "name value best" if is_best else "value"
+                labels.append(charts.Label(across + _DOT + 4, down + 4, text, "start", look))
+        return marks, labels
+
 
 _DISTANCE = "qc_fc_distance_spearman"
 _LESS, _MORE = "less is better", "more is better"
@@ -165,7 +196,7 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
         if measure is MEASURES[0]:
             labels.append(charts.Label(left, 13, "Head motion that is left", "start", "axis"))
         ranked = alike and not (few and measure.column.startswith("qc_fc"))
-        panel_marks, panel_labels = _panel(level, rows, measure, frame, ranked=ranked)
+        panel_marks, panel_labels = measure.panel(level, rows, frame, ranked=ranked)
         marks += panel_marks
         labels += panel_labels
     alt = " ".join(measure.in_words(rows) for measure in known)
@@ -190,37 +221,6 @@ def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
     """Each strategy, and the pixels from the top to the middle of its line."""
     for row, strategy in enumerate(rows["strategy"]):
         yield strategy, _TOP + _ROW * (row + 0.5)
-
-
-def _panel(
-    level: Level, rows: pd.DataFrame, measure: Measure, frame: charts.Frame, *, ranked: bool
-) -> tuple[list[charts.Mark], list[charts.Label]]:
-    """A dot and a number for each strategy, in the frame of one measure."""
-    grid, ticks = frame.x_marks()
-    labels = [
-        charts.Label(frame.left, _TOP - 28, measure.title, "start", "name"),
-        charts.Label(frame.left, _TOP - 13, measure.hint, "start"),
-        *(label for label in ticks if label.text),
-    ]
-    lanes = "".join(f"M{frame.left:.1f},{down:.1f}h{frame.width:.1f}" for _, down in _lines(rows))
-    by_chance = "".join(
-        f"M{across:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
-        for row, across in enumerate(frame.across(measure.by_chance(rows)))
-        if np.isfinite(across)
-    )
-    chance = charts.Mark(by_chance, "chance", title="By chance")
-    marks = [*grid, charts.Mark(lanes, "grid"), chance]
-    values = measure.values(rows)
-    best = measure.best_of(values) & ranked
-    for (strategy, down), value, is_best in zip(_lines(rows), values, best, strict=True):
-        if np.isfinite(value):
-            across = float(frame.across(value))
-            dot = charts.circles(np.array([[across, down]]), _DOT)
-            marks.append(charts.Mark(dot, f"dot {level.styles[strategy]}", strategy))
-            text = charts.tick_text(float(number(value, measure.digits)))
-            look = "name value best" if is_best else "value"
-            labels.append(charts.Label(across + _DOT + 4, down + 4, text, "start", look))
-    return marks, labels
 
 
 # QC-FC of all pairs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -245,8 +245,15 @@ def contrast_sections(
 
 def contrast_in_words(name: str, about: Mapping[str, object]) -> str:
     """What was tested, and by which permutations."""
-    weights = about.get("Weights")
-    sums = [_sum(row) for row in (weights if isinstance(weights, list) else [])]
+    weights: Any = about.get("Weights") or []
+    sums = []
+    for row in weights:
+        words = ""
+        for term, weight in ((term, weight) for term, weight in row.items() if weight):
+            factor = "" if abs(weight) == 1 else f"{abs(weight):g} \N{MULTIPLICATION SIGN} "
+            sign = "\N{MINUS SIGN}" if weight < 0 else "+"
+            words += f" {sign} {factor}{term}"
+        sums.append(words.removeprefix(" + ").strip())
     words = f"Contrast {name}: {listing(sums, 4)} "
     paired = about.get("Within") if about.get("Model") == "1" else None
     words += f"within participants, by {paired}" if paired else f"of the model {about.get('Model')}"
@@ -256,16 +263,6 @@ def contrast_in_words(name: str, about: Mapping[str, object]) -> str:
     least = about.get("SmallestP")
     smallest = f"; the smallest possible p is {least:.2g}" if isinstance(least, float) else ""
     return f"{words}, tested by {every}{n:,} {about.get('Exchangeability')}{smallest}."
-
-
-def _sum(weights: Mapping[str, float]) -> str:
-    """Terms with their weights; those of weight 0 have no part in it."""
-    words = ""
-    for term, weight in weights.items():
-        factor = "" if abs(weight) == 1 else f"{abs(weight):g} \N{MULTIPLICATION SIGN} "
-        sign = "\N{MINUS SIGN}" if weight < 0 else "+"
-        words += f" {sign} {factor}{term}" if weight else ""
-    return words.removeprefix(" + ").strip()
 
 
 def _contrasts_table(tests: Sequence[Tested]) -> render.Table:

@@ -44,31 +44,21 @@ _FEW_RADII = 3  # Up to this many different radii are listed; of more, the range
 
 @dataclass(frozen=True)
 class MethodsFacts(Processing):
-    """How runs were processed, with the input, seeds and strategies that it was done with.
-
-    `pipeline` and its version are those of ``GeneratedBy`` of the input's dataset_description.json,
-    and None when that does not say; `spaces` and `measures` are labels as in file names. Seed sets
-    have their radii as used, and the coordinates of their source; `transformed` are the labels of
-    those whose coordinates were transformed to the space of the images. `external_outliers`:
-    tables of the user's own marked volumes to censor.
-    """
+    """How runs were processed, with the input, seeds and strategies that it was done with."""
 
     version: str = __version__
-    pipeline: str | None = None
+    pipeline: str | None = None  # By the input's dataset_description.json
     pipeline_version: str | None = None
-    spaces: tuple[str, ...] = ()
-    seed_sets: tuple[SeedTable, ...] = ()
-    transformed: tuple[str, ...] = ()
+    spaces: tuple[str, ...] = ()  # Labels as in file names
+    seed_sets: tuple[SeedTable, ...] = ()  # Radii as used, coordinates of the source
+    transformed: tuple[str, ...] = ()  # Labels of sets with coordinates transformed to the images
     strategies: tuple[Strategy, ...] = ()
-    external_outliers: bool = False
-    measures: tuple[str, ...] = ("pearsoncorrelation",)
+    external_outliers: bool = False  # The user's own tables marked volumes to censor
+    measures: tuple[str, ...] = ("pearsoncorrelation",)  # Labels as in file names
 
 
 def methods_paragraph(facts: MethodsFacts) -> str:
-    """Methods section in Markdown with pandoc's citation keys.
-
-    Paragraphs on images and signals, each strategy, what strategies share, and connectivity.
-    """
+    """Paragraphs on signals, each strategy, what all share, and connectivity, in Markdown."""
     paragraphs = [
         material(facts),
         *(denoising(strategy, facts) for strategy in facts.strategies),

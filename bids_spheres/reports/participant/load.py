@@ -67,6 +67,14 @@ class Run:
         """Entities, with a remark for several runs together."""
         return f"{self.files.title}, runs together" if self.files.together else self.files.title
 
+    def censors_motion(self, strategy: str) -> bool:
+        """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
+        facts = [seeds.facts.get(strategy, {}) for seeds in self.sets]
+        by_table = any((own.get("CensoredVolumes") or {}).get("external") for own in facts)
+        thresholds = [own.get("CensoringThresholds") or {} for own in facts]
+        keys = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
+        return by_table or any(own.get(key) is not None for own in thresholds for key in keys)
+
 
 @dataclass(frozen=True, eq=False)
 class Participant:
@@ -93,10 +101,7 @@ class Participant:
 
 
 def load_participant(output_dir: Path, label: str, session: str | None = None) -> Participant:
-    """Read all that was written of a participant, or in a session, matrices apart.
-
-    What can't be read is a DataError or a ReadWriteError.
-    """
+    """Read results but for matrices; DataError or ReadWriteError for what can't be read."""
 
     def about_it(call: JsonObject) -> bool:
         labels = texts(call.get("participant_label"))

@@ -64,8 +64,22 @@ class Background:
 
 def find_background(facts: Mapping[str, object], links: Links) -> Background | None:
     """First image that can be read, by the sidecar of the spheres; never the BOLD image itself."""
-    for path, words in _candidates(facts, links):
-        if (image := read_image(path)) is not None:
+    bold, space, candidates = links.first(facts, "_bold.nii.gz"), facts.get("SpatialReference"), []
+    if bold is not None:
+        boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
+        candidates.append((bold.with_name(str(boldref)), "the run's BOLD reference image"))
+    name, _, cohort = str(space).partition("+")
+    stem = f"tpl-{name}_cohort-{cohort}" if cohort else f"tpl-{name}"
+    folder = template_home() / f"tpl-{name}" / (f"cohort-{cohort}" if cohort else "")
+    candidates += [
+        (folder / f"{stem}_res-{resolution}_T1w.nii.gz", f"the T1-weighted template {space}")
+        for resolution in ("02", "2", "01", "1")
+    ]
+    if (mask := links.first(facts, "_mask.nii.gz")) is not None:
+        candidates.append((mask, "the brain mask"))
+    for path, words in candidates:
+        # TemplateFlow marks files that it has not downloaded by empty ones.
+        if path.is_file() and path.stat().st_size and (image := read_image(path)) is not None:
             data, grid = image
             return Background(backdrop(data[..., 0] if data.ndim == 4 else data, grid), words)
     return None
@@ -79,25 +93,6 @@ def read_image(path: Path) -> tuple[NDArray[np.number], Grid] | None:
         return np.asarray(img.dataobj), image_grid(img)
     except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
         return None
-
-
-def _candidates(facts: Mapping[str, object], links: Links) -> Iterator[tuple[Path, str]]:
-    bold, space = links.first(facts, "_bold.nii.gz"), str(facts.get("SpatialReference"))
-    if bold is not None:
-        boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
-        reference = bold.with_name(str(boldref))
-        if reference.is_file():
-            yield reference, "the run's BOLD reference image"
-    name, _, cohort = space.partition("+")
-    stem = f"tpl-{name}_cohort-{cohort}" if cohort else f"tpl-{name}"
-    folder = template_home() / f"tpl-{name}" / (f"cohort-{cohort}" if cohort else "")
-    for resolution in ("02", "2", "01", "1"):
-        template = folder / f"{stem}_res-{resolution}_T1w.nii.gz"
-        # TemplateFlow marks files that it has not downloaded by empty ones.
-        if template.is_file() and template.stat().st_size:
-            yield template, f"the T1-weighted template {space}"
-    if (mask := links.first(facts, "_mask.nii.gz")) is not None:
-        yield mask, "the brain mask"
 
 
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:

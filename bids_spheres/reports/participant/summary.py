@@ -49,20 +49,11 @@ def summary(participant: Participant) -> Iterator[str]:
         f"{count(len(labels), 'seed set')} ({listing(labels, most=8)}); "
         f"{count(len(strategies), 'strategy', 'strategies')} ({listing(strategies, most=8)})."
     )
-    if keeping := [s for s in strategies if not any(_censors_motion(run, s) for run in single)]:
+    if keeping := [s for s in strategies if not any(run.censors_motion(s) for run in single)]:
         yield (
             f"{listing(keeping, most=16)} {'censors' if len(keeping) == 1 else 'censor'} nothing: "
             "volumes with much motion stay in."
         )
-
-
-def _censors_motion(run: Run, strategy: str) -> bool:
-    """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
-    facts = [seeds.facts.get(strategy, {}) for seeds in run.sets]
-    by_table = any((own.get("CensoredVolumes") or {}).get("external") for own in facts)
-    thresholds = [own.get("CensoringThresholds") or {} for own in facts]
-    keys = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
-    return by_table or any(own.get(key) is not None for own in thresholds for key in keys)
 
 
 def verdicts(participant: Participant) -> Iterator[limits.Verdict]:

@@ -60,8 +60,7 @@ def write_report(
 ) -> tuple[Path, ...]:
     """Write the page of one participant, or those of the sessions; none without results.
 
-    Results that can't be read are a DataError or a ReadWriteError, a page that can't be written an
-    OutputError.
+    A DataError or ReadWriteError says what can't be read, an OutputError what can't be written.
     """
     # Figures take long to import, and a repeated call seldom writes a page.
     from bids_spheres.reports.participant.load import load_participant  # noqa: PLC0415
@@ -77,11 +76,9 @@ def write_report(
 
 
 def pages_of(output_dir: Path, label: str) -> list[Path]:
-    """Existing pages of a participant and of the sessions.
-
-    Their names are tried, as the folder can hold the pages of ten thousand other participants.
-    """
+    """Existing pages of a participant and of the sessions."""
     levels: tuple[ReportLevel, ...] = ("participant", "session")
+    # Names are tried, as the folder can hold the pages of ten thousand other participants.
     tried = dict.fromkeys(path for each in levels for _, path in _pages(output_dir, label, each))
     return [path for path in tried if path.is_file()]
 
@@ -132,10 +129,7 @@ def write_reports(
     *,
     debug: bool = False,
 ) -> list[Written]:
-    """Write the pages of participants, and return those that could not be written.
-
-    With `debug`, the log says where an error comes from.
-    """
+    """Write the pages of participants, and return those that failed; `debug` logs tracebacks."""
     wanted = [Pages(output_dir, label, level) for label in labels] if level != "none" else []
     failed: list[Written] = []
     paths: list[Path] = []

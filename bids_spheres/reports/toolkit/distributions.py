@@ -59,11 +59,7 @@ def bins(samples: Sequence[Sample]) -> FloatArray:
 
 
 def number_of_bins(samples: Sequence[Sample]) -> int:
-    """Twice the cube root of the number of values, by Rice's rule, within limits.
-
-    >>> number_of_bins([Sample("few", np.arange(27.0), "")])
-    6
-    """
+    """Twice the cube root of the number of values, by Rice's rule, within limits."""
     most = max((sample.known.size for sample in samples), default=0)
     return int(np.clip(round(2 * most ** (1 / 3)), _FEWEST_BINS, _N_BINS))
 
@@ -77,10 +73,9 @@ def histogram(
     alt: str,
     expected: FloatArray | None = None,
 ) -> charts.Chart:
-    """Histograms as step lines, per cent of the values of each sample; dots for few values.
+    """Histograms as step lines, in per cent, with a broad line for shares by chance, (B,).
 
-    `edges` are those of B bins, `expected` the (B,) shares that chance gives, a broad line, and
-    `label` and `share` those of the axes.
+    `edges` are those of the B bins, `label` and `share` name the axes; few values are dots.
     """
     most = max((sample.known.size for sample in samples), default=0)
     if most < _FEW and expected is None:

@@ -166,10 +166,8 @@ def backdrop(data: NDArray[np.number], grid: Grid) -> Backdrop:
 def field_of_view(
     picture: Backdrop | None, centres: FloatArray, radii: FloatArray, margin: float = 4.0
 ) -> Box:
-    """Part of space that all figures of a page show: the head, and spheres that touch the image.
-
-    One seed with a typing error must not shrink the brain to a dot. Without an image, all spheres.
-    """
+    """Part of space that figures show: the head and spheres that touch it; all without an image."""
+    # One seed with a typing error must not shrink the brain to a dot.
     reach = radii[:, None]
     lower, upper = centres - reach, centres + reach
     if picture is None:

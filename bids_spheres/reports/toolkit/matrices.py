@@ -98,10 +98,7 @@ def per_pixel(n: int, most: int) -> int:
 
 
 def block_means(values: FloatArray, most_rows: int, most_columns: int) -> FloatArray:
-    """Means of blocks of neighbours, such that a picture has at most that many pixels.
-
-    A block is NaN when all its values are missing.
-    """
+    """Means of blocks of neighbours for at most so many pixels; NaN where all are missing."""
     known = np.isfinite(values)
     sums, counts = np.where(known, values, 0.0), known.astype(np.float64)
     for axis, most in enumerate((most_rows, most_columns)):
@@ -319,10 +316,7 @@ def carpets(panels: Sequence[Panel], order: charts.Order, alt: str) -> charts.Ch
 def carpet_raster(
     series: FloatArray, order: charts.Order, time: charts.Frame, typical: BoolArray | None = None
 ) -> charts.Raster:
-    """Carpet of series, (T, S), that fills a frame; see `carpet_codes`.
-
-    NaN stands for censored volumes and missing spheres.
-    """
+    """Carpet of series, (T, S), NaN where missing or censored, that fills a frame."""
     uri = png_uri(carpet_codes(series[:, order.indices], typical), GREYS)
     return charts.Raster(uri, time.left, time.top, time.width, time.height)
 

@@ -163,10 +163,9 @@ def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
 
 
 def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
-    """All spheres from three sides over the brightest voxels behind them.
+    """All spheres from three sides over the brightest voxels behind them, (H, W, 3) pixels.
 
-    Many spheres are small discs, in colours of their networks where these are given. The picture,
-    (H, W, 3), has `DENSITY` times the pixels that it takes in a page.
+    Many spheres are small discs, in colours of their networks where these are given.
     """
     many = len(scene.radii) > MANY
     named = list(dict.fromkeys(filter(is_network, networks))) if many else []
@@ -253,10 +252,9 @@ class VoxelMap:
 
 
 def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> ByteArray:
-    """Slices in three directions where spheres are, `DENSITY` times their size, (H, W, 3) pixels.
+    """Slices in three directions where spheres are, with names of seeds, (H, W, 3) pixels.
 
-    Without the written image, `drawn`, spheres are outlines only. Slices through a seed have its
-    name.
+    Without the written image, `drawn`, spheres are outlines only.
     """
     colours = scene.colours()
     rgb = {colour: [*bytes.fromhex(colour[1:])] for colour in DASHES}
@@ -345,10 +343,7 @@ def depths(scene: Scene, view: View, n: int) -> FloatArray:
 
 
 def slice_panels(scene: Scene) -> list[tuple[Panel, float, int | None]]:
-    """Panel and depth, mm, of every slice, and the sphere whose seed it cuts if there are few.
-
-    All are at one scale, so that lengths compare.
-    """
+    """Panels at one scale, depths, mm, and spheres whose seeds slices cut if there are few."""
     seen = np.flatnonzero(scene.seen).tolist()
     spheres = [*seen] if len(seen) <= COLUMNS else [None] * COLUMNS
     # Three columns at least: a single slice as wide as the page would be coarse.
