@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bids_spheres.reports.toolkit import charts, render
+from bids_spheres.reports.toolkit import charts, matrices, render
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
-from bids_spheres.reports.toolkit.matrices import (
-    SIGNIFICANT,
-    Beside,
-    Layer,
-    colour_limit,
-    matrix_graphic,
-    pairs,
-)
+from bids_spheres.reports.toolkit.matrices import SIGNIFICANT, Layer, pairs
 from bids_spheres.wording import count, number, percent, plural
 
 if TYPE_CHECKING:
@@ -95,7 +88,7 @@ def _blocks(
 
 
 def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[render.Graphic]:
-    limit = colour_limit([result.mean for result in results])
+    limit = matrices.colour_limit([result.mean for result in results])
     for result in results:
         edges, values = strongest_edges(result.mean, 1), pairs(result.mean)
         counts = result.square(result.matrix("n", result.image.names))
@@ -152,7 +145,7 @@ def _network_blocks(
                 matrix[tuple(ends)] = matrix[tuple(ends[::-1])] = table[column]
             squares[result] = own
     # Tiled, so that the diagonal counts as well.
-    limit = colour_limit([np.tile(own["mean"], (2, 2)) for own in squares.values()])
+    limit = matrices.colour_limit([np.tile(own["mean"], (2, 2)) for own in squares.values()])
     graphics = []
     for result, own in squares.items():
         mean = own["mean"]
@@ -170,8 +163,8 @@ def _network_blocks(
             Layer("N", own["n"], 0),
         ]
         about = {"strategy": result.strategy, "row_names": f"{result.image.anchor}-networks"}
-        shown = mean, limit, Beside((), names), f"{words}."
-        graphics.append(matrix_graphic(*shown, layers=layers, **about))
+        shown = mean, limit, matrices.Beside((), names), f"{words}."
+        graphics.append(matrices.matrix_graphic(*shown, layers=layers, **about))
     yield render.Block("Networks", tuple(graphics), columns=2)
     limits = {
         result.strategy: np.stack([np.diag(own[c]) for c in ("mean", "ci_low", "ci_high")], 1)

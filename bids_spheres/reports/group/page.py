@@ -13,13 +13,7 @@ from bids_spheres.outputs import paths
 from bids_spheres.outputs.find import group_tables
 from bids_spheres.outputs.logs import last_settings
 from bids_spheres.outputs.sidecars import texts
-from bids_spheres.reports.group import (
-    data_quality,
-    multiverse,
-    seed_maps,
-    strategies,
-    tested_pairs,
-)
+from bids_spheres.reports.group import data_quality, multiverse, seed_maps, strategies, tested_pairs
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.load import load_level
 from bids_spheres.reports.group.mean_connectivity import condition_sections, network_names

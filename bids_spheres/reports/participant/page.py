@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bids_spheres.outputs.links import all_sources
-from bids_spheres.reports.participant import provenance
-from bids_spheres.reports.participant.relations import (
-    CONTROLS_IN_WORDS,
-    controls_table,
-    regressor_block,
-    relation_blocks,
-)
+from bids_spheres.reports.participant import provenance, relations
 from bids_spheres.reports.participant.sphere_section import seed_map_blocks, seeds_section
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
 from bids_spheres.reports.participant.time_courses import motion_block, signal_view
@@ -36,11 +30,11 @@ def participant_page(participant: Participant) -> HTMLReport:
                 drawn.append((run, section))
                 names[f"{seeds.anchor}-names"] = seeds.order.arranged(seeds.spheres.names)
             views.append(_set_view(run, seeds, section))
-        after, names_of_regressors = regressor_block(run)
+        after, names_of_regressors = relations.regressor_block(run)
         names |= names_of_regressors
-        view: dict[str, object] = {"anchor": run.anchor, "title": run.title}
+        view: dict[str, object] = {"anchor": run.anchor, "title": run.title, "sets": views}
         view |= {"strategies": run.strategies, "before": motion_block(run, participant.links)}
-        runs.append({**view, "sets": views, "controls": controls_table(run), "after": after})
+        runs.append({**view, "controls": relations.controls_table(run), "after": after})
     sets = [seeds for run in participant.runs for seeds in run.sets]
     facts = [seeds.spheres.sidecar for seeds in sets if seeds.spheres is not None]
     facts += [sidecar for seeds in sets for sidecar in seeds.facts.values()]
@@ -59,7 +53,7 @@ def participant_page(participant: Participant) -> HTMLReport:
         stages=tuple(section.stage for _, section in drawn),
         runs=runs,
         names=names,
-        controls_note=CONTROLS_IN_WORDS,
+        controls_note=relations.CONTROLS_IN_WORDS,
         methods=provenance.read_methods(output_dir, participant.label),
         datasets=tuple((name, str(root)) for name, root in roots.items()),
         inputs=all_sources(facts),
@@ -70,18 +64,18 @@ def participant_page(participant: Participant) -> HTMLReport:
 def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> dict[str, object]:
     """Results of a seed set: words, and blocks with the picture that they refer to by its name."""
     blocks, before = signal_view(seeds, run.styles)
-    relations: list[Block] = []
+    pairs: list[Block] = []
     if section is not None and section.stage is not None:
-        relations += relation_blocks(seeds, run.styles, section.stage)
-        relations += seed_map_blocks(seeds, run.strategies, section.stage.scene)
+        pairs += relations.relation_blocks(seeds, run.styles, section.stage)
+        pairs += seed_map_blocks(seeds, run.strategies, section.stage.scene)
     remarks = [
         f"{strategy}: excluded, and so not shown. {reason}."
         for strategy in run.strategies
         if (reason := seeds.facts.get(strategy, {}).get("Excluded")) and not run.files.together
     ]
-    if not blocks and not relations:
+    if not blocks and not pairs:
         remarks.append("Neither series nor matrices were written.")
-    elif not relations and seeds.files.matrix_paths:
+    elif not pairs and seeds.files.matrix_paths:
         remarks.append(f"Fewer than two {seeds.noun}s have a series: no pairs.")
-    shown = {"remarks": remarks, "blocks": (*blocks, *relations), "before": before}
+    shown = {"remarks": remarks, "blocks": (*blocks, *pairs), "before": before}
     return {"title": seeds.title, **shown}

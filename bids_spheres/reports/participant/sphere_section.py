@@ -19,14 +19,7 @@ from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import Block, Figure, Section, number_column
-from bids_spheres.reports.toolkit.sphere_figures import (
-    COLUMNS,
-    EMPTY,
-    FULL,
-    PARTIAL,
-    Scene,
-    VoxelMap,
-)
+from bids_spheres.reports.toolkit.sphere_figures import COLUMNS, Scene, VoxelMap
 from bids_spheres.spaces.templates import template_home
 from bids_spheres.wording import naming, number, percent
 
@@ -98,7 +91,8 @@ def read_image(path: Path) -> tuple[NDArray[np.number], Grid] | None:
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:
     """Figures, sentences and the table of one seed set, and the stage of its connectomes."""
     background = find_background(spheres.sidecar, links)
-    colours = _by_coverage(spheres, EMPTY, PARTIAL, FULL)
+    inks = sphere_figures.EMPTY, sphere_figures.PARTIAL, sphere_figures.FULL
+    colours = _by_coverage(spheres, *inks)
     image = None if background is None else background.picture
     scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
     sentences = tuple(_sentences(spheres))

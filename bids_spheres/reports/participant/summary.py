@@ -11,15 +11,7 @@ from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.toolkit import limits
 from bids_spheres.reports.toolkit.render import Cell, Column, number_column, table_of, text_column
-from bids_spheres.wording import (
-    after_names,
-    collect,
-    count,
-    listing,
-    naming,
-    number,
-    percent,
-)
+from bids_spheres.wording import after_names, collect, count, listing, naming, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
