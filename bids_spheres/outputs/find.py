@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import starmap
 from typing import TYPE_CHECKING, TypeVar
 
+from bids_spheres.engine.seeds import scale_label
 from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError, did_you_mean
 from bids_spheres.files.names import Name, as_written, entity_value, named_files, natural
 from bids_spheres.outputs.links import Links
@@ -101,6 +102,18 @@ class OutputFile:
     def space(self) -> str:
         """Space of the image; ``"func"`` for the grid of acquisition."""
         return label_of(self.name, "space")
+
+
+def with_radius(file: OutputFile) -> OutputFile:
+    """The file under a name with ``scale``, by its sidecar if all spheres have one radius."""
+    path = file.spheres if file.name.suffix == CONTROLS else file.path
+    known = file.name.get("scale")
+    radius = None if known else read_sidecar(sidecar_path(path), optional=True).get("Radius")
+    if not isinstance(radius, int | float):
+        return file
+    name = file.name
+    labels = dict(name.entities) | {"scale": scale_label(radius)}
+    return replace(file, name=name.with_(name.suffix, name.extension, **labels))
 
 
 def parsed_files(paths: Iterable[Path]) -> Iterator[OutputFile]:

@@ -28,6 +28,7 @@ from bids_spheres.outputs.find import (
     run_files,
     runs_of,
     selected,
+    with_radius,
 )
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
@@ -210,6 +211,8 @@ class Results:
     def select(self, **labels: Labels) -> Results:
         """Part of the results with some labels.
 
+        Sidecars tell the radius of a set that was used with one; they are read for ``radius``.
+
         Raises
         ------
         NothingSelectedError
@@ -219,7 +222,10 @@ class Results:
         """
         files = self.files
         for key, wanted in pairs_of(labels):
-            chosen = {*selected([file for file in files if _has(file, key)], [(key, wanted)])}
+            by_radius = key == "scale" and "" not in wanted
+            concerned = (file for file in files if _has(file, key))
+            labelled = {with_radius(file) if by_radius else file: file for file in concerned}
+            chosen = {labelled[file] for file in selected([*labelled], [(key, wanted)])}
             files = tuple(file for file in files if file in chosen or not _has(file, key))
         return replace(self, files=files)
 

@@ -1,14 +1,11 @@
 """Files of TemplateFlow: transforms between templates, and their brain masks.
 
-The template home is the folder that ``TEMPLATEFLOW_HOME`` names, else TemplateFlow's own default,
-a cache in the user's home. A file in it is used by its name, without importing
-``templateflow``, which indexes the whole home and, where that is missing or empty, creates it.
-It is imported only to download a missing file. Files are downloaded to the default home when it
-exists already, and never create it: nothing is written below ``$HOME`` that the user did not set
-up.
-
-Two processes must not download the same file at the same time, so ask for what is needed before
-the work is spread over processes.
+The template home is the folder that ``TEMPLATEFLOW_HOME`` names, else TemplateFlow's own default, a
+cache in the user's home. A file in it is used by its name, without importing ``templateflow``,
+which indexes the whole home, or creates it. It is imported only to download a missing file: to the
+default home when that exists already, as nothing is written below ``$HOME`` that the user did not
+set up. Two processes must not download the same file at the same time, so ask for what is needed
+before the work is spread over processes.
 """
 
 from __future__ import annotations

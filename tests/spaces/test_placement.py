@@ -13,9 +13,15 @@ import pytest
 from bids_spheres.engine.extract import extract_spheres
 from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.errors import MissingInputError, UsageError
-from bids_spheres.spaces import RunTransforms, place_seeds, route, transform_files
+from bids_spheres.spaces.fmriprep import transform_files
 from bids_spheres.spaces.itk import move_points
-from bids_spheres.spaces.placement import MNI_TO_TALAIRACH, talairach_to_mni
+from bids_spheres.spaces.placement import (
+    MNI_TO_TALAIRACH,
+    RunTransforms,
+    place_seeds,
+    route,
+    talairach_to_mni,
+)
 
 
 def chain_points(points, paths):

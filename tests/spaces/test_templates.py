@@ -105,7 +105,7 @@ def run_python(code, **environment):
 ASK = """
 import sys
 from bids_spheres.errors import MissingInputError
-from bids_spheres.spaces import template_mask
+from bids_spheres.spaces.templates import template_mask
 try:
     print(template_mask("MNI152NLin6Asym"))
 except MissingInputError as error:
@@ -130,7 +130,7 @@ def test_file_in_the_home_needs_no_templateflow(home):
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     done = run_python(
-        "import sys, bids_spheres.spaces\n"
+        "import sys, bids_spheres.spaces.placement\n"
         "print({'h5py', 'nitransforms', 'templateflow', 'bids', 'pandas'} & set(sys.modules))"
     )
     assert done.stdout.strip() == "set()", done.stderr
