@@ -65,7 +65,8 @@ logger = logging.getLogger(__name__)
 
 
 File = TypeVar("File", "OutputFile", "GroupFiles")
-T, K = TypeVar("T"), TypeVar("K")
+T = TypeVar("T")
+K = TypeVar("K")
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from bids_spheres.engine import Grid
 from bids_spheres.engine.seeds import is_network
@@ -29,8 +30,6 @@ from bids_spheres.wording import collect, count, listing, number, percent, plura
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-
-    import pandas as pd
 
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Image, Level
@@ -80,10 +79,10 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
     """
     by_run = level.runs.groupby("source", sort=False)
     runs = by_run[["participant_id", "session_id", "mean_fd", "n_volumes"]].first()
-    by = {"index": "source", "columns": "strategy", "dropna": False}
-    worst = level.runs.pivot_table(aggfunc=_WORST_OF_STRATEGY, **by)
-    worst.columns = worst.columns.map(" ".join)
-    runs = runs.join(by_run.agg(_WORST)).join(worst)
+    runs = runs.join(by_run.agg(_WORST))
+    for strategy, own in level.runs.groupby("strategy"):
+        worst = own.groupby("source").agg(_WORST_OF_STRATEGY)
+        runs = runs.join(worst.add_suffix(f" {strategy}"))
     names = zip(runs["participant_id"], map(str, runs.index), strict=True)
     runs["run"] = [name.removeprefix(f"{label}_").replace("_", " ") for label, name in names]
     excluded = level.excluded.drop_duplicates(["source", "strategy"]).groupby("source")
@@ -105,9 +104,10 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
         verdict = Verdict.of("participants", name, list(flagged.values()))
         words, rank = ", ".join(flagged), _TONES.index(verdict.tone)
         looks.append(render.Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone))
-        judged_runs.append((rank, verdict))
-    runs["look_at"] = looks
-    runs["rank"], runs["verdict"] = zip(*judged_runs, strict=True)
+        judged_runs.append(verdict)
+    runs["look_at"] = pd.Series(looks, index=runs.index, dtype=object)
+    runs["verdict"] = pd.Series(judged_runs, index=runs.index, dtype=object)
+    runs["rank"] = [_TONES.index(verdict.tone) for verdict in judged_runs]
     return runs.reset_index().sort_values("rank", kind="stable")
 
 

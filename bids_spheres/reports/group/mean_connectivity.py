@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,11 +40,11 @@ def condition_sections(
             remarks += [f"{result.strategy}: {remark}" for remark in own]
         stage = stages.get(condition.image.anchor)
         blocks = _blocks(level, condition, results, stage) if results else ()
-        networks = [own for result in results if (own := result.networks) is not None]
+        networks = [table for result in results if (table := result.networks) is not None]
         tables = []
         if networks:
             rows = pd.concat(networks)
-            table = render.table_of(
+            means = render.table_of(
                 "Means within and between networks.",
                 render.text_column("Strategy", rows["strategy"]),
                 render.text_column("Network", rows["network_1"]),
@@ -56,7 +56,7 @@ def condition_sections(
                 render.number_column("To", rows["ci_high"], 3, "95 % interval"),
                 file="group/*_networks.tsv",
             )
-            tables.append(table)
+            tables.append(means)
         names = [result.strategy for result in results]
         yield condition.section("", names, remarks, blocks=blocks, tables=tables)
 
@@ -163,8 +163,9 @@ def _network_blocks(
             Layer("N", own["n"], 0),
         ]
         about = {"strategy": result.strategy, "row_names": f"{result.image.anchor}-networks"}
-        shown = mean, limit, matrices.Beside((), names), f"{words}."
-        graphics.append(matrices.matrix_graphic(*shown, layers=layers, **about))
+        shown: Any = {"layers": layers, **about}
+        beside = matrices.Beside((), names)
+        graphics.append(matrices.matrix_graphic(mean, limit, beside, f"{words}.", **shown))
     yield render.Block("Networks", tuple(graphics), columns=2)
     limits = {
         result.strategy: np.stack([np.diag(own[c]) for c in ("mean", "ci_low", "ci_high")], 1)
@@ -200,7 +201,7 @@ def _within(
                 marks.append(charts.Mark(dot, f"dot {style}", strategy))
     for strategy, means in ((strategy, values[:, 0]) for strategy, values in rows.items()):
         if np.isfinite(means).any():
-            ends = np.nanargmin(means), np.nanargmax(means)
+            ends = int(np.nanargmin(means)), int(np.nanargmax(means))
             least, most = (f"{number(means[i])} within {names[i]}" for i in ends)
             sentences.append(f"{strategy}: from {least} to {most}.")
     words = " ".join(sentences)

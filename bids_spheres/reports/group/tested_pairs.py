@@ -17,7 +17,7 @@ from bids_spheres.wording import after_names, count, listing, number
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from bids_spheres.engine.arrays import IntArray
+    from bids_spheres.engine.arrays import BoolArray
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
@@ -74,10 +74,10 @@ class Tested:
         """Number of pairs with a p in this column below the usual limit."""
         return int((self.values(column) < SIGNIFICANT).sum())
 
-    def edges(self, rows: IntArray) -> Edges:
+    def edges(self, rows: BoolArray) -> Edges:
         """Pairs in some rows of the table, with their statistic."""
         seeds = pd.Index(self.result.image.names)
-        ends = [seeds.get_indexer(pd.Index(self.table[f"node_{i}"].iloc[rows])) for i in (1, 2)]
+        ends = [seeds.get_indexer(pd.Index(self.table.loc[rows, f"node_{i}"])) for i in (1, 2)]
         return Edges(np.stack(ends, axis=1), self.statistic[rows])
 
 
@@ -102,11 +102,12 @@ def _blocks(
         notes = (WHAT_A_COMPONENT_IS, f"Below the diagonal are the pairs of {chosen}.")
         yield render.Block(f"Components of {name}", tuple(graphics), notes, columns=2)
         brains = []
-        for test in own if stage is not None else ():
-            if len(pairs := np.flatnonzero(test.values("p_nbs_extent") < SIGNIFICANT)):
-                words = f"{count(len(pairs), 'pair')} in {chosen} after {test.result.strategy}."
+        for test in own:
+            pairs, strategy = test.values("p_nbs_extent") < SIGNIFICANT, test.result.strategy
+            if stage is not None and pairs.any():
+                words = f"{count(int(pairs.sum()), 'pair')} in {chosen} after {strategy}."
                 chart = stage.connectome(test.edges(pairs), words)
-                brains.append(render.Graphic(chart, words, *[test.result.strategy] * 2))
+                brains.append(render.Graphic(chart, words, strategy, strategy))
         if brains:
             yield render.Block(f"Components of {name} in the brain", tuple(brains))
 

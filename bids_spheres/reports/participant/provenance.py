@@ -74,12 +74,12 @@ def origin(
     """
     command, values = None, []
     if path is not None:
-        words = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
-        record = Path(words[1]) / path.relative_to(output_dir)
-        command = shlex.join(["bids-spheres", *words, "--config", str(record)])
+        call = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
+        record = Path(call[1]) / path.relative_to(output_dir)
+        command = shlex.join(["bids-spheres", *call, "--config", str(record)])
     for name, value in settings.items():
         if value not in (None, [], "") and (not options or name in options):
-            words = value if isinstance(value, list) else [value]
+            words: list[object] = value if isinstance(value, list) else [value]
             strings = (word if isinstance(word, str) else json.dumps(word) for word in words)
             values.append((name, ", ".join(strings)))
     libraries = []

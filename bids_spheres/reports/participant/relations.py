@@ -197,8 +197,9 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
             words += f" {count(flat, 'regressor')} without variation (grey)."
         many, key = len(columns) > 12, f"{run.anchor}-design-{i}"
         beside = matrices.Beside(*((_kinds(columns),) if many else ((), columns)))
-        about = {"strategy": strategy, "row_names": key}
-        graphics.append(matrices.matrix_graphic(matrix, 1.0, beside, words, **about))
+        about = 1.0, beside, words
+        graphic = matrices.matrix_graphic(matrix, *about, strategy=strategy, row_names=key)
+        graphics.append(graphic)
         names[key] = columns
     block = Block("Correlation of regressors", tuple(graphics), columns=2) if graphics else None
     return block, names

@@ -90,7 +90,7 @@ class Scene:
 
     def too_far(self, names: Sequence[str]) -> str:
         """A sentence that names spheres that are not in the figures; empty without any."""
-        far = naming([names[s] for s in np.flatnonzero(~self.seen)])
+        far = naming([names[s] for s in np.flatnonzero(~self.seen).tolist()])
         return f" Too far away to be shown: {far}." if far else ""
 
     def colours(self) -> NDArray[np.str_]:

@@ -404,17 +404,16 @@ def test_power_spectra_before_and_after_cleaning_are_those_of_scipy(made, soup):
     down = np.polyfit(*zip(*((v, y - 4) for _, y, v in ticks if y < lowest), strict=True), 1)
     styles = {"raw": {"class": "before"}} | {s: {"data-of": s} for s in STRATEGIES}
     for name, attributes in styles.items():
-        (path,) = chart.find_all("path", attrs=attributes)
-        drawn = np.array(re.findall(r"([\d.]+),([\d.]+)", path["d"]), dtype=float)
-        stat = "" if name == "raw" else "stat-mean_"
-        table = output(made, 1, f"{stat}desc-{name}_timeseries.tsv.gz")
-        values = pd.read_csv(table, sep="\t", header=None, na_values="n/a").to_numpy(float)
-        series = np.full((90, values.shape[1]), np.nan)
-        kept = np.ones(90, dtype=bool)
-        if name != "raw":
-            censored = pd.read_csv(output(made, 1, f"desc-{name}_outliers.tsv"), sep="\t")
-            kept = censored["censored"].to_numpy() == 0
-        series[kept] = values
+        (line,) = chart.find_all("path", attrs=attributes)
+        drawn = np.array(re.findall(r"([\d.]+),([\d.]+)", line["d"]), dtype=float)
+        series = np.full((90, 15), np.nan)
+        if name == "raw":
+            path = output(made, 1, "desc-raw_timeseries.tsv.gz")
+            series[:] = pd.read_csv(path, sep="\t", header=None, na_values="n/a")
+        else:
+            outliers = pd.read_csv(output(made, 1, f"desc-{name}_outliers.tsv"), sep="\t")
+            path = output(made, 1, f"stat-mean_desc-{name}_timeseries.tsv")
+            series[outliers["censored"] == 0] = pd.read_csv(path, sep="\t", na_values="n/a")
         frequencies, density = mean_density(series)
         np.testing.assert_allclose(drawn[:, 0], np.polyval(across, frequencies), atol=0.2)
         np.testing.assert_allclose(drawn[:, 1], np.polyval(down, density), atol=0.2)
