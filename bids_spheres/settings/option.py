@@ -63,7 +63,8 @@ class Option:
         text = self.methods
         if not isinstance(text, str):
             text = text.get(str(value), "")
-        return text.format(value=value, **words) if value else ""
+        percent = 100 * value if isinstance(value, float) else None
+        return text.format(value=value, percent=percent, **words) if value else ""
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,8 @@ class Processing:
         Number("SHARE", most=1, unit="a share"),
         default=0.5,
         sidecar="MinimumCoverage",
-        methods="{Things} with a signal that varied over time in a smaller share of their voxels "
-        "than {value:g} were set to missing.",
+        methods="{Things} in which less than {percent:g} per cent of the voxels had a signal that "
+        "varied over time were set to missing.",
     )
     overlap: Literal["allow", "error", "nearest"] = _voxels(
         "voxels in several spheres of a set: use them in each (default), stop, or give them to "

@@ -220,7 +220,7 @@ def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) ->
     marks: list[charts.Mark] = []
     labels: list[charts.Label] = []
     for is_below in (False, True) if groups else ():
-        brackets, names = charts.names_beside(groups, frame, letters=16, below=is_below)
+        brackets, names = charts.names_beside(groups, frame, letters=15, below=is_below)
         marks += brackets
         labels += names
     if not groups:
