@@ -27,7 +27,8 @@ from bids_spheres.outputs.links import read_links
 from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER, SEEDS, title
 from bids_spheres.outputs.results import open_results
-from bids_spheres.settings import GROUP, Settings, declared_options
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import GROUP, Settings
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ _TABLE = "participants.tsv"
 
 
 def run_group_level(settings: Settings) -> list[str]:
-    """Run the group level; return what failed, and why; an error when nothing can be done at all.
-
-    Only outputs of the participant level are read, and the table of participants.
-    """
+    """Run the group level on outputs of the participant level; return what failed, and why."""
     out = settings.output_dir
     problems: list[str] = []
     if settings.execution.executor == "dask":

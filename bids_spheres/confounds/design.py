@@ -52,8 +52,7 @@ if TYPE_CHECKING:
 
     RunTable = tuple[pd.DataFrame, Mapping[str, object] | None]
 
-DummyScans = int | Literal["auto"] | None
-"""Volumes at the start to leave out; "auto" is as many as fMRIPrep flags."""
+DummyScans = int | Literal["auto"] | None  # volumes to leave out first; "auto": as fMRIPrep flags
 
 REASONS = (
     *("non_steady_state", "dummy"),
@@ -76,10 +75,9 @@ _COMPUTED = (
 class Design:
     """A strategy applied to the confounds table of one run: K regressors (T, K) and volumes kept.
 
-    `framewise_displacement` (T,) in mm is fMRIPrep's, NaN where it gives none; `motion` stands for
-    it where the strategy measures motion anew. `reasons` has the volumes left out for each of
-    `REASONS`. `computed` are columns that the table lacks, because fMRIPrep < 1.4 did not write
-    them; `notes` what a reader should know, a sentence each.
+    `framewise_displacement` (T,) in mm is fMRIPrep's, NaN where it gives none; `motion` is what the
+    strategy measured anew. `reasons` has the volumes left out for each of `REASONS`; `computed` are
+    columns that fMRIPrep < 1.4 did not write; `notes` what a reader should know, a sentence each.
     """
 
     columns: tuple[str, ...]
@@ -212,7 +210,13 @@ def censoring_reasons(
         STD_DVARS: rules.std_dvars_threshold,
         RMSD: rules.rmsd_threshold,
     }
-    above = {name: _above(columns, name, limit) for name, limit in thresholds.items()}
+    above = {name: np.zeros(n_volumes, bool) for name in thresholds}
+    for name, limit in thresholds.items():
+        if limit is not None:
+            values = columns.numbers(name)
+            # There is no volume before the first to compare it with.
+            values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
+            above[name] = np.asarray(without_gaps(values, name, columns.where) > limit)
     given = [above[name] for name, limit in thresholds.items() if limit is not None]
     if rules.combine == "all" and given:
         every = np.all(given, axis=0)
@@ -231,16 +235,6 @@ def censoring_reasons(
         "external": external,
         "segment": short_segments(cuts, rules.min_segment, n_dummies),
     }
-
-
-def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray:
-    """Volumes above a threshold; none when it is None, whatever the other thresholds."""
-    if threshold is None:
-        return np.zeros(len(columns.table), bool)
-    values = columns.numbers(name)
-    # There is no volume before the first to compare it with.
-    values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
-    return np.asarray(without_gaps(values, name, columns.where) > threshold)
 
 
 def neighbours(flags: BoolArray, before: int, after: int) -> BoolArray:
@@ -328,8 +322,7 @@ def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:
 class Problem:
     """A problem in the runs of these labels; without any it concerns none in particular.
 
-    `strategy` is "" for a problem with any strategy; `of_file` when a file of the run can't be
-    used, and the strategy itself is fine.
+    `strategy` is "" for a problem with any; `of_file`: a file of the run can't be used.
     """
 
     message: str

@@ -37,8 +37,7 @@ alike, but removes them from fMRIPrep's preprocessed images (``init_denoise_wf``
 smoothed. tedana smooths nothing.
 """
 
-BUTTERWORTH_ORDER = 5
-"""nilearn's; xcp_d takes 2."""
+BUTTERWORTH_ORDER = 5  # nilearn's; xcp_d takes 2
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ MOTION_FILTERS = {"gratton2020": "lowpass:6", "fair2020": "notch:18.6:25.8"}
 doi:10.1016/j.neuroimage.2020.116866), and without 0.31 to 0.43 Hz (Fair et al. 2020,
 doi:10.1016/j.neuroimage.2019.116400)."""
 
-HEAD_RADIUS = 50.0
-"""mm; fMRIPrep's, of Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018."""
+HEAD_RADIUS = 50.0  # mm; fMRIPrep's, of Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,8 @@ _ELSEWHERE = {
 }
 """nilearn's arguments, and where they stand here."""
 
-_TOO_LARGE = 1e300
-"""Also of whole numbers, which JSON doesn't bound."""
-
-_TOO_MANY = 10**9
-"""Volumes. Larger numbers are slips of the finger, and don't fit where arrays count."""
+_TOO_LARGE = 1e300  # also of whole numbers, which JSON doesn't bound
+_TOO_MANY = 10**9  # volumes: slips of the finger, and too large where arrays count
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ Single precision on purpose: so are then the frequencies made from it, and a fre
 close to Nyquist makes a filter that depends on the last digit.
 """
 
-_COSINE_IS_THERE = 0.9
-"""Correlation above which a confound counts as one of our cosine regressors (nilearn)."""
+_COSINE_IS_THERE = 0.9  # correlation from which a confound counts as one of our cosines (nilearn)
 
 
 @dataclass(frozen=True)
@@ -193,8 +192,7 @@ def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -
     """Confounds with cosine regressors that model all frequencies below `high_pass`.
 
     As in SPM and fMRIPrep (Friston et al. 1995, doi:10.1006/nimg.1995.1007): a DCT-II basis of
-    floor(2 T t_r high_pass) terms, without the constant, of `n_volumes` with the censored ones.
-    Confounds that hold such a cosine already are returned as they are.
+    floor(2 T t_r high_pass) terms, without the constant, unless a confound is such a cosine.
     """
     if chosen.low_pass is not None:
         warn("low_pass is not implemented for filter='cosine'")

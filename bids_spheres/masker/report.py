@@ -208,8 +208,7 @@ def displayed_spheres(
     notes: tuple[str, ...] = ()
     if isinstance(requested, int | np.integer):
         if requested > n:
-            total = count(n, "sphere")
-            notes = (f"displayed_spheres={requested} was set to {n}: there are {total}.",)
+            notes = (f"displayed_spheres={requested} was set to {n}, the number of spheres.",)
         elif requested < 0:
             notes = (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
         return tuple(range(min(int(requested), n))), notes

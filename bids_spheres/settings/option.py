@@ -106,10 +106,7 @@ def declared_options(kind: type[DataclassInstance]) -> Iterator[Declared]:
 
 
 def build(kind: type[T], values: Mapping[str, object]) -> T:
-    """Settings of such a dataclass from the values of its options by name; the rest by default.
-
-    What a list holds several times counts once.
-    """
+    """Settings from values of options by name, each item of a list once; the rest by default."""
     given: dict[str, Any] = {}
     for each in fields(kind):
         if isinstance(each.default_factory, type):

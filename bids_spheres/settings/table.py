@@ -1,8 +1,4 @@
-"""Every option of the app, each declared once, and the frozen settings that they make.
-
-`Settings` is made once, from the command line, and passed on. Its JSON form is the record of
-provenance written beside the outputs, under the names of the options.
-"""
+"""Every option of the app, each declared once, and the frozen settings that they make."""
 
 from __future__ import annotations
 

@@ -722,3 +722,23 @@ def test_encrypted_connections(deeds, tmp_path):
             clusters.scheduler_at(address),
         ):
             pass
+
+
+def test_no_token_is_left_after_an_error(dataset):
+    def broken():
+        with tokens(*dataset):
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        broken()
+    assert not [path for folder in dataset[1] for path in folder.iterdir()]
+
+
+def test_a_token_that_another_has_changed_is_not_read(dataset, monkeypatch):
+    """Whoever may write into the output folder could else have workers run code."""
+    with tokens(*dataset, ["a"]) as token:
+        content = Path(token.path).read_bytes()
+        Path(token.path).write_bytes(content.replace(b"a", b"b"))
+        monkeypatch.setattr(pickle, "loads", None)
+        with pytest.raises(WorkerProblemError, match="sees another folder"):
+            shared_objects(token)

@@ -19,7 +19,7 @@ from nilearn.maskers import NiftiSpheresMasker
 from nilearn.signal import clean as nilearn_clean
 
 from bids_spheres.app.main import main
-from bids_spheres.engine.inflate import open_gzip
+from bids_spheres.engine.stream import open_gzip
 from bids_spheres.errors import DataError, OutputError
 from bids_spheres.execute import Lost
 from bids_spheres.participant import job

@@ -20,7 +20,7 @@ from bids_spheres.outputs.find import (
     grouped,
     read_group_table,
 )
-from bids_spheres.outputs.sidecars import read_sidecar, texts
+from bids_spheres.outputs.sidecars import read_own_json, texts
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.reports.toolkit.matrices import seed_matrix
 from bids_spheres.reports.toolkit.render import Section
@@ -325,7 +325,7 @@ def parts_apart(parts: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 def load_level(output_dir: Path) -> Level:
     """Read what the group level wrote, matrices apart; MissingInputError without results."""
     folder = output_dir / paths.GROUP_FOLDER
-    summary = read_sidecar(folder / paths.GROUP_SUMMARY, optional=True)
+    summary = read_own_json(folder / paths.GROUP_SUMMARY)
     found = find_groups(output_dir)
     images = [files for files in found if "coverage" in files.whats]
     groups = [files for files in found if "participants" in files.whats]

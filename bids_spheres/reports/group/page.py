@@ -21,7 +21,7 @@ from bids_spheres.reports.group.methods_text import group_methods
 from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import Cell, Column, Table, page
-from bids_spheres.settings import GROUP
+from bids_spheres.settings.table import GROUP
 from bids_spheres.wording import collect, count, listing, number
 
 if TYPE_CHECKING:

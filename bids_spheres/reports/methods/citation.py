@@ -19,7 +19,7 @@ from bids_spheres.reports.methods.references import (
     find_references,
     listing,
 )
-from bids_spheres.settings import Processing, methods_of
+from bids_spheres.settings.table import Processing, methods_of
 from bids_spheres.wording import collect, count, plural
 
 if TYPE_CHECKING:

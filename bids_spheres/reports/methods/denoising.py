@@ -11,7 +11,7 @@ from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.methods.references import cite, code, escape, listing
-from bids_spheres.settings import methods_of
+from bids_spheres.settings.table import methods_of
 from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.logs import find_crashes, last_settings
 from bids_spheres.outputs.sidecars import texts
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
-from bids_spheres.settings import GROUP
+from bids_spheres.settings.table import GROUP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.find import RunResults, SeedSetResults
     from bids_spheres.outputs.read import Series, Spheres
+    from bids_spheres.outputs.sidecars import Sidecar
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class SeedSet:
     files: SeedSetResults
     spheres: Spheres | None  # None where neither the run's nor another run's table is there
     series: dict[str, Series]  # By strategy; empty for several runs together
-    facts: dict[str, JsonObject]  # Sidecar of each strategy's series, or else of its matrices
+    facts: dict[str, Sidecar]  # Of each strategy's series, or else of its matrices
     uncleaned: Series | None = None  # Series before cleaning, where they were written
 
     @property
@@ -70,8 +71,8 @@ class Run:
     def censors_motion(self, strategy: str) -> bool:
         """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
         facts = [seeds.facts.get(strategy, {}) for seeds in self.sets]
-        by_table = any((own.get("CensoredVolumes") or {}).get("external") for own in facts)
-        thresholds = [own.get("CensoringThresholds") or {} for own in facts]
+        by_table = any(own.get("CensoredVolumes", {}).get("external") for own in facts)
+        thresholds = [own.get("CensoringThresholds", {}) for own in facts]
         keys = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
         return by_table or any(own.get(key) is not None for own in thresholds for key in keys)
 

@@ -37,7 +37,8 @@ from bids_spheres.reports.methods.references import (
     in_plain_words,
     load_references,
 )
-from bids_spheres.settings import Processing, declared_options
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import Processing
 
 DATA = resources.files("bids_spheres") / "data"
 BIB = (DATA / "references.bib").read_text(encoding="utf-8")
