@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.outputs.paths import OutputPaths
+    from bids_spheres.outputs.links import sources
+from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.participant.plan import Job
 
@@ -194,7 +195,7 @@ class _GroupSeries:
         stat = measure(self.group.jobs[0].work.processing.connectivity[0]).stat
         path = self.group.paths.matrix(self.seeds, self.strategy, stat)
         try:
-            before = read_sidecar(path, optional=True).get("Sources", [])
+            before = sources(read_sidecar(path, optional=True))
         except BidsSpheresError:
             return  # what was there can't be read, and is written anew
         known = {self.uri(job) for job in self.group.jobs}
