@@ -1,9 +1,8 @@
 """One family of exceptions.
 
-Each class carries the exit status that the BIDS execution specification (and
-``sysexits.h``, on which it builds) gives to its kind of failure, and is also a
-subclass of the built-in that fits, so that library users can catch either.
-A message says *what* is wrong and *where*; the hint says *what to do*.
+Each class has the exit status that the BIDS execution specification (and ``sysexits.h``, on which
+it builds) gives to its kind of failure, and is a subclass of the built-in that fits, too. A message
+says *what* is wrong and *where*; the hint says *what to do*.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SOME_FAILED = 1
-FAULT = 70
-"""A fault of the program: EX_SOFTWARE of sysexits.h."""
+FAULT = 70  # a fault of the program: EX_SOFTWARE of sysexits.h
 READ_WRITE_FAILED = 74
 INTERRUPTED = 130
 TERMINATED = 143
@@ -39,9 +37,7 @@ EXIT_STATUSES = {
 }
 """Every status with which the command can end, but 0, and what it means."""
 
-
-MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
-"""Hint when memory was too small."""
+MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."  # a hint
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
@@ -76,14 +72,11 @@ def address_space() -> int | None:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, says that memory was too short.
-
-    Where addresses are limited, libraries that can't be mapped and threads that can't be started
-    are such errors as well.
-    """
+    """Whether an error, or what it was raised from, says that memory was too short."""
     while error is not None:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             return True
+        # Libraries that can't be mapped, and threads that can't be started.
         if address_space() is not None and (
             isinstance(error, ImportError | SystemError) or "start new thread" in str(error)
         ):

@@ -100,7 +100,8 @@ def test_long_tests_are_run_every_night_and_not_by_default():
     (when,) = nightly[True]["schedule"]
     assert re.fullmatch(r"\d+ \d+ \* \* \*", when["cron"])
     assert [step["run"] for step in nightly["jobs"]["long"]["steps"] if "pytest" in str(step)] == [
-        "pytest -n auto -m long"
+        "pytest -n auto -m long",
+        "pytest tests/group/inference/test_peers.py",
     ]
     options = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["pytest"]
     assert options["ini_options"]["addopts"][-2:] == ["-m", "not long"]

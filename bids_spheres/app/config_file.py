@@ -1,9 +1,8 @@
 """Options from a file.
 
-A configuration file holds options by their names, with ``_`` or ``-``: ``{"atlas": ["Power2011"],
-"fd_threshold": 0.5, "full_length": true}``. It is turned into words of a command line, so that
-types, choices and messages are those of the options; what the user typed counts more. The record
-of settings that every call leaves in ``logs`` has the same form.
+A configuration file holds options by their names, as the record of settings in ``logs`` does. It is
+turned into words of a command line, so that types, choices and messages are those of the options;
+what the user typed counts more.
 """
 
 from __future__ import annotations
@@ -20,11 +19,7 @@ if TYPE_CHECKING:
 
 
 def with_config(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
-    """Words of a command line with those that its ``--config`` file stands for.
-
-    A `MissingInputError` without the file, a `DataError` when it is no JSON or YAML object, and a
-    `UsageError` when an option is unknown or can't have the value.
-    """
+    """Words of a command line with those that its ``--config`` file stands for."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
     path: Path | None = finder.parse_known_args(list(words))[0].config

@@ -1,28 +1,33 @@
-"""Settings to the results of the group, and a page about them."""
+"""Settings to the results of the group and a page about them, and the export of a selection."""
 
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import ROI_LABEL, STRATEGY_FILES, parcellation_label
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import TYPED_LABEL, scale_label, seed_file_label
-from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, UsageError
 from bids_spheres.files.atomic import temporary_files_in
 from bids_spheres.files.text import is_there
 from bids_spheres.group.files import all_matrices, make_groups
 from bids_spheres.group.model import read_participants
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
+from bids_spheres.outputs.export import export
 from bids_spheres.outputs.find import selected
 from bids_spheres.outputs.links import read_links
 from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER, SEEDS, title
+from bids_spheres.outputs.results import open_results
+from bids_spheres.settings import GROUP
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -36,10 +41,9 @@ _TABLE = "participants.tsv"
 
 
 def run_group_level(settings: Settings) -> list[str]:
-    """Run the group level; return what failed, and why.
+    """Run the group level; return what failed, and why; an error when nothing can be done at all.
 
-    Only outputs of the participant level are read, and the table of participants that a model
-    needs. An error when nothing can be done at all.
+    Only outputs of the participant level are read, and the table of participants.
     """
     out = settings.output_dir
     problems: list[str] = []
@@ -74,9 +78,7 @@ def _group_options(settings: Settings) -> GroupOptions:
     """Options of the group level that settings stand for.
 
     What a call of the participant level names - seed sets, strategies, measures, labels - chooses
-    here among what such calls have written, so that one configuration file serves both. An error
-    when a measure, a file of a strategy or a table of participants can't be used, or a model has no
-    table.
+    here among what such calls have written, so that one configuration file serves both.
     """
     choices = settings.group
     columns = (
@@ -152,3 +154,21 @@ def raw_datasets(bids_dir: Path) -> Iterator[Path]:
         study = folder.parent.parent
         yield study
         yield study / "sourcedata" / "raw"
+
+
+def export_results(options: Namespace) -> int:
+    """Write what the options of `export_parser` select, and print a line for each format."""
+    results, folder = open_results(options.output_dir), options.folder
+    if folder.resolve().is_relative_to(results.root.resolve()):
+        raise UsageError(
+            f"{folder} lies in the results.", hint="Choose a folder outside of the dataset."
+        )
+    # Options that do not select have their defaults.
+    root = str(options.output_dir)
+    others = vars(main_parser().parse_args([root, root, GROUP]))
+    settings = settings_of(Namespace(**{**others, **vars(options)}))
+    part = results.select(**{key: labels for key, labels in selection(settings) if labels})
+    for form in dict.fromkeys(options.format):
+        number = export(part, folder, form, timeseries=options.timeseries, stacked=options.stacked)
+        print(f"{form}: {count(number, 'file')} in {folder}")
+    return 0

@@ -25,7 +25,7 @@ from bids_spheres.process.signals import ended_at_once, ended_by_sigterm
 from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
-    import argparse
+    from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger("bids_spheres")
@@ -47,18 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if asked_for else 2
     try:
         with ended_by_sigterm(), redirect_stdout(streams.StandardOutput(sys.stdout)):
-            options, command = _parsed(words)
-            prepare_for_limits()
-            streams.configure_logging(options.verbose - options.quiet)
-            for note in getattr(options, "notes", ()):
-                logger.info("%s", note)
-            with _with_a_home():
-                run = _run_level
-                if command:
-                    module, function = command.split(".")
-                    with ended_at_once():
-                        run = getattr(import_module(f"bids_spheres.app.{module}"), function)
-                status = run(options)
+            status = _run(words)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
@@ -99,24 +88,35 @@ def _with_a_home() -> Iterator[None]:
         yield
 
 
-def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
-    """Options, and the function of a command as ``module.name`` in `app`; "" for a level."""
+def _run(words: list[str]) -> int:
+    """Do what the command line says; return the exit status."""
     # How much it says may be said before the command.
     place = next((i for i, word in enumerate(words) if word not in cli.TALK_FLAGS), 0)
-    if words[place] in cli.COMMANDS:
-        command_parser, function = cli.COMMANDS[words[place]]
-        return command_parser().parse_args([*words[:place], *words[place + 1 :]]), function
-    parser = cli.main_parser()
-    words, notes = cli.translate(words)
-    options = parser.parse_args(with_config(parser, words))
-    options.notes = notes
-    typed = typed_options(parser, words)
-    # Platforms type out every default: what says nothing new is as if it were not said.
-    options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
-    return options, ""
+    command, notes = cli.COMMANDS.get(words[place]), list[str]()
+    if command:
+        parser = cli.command_parser(words.pop(place))
+        options = parser.parse_args(words)
+    else:
+        parser = cli.main_parser()
+        words, notes = cli.translate(words)
+        options = parser.parse_args(with_config(parser, words))
+        typed = typed_options(parser, words)
+        # Platforms type out every default: what says nothing new is as if it were not said.
+        options.typed = {each for each in typed if vars(options)[each] != parser.get_default(each)}
+    prepare_for_limits()
+    streams.configure_logging(options.verbose - options.quiet)
+    for note in notes:
+        logger.info("%s", note)
+    with _with_a_home():
+        if not command:
+            return _run_level(options)
+        module, function = command.function.split(".")
+        with ended_at_once():
+            run = getattr(import_module(f"bids_spheres.app.{module}"), function)
+        return int(run(options))
 
 
-def _run_level(options: argparse.Namespace) -> int:
+def _run_level(options: Namespace) -> int:
     settings = cli.settings_of(options)
     if ignored := cli.ignored_options(options, options.typed):
         logger.warning(
@@ -139,6 +139,7 @@ def _run_level(options: argparse.Namespace) -> int:
     if options.explain or options.dry_run:
         (planning.explain if options.explain else planning.dry_run)(settings)
         return 0
-    level = participant_level
-    run = level.rewrite_reports if settings.reports_only else level.run_participants
+    run = participant_level.run_participants
+    if settings.reports_only:
+        run = participant_level.rewrite_reports
     return SOME_FAILED if run(settings, debug=options.debug) else 0

@@ -16,15 +16,9 @@ from pathlib import Path
 from bids_spheres.errors import TemporaryError, address_space
 
 _MEGABYTE = 10**6
-
-_LEAST_ADDRESSES = 800 * _MEGABYTE
-"""With one thread of OpenBLAS; a tiny run and its report fail at 670, at times."""
-
-_LEAST_MEMORY = 300 * _MEGABYTE
-"""What one process takes at its peak with a tiny dataset and its report; measured: 225."""
-
-_AMPLE = 4000 * _MEGABYTE
-"""From this limit on OpenBLAS gets as many threads as it likes."""
+_LEAST_ADDRESSES = 800 * _MEGABYTE  # for one thread of OpenBLAS; tiny runs and pages fail at 670
+_LEAST_MEMORY = 300 * _MEGABYTE  # for one process, a tiny dataset and its page; measured: 225
+_AMPLE = 4000 * _MEGABYTE  # from this limit on OpenBLAS gets as many threads as it likes
 
 _SPARING = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -33,30 +27,27 @@ _SPARING = {
     "MALLOC_ARENA_MAX": "1",  # glibc else reserves 64 MB for every thread
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # mimalloc else reserves 1 GB for pyarrow, where it fits
 }
-_M_ARENA_MAX = -8
-"""Of glibc's malloc.h; this process has read its environment already."""
+_M_ARENA_MAX = -8  # of glibc's malloc.h; this process has read its environment already
 
 
 def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> int | None:
-    """Bytes that this process and others may have together; None without a limit.
+    """Bytes that this process and others may have together by cgroups; None without a limit.
 
-    Linux shows groups of processes and their limits (cgroups) in `root`, and the groups of this
-    process in the file `own`.
+    Linux shows the limits in `root`, and the groups of this process in the file `own`.
     """
-    limits = []
+    limits, groups = [], ""
     with suppress(OSError):
-        for line in (own or Path("/proc/self/cgroup")).read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            version_1 = "memory" in controllers.split(",")
-            name = "memory.limit_in_bytes" if version_1 else "memory.max"
-            folder = root / "memory" if version_1 else root
-            path = folder / group.lstrip("/")
-            # In a container the path may be that of the host: then only the root is there.
-            for place in (path, *path.parents):
-                with suppress(OSError, ValueError):
-                    limits.append(int((place / name).read_text()))
-                if place == folder:
-                    break
+        groups = (own or Path("/proc/self/cgroup")).read_text()
+    for line in groups.splitlines():
+        _, controllers, group = line.split(":", 2)
+        version_1 = "memory" in controllers.split(",")
+        name = "memory.limit_in_bytes" if version_1 else "memory.max"
+        folder = root / "memory" if version_1 else root
+        path = folder / group.lstrip("/")
+        # In a container the path may be that of the host: then only the root is there.
+        for place in (each for each in (path, *path.parents) if each.is_relative_to(folder)):
+            with suppress(OSError, ValueError):
+                limits.append(int((place / name).read_text()))
     # Version 1 writes a number of 19 digits for no limit.
     return min((limit for limit in limits if limit < 2**60), default=None)
 

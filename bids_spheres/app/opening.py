@@ -31,27 +31,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MEGABYTE = 10**6
-
-_BASE = 200 * MEGABYTE
-"""Python and the libraries once they are at work; measured: 160."""
-
-_BLOCKS = 110 * MEGABYTE
-"""Blocks of 20 MiB of some volumes: two read ahead, one at work, and copies of it."""
-
-_SEED_MAPS = 150 * MEGABYTE
-"""Memory to clean a block of voxels over all time, bytes."""
-
-_PLACEMENTS = 250 * MEGABYTE
-"""Weights of random placements, and series of those that are extracted at a time."""
-
+_BASE = 200 * MEGABYTE  # Python and the libraries once they are at work; measured: 160
+_BLOCKS = 110 * MEGABYTE  # 20 MiB of volumes each: two read ahead, one at work, and its copies
+_SEED_MAPS = 150 * MEGABYTE  # to clean a block of voxels over all time
+_PLACEMENTS = 250 * MEGABYTE  # weights of placements, and series of those extracted at a time
 _DOUBLE = 8
+_THREADS = 8  # headers read at the same time: each mostly waits for the file system
 
-_THREADS = 8
-"""Headers read at the same time: each mostly waits for the file system."""
-
+# Slurm's names of options, and those of dask-jobqueue.
 _SLURM_NAMES = {"partition": "queue", "time": "walltime", "mem": "memory", "name": "job_name"}
-"""Slurm's names of options, and those of dask-jobqueue."""
-
 _NUMBERS = ("jobs", "cores", "processes", "job_cpu")
 _LISTS = ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args")
 
@@ -60,12 +48,10 @@ _LISTS = ("job_extra_directives", "job_directives_skip", "job_script_prologue", 
 def open_executor(
     settings: Settings, tasks: Sequence[Task], inputs: Sequence[Path] = ()
 ) -> Iterator[Executor]:
-    """Open the executor for the time of a block.
+    """Open the executor for the time of a block; `inputs` are folders from which tasks read.
 
     Number and memory of the tasks limit the processes; without any, pages alone are written, on
-    this machine. `inputs` are folders from which tasks read. A `UsageError`, `MissingInputError` or
-    `DataError` when Dask or Slurm can't be used as the settings say, and a `TemporaryError` when a
-    scheduler does not answer.
+    this machine.
     """
     execution, out = settings.execution, settings.output_dir
     if execution.executor != "dask" or not tasks:

@@ -24,6 +24,7 @@ from bids_spheres.errors import (
     printable,
 )
 from bids_spheres.files.text import is_there
+from bids_spheres.outputs.paths import SEEDS
 from bids_spheres.settings import (
     GROUP,
     MASKS,
@@ -41,7 +42,7 @@ from bids_spheres.settings.table import IGNORED
 from bids_spheres.settings.values import Labels, Number, PathName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 
 SHORT_USAGE = """\
@@ -70,9 +71,9 @@ _talk = partial(option, section="running", levels=_BOTH)
 class Talk:
     """How much a call says."""
 
-    verbose: int = _talk(0, "say more", short="-v", common=True)
-    quiet: int = _talk(0, "only warnings and errors", short="-q", common=True)
-    debug: bool = _talk(False, "show tracebacks")
+    verbose: int = _talk("say more", default=0, short="-v", common=True)
+    quiet: int = _talk("only warnings and errors", default=0, short="-q", common=True)
+    debug: bool = _talk("show tracebacks")
 
 
 _about = partial(option, section="keeping and repeating", levels=_BOTH, common=True)
@@ -83,14 +84,12 @@ class Call:
     """What a call of the app does instead of the work, or where it finds its options."""
 
     explain: bool = option(
-        False,
         "only show the design of each strategy in each run; no image is read",
         section="denoising",
         common=True,
     )
-    dry_run: bool = _about(False, "only list the runs, what they lack, and what would be written")
+    dry_run: bool = _about("only list the runs, what they lack, and what would be written")
     config: Path | None = _about(
-        None,
         "JSON or YAML file of options by their names, such as logs/*_settings.json of an earlier "
         "call; what the command line says counts more",
         PathName("FILE"),
@@ -169,10 +168,7 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
 
 
 def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Translate options of other BIDS Apps to ours, with a note on each that has no effect.
-
-    Wrappers type options of other BIDS Apps without being asked to.
-    """
+    """Translate options of other BIDS Apps, which wrappers type; with a note on each."""
     ours = {alias: each.flag for each in _ALL for alias in each.option.aliases}
     translated, notes, rest = [], [], iter(words)
     for word in rest:
@@ -182,109 +178,105 @@ def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
             translated.append(f"{ours[flag]}{sign}{value}")
             notes.append(f"{typed} is taken as {ours[flag]}.")
         elif flag in IGNORED:
-            if IGNORED[flag].takes_value and not sign:
+            why, takes_value = IGNORED[flag]
+            if takes_value and not sign:
                 next(rest, None)
-            notes.append(f"{typed} has no effect: {IGNORED[flag].why}.")
+            notes.append(f"{typed} has no effect: {why}.")
         else:
             translated.append(word)
     return translated, notes
 
 
-def demo_parser() -> argparse.ArgumentParser:
-    """Parser of ``bids-spheres demo``."""
-    parser = _command_parser(
-        "demo", "Write a small simulated fMRIPrep dataset and run both levels on it."
+@dataclass(frozen=True)
+class Command:
+    """A command beside the levels.
+
+    `function` is ``module.name`` in `app`; `add_arguments` adds those of its own to a parser, and
+    returns the declared options that it has, too.
+    """
+
+    text: str
+    function: str
+    add_arguments: Callable[[argparse.ArgumentParser], Sequence[Declared]]
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """Parser of a command."""
+    command = COMMANDS[name]
+    parser = _Parser(
+        prog=f"bids-spheres {name}",
+        description=command.text,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
     )
+    _add_options(parser, [*command.add_arguments(parser), *_TALK])
+    return parser
+
+
+def _demo(parser: argparse.ArgumentParser) -> Sequence[Declared]:
     parser.add_argument("output_dir", type=Path, help="folder to write everything into")
-    processes = (each for each in declared_options(Execution) if each.name == "nprocs")
-    _add_options(parser, [*processes, *_TALK])
-    return parser
+    return [each for each in declared_options(Execution) if each.name == "nprocs"]
 
 
-def strategies_parser() -> argparse.ArgumentParser:
-    """Parser of ``bids-spheres strategies``."""
-    text = "List what denoising strategies regress out, censor and filter."
-    parser = _command_parser("strategies", text, names="strategy", own="files")
-    _add_options(parser, _TALK)
-    return parser
+def _names(parser: argparse.ArgumentParser, dest: str, own: str) -> Sequence[Declared]:
+    """Names of sets that ship with the package, or of the user's `own` files."""
+    text = f"names, or {own} of your own (default: all)"
+    parser.add_argument(dest, nargs="*", metavar="NAME", help=text)
+    return ()
 
 
-def seeds_parser() -> argparse.ArgumentParser:
-    """Parser of ``bids-spheres seeds``."""
-    text = "List seed sets, or print a table of the centres of regions for --seeds."
-    parser = _command_parser("seeds", text, names="seeds", own="tables")
+def _seeds(parser: argparse.ArgumentParser) -> Sequence[Declared]:
     group = parser.add_argument_group("centres of regions")
-    group.add_argument(
-        "--centroids-of",
-        metavar="FILE|NAME",
-        help="print the centres of mass of the regions of a parcellation, as a table",
-    )
-    group.add_argument(
-        "--parcellation-space", metavar="SPACE", help="its space, where its name does not say it"
-    )
-    _add_options(parser, _TALK)
-    return parser
+    text = "print the centres of mass of the regions of a parcellation, as a table"
+    group.add_argument("--centroids-of", metavar="FILE|NAME", help=text)
+    text = "its space, where its name does not say it"
+    group.add_argument("--parcellation-space", metavar="SPACE", help=text)
+    return _names(parser, "seeds", "tables")
 
 
-def why_parser() -> argparse.ArgumentParser:
-    """Parser of ``bids-spheres why``."""
-    parser = _command_parser(
-        "why",
-        "Recompute one correlation from the image, and tell which voxels, volumes and columns it "
-        "is made of, what is left, and whether it equals that of the file.",
-    )
+EDGE_ENTITIES = {
+    "session": "ses",
+    "task": "task",
+    "acquisition": "acq",
+    "reconstruction": "rec",
+    "direction": "dir",
+    "run": "run",
+    "echo": "echo",
+    "space": "space",
+    "res": "res",
+    "strategy": "desc",
+    "seed_set": SEEDS,
+    "radius": "scale",
+}
+"""Options of ``why`` that choose a matrix, and the entities of its name."""
+
+
+def _why(parser: argparse.ArgumentParser) -> Sequence[Declared]:
     parser.add_argument("output_dir", type=Path, help="results of the participant level")
     edge = parser.add_argument_group("the correlation")
     edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
     edge.add_argument("--participant", metavar="LABEL", required=True, help="whose")
     which = parser.add_argument_group("which of several")
-    for name in (
-        *("session", "task", "acquisition", "reconstruction", "direction", "run", "echo"),
-        *("space", "res"),
-    ):
-        which.add_argument(f"--{name}", metavar="LABEL", help=f"of this {_FULL.get(name, name)}")
-    name_of, text = published.strategy_name, "after this denoising strategy"
-    which.add_argument("--strategy", metavar="NAME", type=name_of, help=text)
-    name_of, text = published.seed_set_name, "of this set of seeds or regions"
-    which.add_argument("--seed-set", metavar="NAME", type=name_of, help=text)
-    which.add_argument(
-        "--radius", metavar="MM", type=Number("MM"), help="of spheres of this radius"
-    )
-    _add_options(parser, _TALK)
-    return parser
+    others: dict[str, tuple[str, Callable[[str], object], str]] = {
+        "res": ("LABEL", str, "of this resolution"),
+        "strategy": ("NAME", published.strategy_name, "after this denoising strategy"),
+        "seed_set": ("NAME", published.seed_set_name, "of this set of seeds or regions"),
+        "radius": ("MM", Number("MM"), "of spheres of this radius"),
+    }
+    for name in EDGE_ENTITIES:
+        metavar, kind, text = others.get(name, ("LABEL", str, f"of this {name}"))
+        which.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=text)
+    return ()
 
 
-_FULL = {"res": "resolution"}
-
-
-def _command_parser(name: str, text: str, *, names: str = "", own: str = "") -> _Parser:
-    """Parser of a command; `names` takes those of built-in sets, or of `own` files."""
-    parser = _Parser(
-        prog=f"bids-spheres {name}",
-        description=text,
-        formatter_class=_Formatter,
-        allow_abbrev=False,
-    )
-    if names:
-        text = f"names, or {own} of your own (default: all)"
-        parser.add_argument(names, nargs="*", metavar="NAME", help=text)
-    return parser
-
-
+# Options that select among results, as at the group level.
 _SELECTING = (
     *("participant_label", "session_label", "task_label", "acquisition", "run", "echo", "space"),
     *("res", "atlas", "seeds", "parcellation", "roi", "radius", "strategy", "connectivity"),
 )
-"""Options that select among results, as at the group level."""
 
 
-def export_parser() -> argparse.ArgumentParser:
-    """Parser of ``bids-spheres export``."""
-    parser = _command_parser(
-        "export",
-        "Write matrices or time series of results for other programs. Options select as they do at "
-        "the group level.",
-    )
+def _export(parser: argparse.ArgumentParser) -> Sequence[Declared]:
     parser.add_argument("output_dir", type=Path, help="results of the participant level")
     parser.add_argument("folder", type=Path, help="folder to write into")
     group = parser.add_argument_group("export")
@@ -297,37 +289,48 @@ def export_parser() -> argparse.ArgumentParser:
         "(BrainNet Viewer), nbs (Network-Based Statistic Toolbox)",
     )
     group.add_argument("--timeseries", action="store_true", help="time series in place of matrices")
-    group.add_argument(
-        "--stacked",
-        action="store_true",
-        help="one file for all runs of a task, space, seed set, strategy and measure",
-    )
-    _add_options(parser, [*(each for each in _ALL if each.name in _SELECTING), *_TALK])
-    return parser
+    text = "one file for all runs of a task, space, seed set, strategy and measure"
+    group.add_argument("--stacked", action="store_true", help=text)
+    return [each for each in _ALL if each.name in _SELECTING]
 
 
 COMMANDS = {
-    "demo": (demo_parser, "demo.run_demo"),
-    "export": (export_parser, "export.export_results"),
-    "seeds": (seeds_parser, "listings.list_seeds"),
-    "strategies": (strategies_parser, "listings.list_strategies"),
-    "why": (why_parser, "why.explain_edge"),
+    "demo": Command(
+        "Write a small simulated fMRIPrep dataset and run both levels on it.",
+        "demo.run_demo",
+        _demo,
+    ),
+    "export": Command(
+        "Write matrices or time series of results for other programs. Options select as they do at "
+        "the group level.",
+        "group_level.export_results",
+        _export,
+    ),
+    "seeds": Command(
+        "List seed sets, or print a table of the centres of regions for --seeds.",
+        "listings.list_seeds",
+        _seeds,
+    ),
+    "strategies": Command(
+        "List what denoising strategies regress out, censor and filter.",
+        "listings.list_strategies",
+        partial(_names, dest="strategy", own="files"),
+    ),
+    "why": Command(
+        "Recompute one correlation from the image, and tell which voxels, volumes and columns it "
+        "is made of, what is left, and whether it equals that of the file.",
+        "why.explain_edge",
+        _why,
+    ),
 }
-"""Parser of each command, and its function as ``module.name`` in `app`."""
 
 
 class _Extend(argparse.Action):
     """Extend a list by the values of one option; labels come in lists of their own."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
+    def __call__(self, *called: Any) -> None:
         """Take the words of one option in."""
-        del parser, option_string
+        _, namespace, values, _ = called
         values = values or [self.const]
         if isinstance(self.type, Labels):
             values = [label for labels in values for label in labels]
@@ -426,8 +429,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 def check_words(settings: Settings) -> None:
     """Check that seeds are given, names known, and the user's files and folders present.
 
-    Not for calls that only read results: these may name seed sets and strategies of the user's own
-    by the names of files, and need no input.
+    Not for calls that only read results: these may name files that are gone, and need no input.
     """
     for name in settings.processing.connectivity:
         published.measure_name(name)

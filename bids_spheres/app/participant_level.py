@@ -26,7 +26,7 @@ from bids_spheres.outputs.paths import UNCLEANED
 from bids_spheres.outputs.shared import write_shared_files
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs
-from bids_spheres.participant.outcomes import Outcome, attempt
+from bids_spheres.participant.job import Outcome, attempt
 from bids_spheres.participant.seeds_in_space import transformed_labels
 from bids_spheres.participant.up_to_date import Task, last_finished
 from bids_spheres.process.versions import versions
@@ -60,8 +60,7 @@ def rewrite_reports(settings: Settings, *, debug: bool = False) -> list[Outcome]
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
     """Run the participant level; return runs that failed and participants whose page did.
 
-    With `debug` tracebacks of runs are logged. An error when nothing can be done at all; then
-    nothing has been written.
+    An error when nothing can be done at all; then nothing has been written.
     """
     if settings.execution.executor == "dask":
         settings = settings.absolute()
@@ -184,8 +183,8 @@ def _execute(
                 logger.warning("%s", error.message)
             if outcome.error:
                 failures.append(outcome)
-                if outcome.fatal or settings.stop_on_first_error:
-                    break
+            if outcome.fatal or (outcome.error and settings.stop_on_first_error):
+                break
     messages.log()
     done, runs = len(tasks) - len(failures) - len(untried), count(len(tasks), "run")
     if tasks:
@@ -241,8 +240,7 @@ def _write_reports(
 def keep_crash(outcome: Outcome, settings: Settings) -> None:
     """Write a file about a failure; after a success remove that of an earlier call.
 
-    Message, traceback, versions where the run was tried, and settings; nothing of the environment,
-    which holds secrets.
+    It has nothing of the environment, which holds secrets.
     """
     path = logs.crash_file(settings.output_dir, outcome.job)
     if outcome.error is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import replace
@@ -124,28 +125,25 @@ def freshness(tasks: Sequence[Task]) -> str:
     return f"{stale} of {runs} to do{shown}, {len(tasks) - stale} up to date"
 
 
-_FEW = 3
-"""Problems of one kind that are shown one by one."""
+_FEW = 3  # problems of one kind that are shown one by one
 
 
 def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tuple[str, str]]:
     """Warn before an image is read; return names of the jobs and strategies that will fail.
 
-    Of many problems of one kind the first is shown, and a temporary file lists all: a dry run
-    writes nothing into the output.
+    Of many problems of one kind the first is shown, and a temporary file lists all.
     """
     problems = list(problems)
     kinds: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         kinds[kind_of(problem.message)].append(str(problem))
     for alike in kinds.values():
-        shown = alike
-        # Without room for the list all are shown.
-        with suppress(OSError):
-            if (others := len(alike) - 1) >= _FEW:
+        shown, others = alike, len(alike) - 1
+        if others >= _FEW:
+            with suppress(OSError):  # without room for the list all are shown
                 handle, path = mkstemp(prefix="bids-spheres-problems-", suffix=".txt")
-                with open(handle, "w", encoding="utf-8") as listed:  # noqa: PTH123 - is open
-                    listed.writelines(f"{printable(text)}\n" for text in alike)
+                os.close(handle)
+                Path(path).write_text("".join(f"{printable(text)}\n" for text in alike), "utf-8")
                 more = f"{others} more of this kind are listed with it in {path}"
                 shown = [f"{alike[0]}\n  {more}"]
         for text in shown:
@@ -157,37 +155,40 @@ def explain(settings: Settings) -> None:
     """Print columns, volumes kept and degrees of freedom of every strategy in every run."""
     _, jobs, _ = plan_jobs(settings)
     for job in jobs:
-        print(job)
-        if job.run.problem:
-            print(f"  FAILED: {job.run.problem}\n")
-            continue
-        failures = StrategyFailures(job.without_image)
-        for image in job.images:
-            with failures.of(*image.strategies):
-                for run_design in run_designs(job, image, failures):
-                    print(*_describe_design(run_design), sep="\n")
-                    print(f"    image: {image.bold}")
-        for strategy, error in failures.errors.items():
-            print(f"  {strategy.name}\n    FAILED: {error.message}")
-        print()
+        for line in _describe_job(job):
+            print(line)
     warn_of_problems(jobs, check_runs(jobs, strict=settings.strict))
 
 
-def _describe_design(run_design: RunDesign) -> Iterator[str]:
+def _describe_job(job: Job) -> Iterator[str]:
+    yield str(job)
+    if job.run.problem:
+        yield f"  FAILED: {job.run.problem}\n"
+        return
+    failures = StrategyFailures(job.without_image)
+    for image in job.images:
+        with failures.of(*image.strategies):
+            for run_design in run_designs(job, image, failures):
+                yield from _describe_design(run_design, image.bold)
+    for strategy, error in failures.errors.items():
+        yield f"  {strategy.name}\n    FAILED: {error.message}"
+    yield ""
+
+
+def _describe_design(run_design: RunDesign, bold: Path) -> Iterator[str]:
     left, design = run_design.degrees_of_freedom, run_design.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
     if overlap := int((np.sum([*design.reasons.values()], axis=0) > 1).sum()):
         why += f"; {overlap} of these for more than one reason"
+    left_out = f" (left out: {why})" if why else ""
     yield f"  {run_design.strategy.name}"
     yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"
-    yield f"    volumes: {left.kept} of {left.volumes} kept" + (
-        f" (left out: {why})" if why else ""
-    )
+    yield f"    volumes: {left.kept} of {left.volumes} kept{left_out}"
     yield f"    degrees of freedom: {rounded(left.residual)} = {parts(left)}"
-    for note in design.notes:
-        yield f"    note: {note}"
+    yield from (f"    note: {note}" for note in design.notes)
     if run_design.exclusion:
         yield f"    EXCLUDED: {run_design.exclusion.reason}"
+    yield f"    image: {bold}"
 
 
 def dry_run(settings: Settings) -> None:

@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from bids_spheres.participant.outcomes import Outcome
+    from bids_spheres.participant.job import Outcome
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("run", "level", "message")
-"""Columns of the table of messages."""
-
+COLUMNS = ("run", "level", "message")  # columns of the table of messages
+# What differs between messages of one kind: names of files and of runs, numbers.
 _VARYING = re.compile(r"\S*/\S*|\S*sub-\S*|\d+(\.\d+)?")
-"""What differs between messages of one kind: names of files and of runs, numbers."""
 
 
 def kind_of(message: str) -> str:
@@ -31,10 +29,9 @@ def kind_of(message: str) -> str:
 
 
 class RunMessages:
-    """Warnings and errors of runs, those of one kind together.
+    """Warnings and errors of runs, those of one kind together, and all in a table at `path`.
 
-    When several are of one kind, a table at `path` lists all of them. `known` are runs and
-    strategies whose failure was logged before.
+    `known` are runs and strategies whose failure was logged before.
     """
 
     def __init__(self, path: Path, known: Collection[tuple[str, str]]) -> None:
@@ -58,10 +55,7 @@ class RunMessages:
         self._kinds[level, kind_of(text)].append((run, text))
 
     def log(self) -> None:
-        """Log one line for each kind of message, warnings before errors.
-
-        If several messages are of one kind, the table of all is written first.
-        """
+        """Log a line for each kind, warnings first; the table is written if one has several."""
         if any(len(entries) > 1 for entries in self._kinds.values()):
             rows = [
                 (cell(run), logging.getLevelName(level).lower(), cell(text))

@@ -17,15 +17,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bids_spheres")
 
-_COLOURS = {"WARNING": 33, "ERROR": 31}
-"""Colours of the words that begin lines on a terminal: yellow and red."""
+_COLOURS = {"WARNING": 33, "ERROR": 31}  # of the first word on a terminal: yellow and red
 
 
 def open_missing_streams() -> None:
     """Open the null device for streams that the caller has closed.
 
-    It takes the number of the stream, which else the next file would get, and with it what other
-    programs of this process write there.
+    Else the next file would get their numbers, and what other libraries write there.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -78,31 +76,23 @@ class _Lines(logging.Formatter):
         return f"\x1b[{code}m{level}\x1b[0m {text}" if code else f"{level} {text}"
 
 
-class _Once(logging.Filter):
-    """Passes a warning the first time only."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is logged."""
-        message = record.getMessage()
-        is_new = record.levelno != logging.WARNING or message not in self._said
-        self._said.add(message)
-        return is_new
-
-
 def configure_logging(verbosity: int) -> None:
     """Log lines to standard error, warnings of libraries too; in colour on a terminal.
 
-    Verbosity -1 shows warnings and errors alone, and 1 details. ``NO_COLOR`` switches colours off
-    (https://no-color.org).
+    Verbosity -1 shows warnings and errors alone, and 1 details. See https://no-color.org.
     """
     handler = logging.StreamHandler(sys.stderr)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     handler.setFormatter(_Lines(colour=sys.stderr.isatty() and not plain))
-    handler.addFilter(_Once())
+    said: set[str] = set()
+
+    def is_logged(record: logging.LogRecord) -> bool:
+        """A warning is logged the first time only."""
+        is_new = record.levelno != logging.WARNING or record.getMessage() not in said
+        said.add(record.getMessage())
+        return is_new
+
+    handler.addFilter(is_logged)
     logger.handlers[:] = [handler]
     warnings.showwarning = lambda message, *_, **__: logger.warning("%s", message)
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)

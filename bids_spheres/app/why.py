@@ -10,12 +10,11 @@ from threadpoolctl import threadpool_limits
 
 from bids_spheres.app.config_file import option_words
 from bids_spheres.app.listings import describe_filter
-from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.app.parser import EDGE_ENTITIES, main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.confounds.degrees_of_freedom import parts, rounded
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.regions import row_weights
-from bids_spheres.engine.seeds import scale_label
 from bids_spheres.errors import (
     SOME_FAILED,
     BidsSpheresError,
@@ -24,11 +23,12 @@ from bids_spheres.errors import (
     did_you_mean,
 )
 from bids_spheres.group.edges import edge_ends
-from bids_spheres.outputs.find import parsed_files
+from bids_spheres.outputs.find import run_files, with_radius
 from bids_spheres.outputs.logs import LOGS, recorded_settings
-from bids_spheres.outputs.paths import PEARSON, SEEDS, label_of
+from bids_spheres.outputs.paths import PEARSON, label_of
 from bids_spheres.outputs.read import Matrix, read_matrix
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.results import Results
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs
 from bids_spheres.participant.series import clean_series
 from bids_spheres.participant.sphere_sets import extract_spheres, open_spheres
@@ -38,40 +38,21 @@ from bids_spheres.wording import count, listing, number, percent
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from bids_spheres.participant.plan import Job
 
-_ENTITIES = {
-    "session": "ses",
-    "task": "task",
-    "acquisition": "acq",
-    "reconstruction": "rec",
-    "direction": "dir",
-    "run": "run",
-    "echo": "echo",
-    "space": "space",
-    "res": "res",
-    "seed_set": SEEDS,
-    "radius": "scale",
-    "strategy": "desc",
-}
-"""Options that choose a matrix, and the entities of its name."""
-
-_ROUNDING = 1e-9
-"""Tables have ten digits, and other linear algebra libraries another last one."""
-
-_MOST_VOLUMES = 20
-"""Numbers of volumes that are shown for one reason."""
+_ROUNDING = 1e-9  # tables have ten digits, and other linear algebra libraries another last one
+_MOST_VOLUMES = 20  # numbers of volumes that are shown for one reason
 
 
 def explain_edge(options: Namespace) -> int:
     """Print what a correlation is made of; return 0 if it equals that of the file, or else 1."""
     out, participant = options.output_dir.absolute(), options.participant.removeprefix("sub-")
-    matrix, edge = _choose(_correlations(out, participant), options)
+    matrix, edge = _choose(out, participant, options)
     job = _job_of(matrix.path, out, participant)
     # Sums come out the same to the last bit only for the same number of BLAS threads.
     with threadpool_limits(1):
@@ -101,71 +82,44 @@ def explain_edge(options: Namespace) -> int:
 # Which correlation
 
 
-def _correlations(out: Path, participant: str) -> dict[Path, dict[str, str]]:
-    """Matrices of correlations of a participant's runs, and the options that name each."""
-    labels = {}
-    paths = (out / f"sub-{participant}").rglob(f"*_stat-{PEARSON}_*_relmat.tsv")
-    for file in parsed_files(sorted(paths)):
-        about = read_sidecar(sidecar_path(file.path), optional=True)
-        if "Concatenation" in about:
-            continue  # of several runs
-        own = {name: _plain(label_of(file.name, key)) for name, key in _ENTITIES.items()}
-        # It is in the name only where a set has several.
-        if not own["radius"] and isinstance(radius := about.get("Radius"), int | float):
-            own["radius"] = scale_label(radius)
-        labels[file.path] = own
-    if not labels:
+def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tuple[int, int]]:
+    """The matrix of a run that the options name, and row and column of the edge."""
+    files = [
+        with_radius(file)
+        for file in run_files(out, participant)
+        if file.name.get("stat") == PEARSON
+        and "Concatenation" not in read_sidecar(file.path, optional=True)
+    ]
+    if not files:
         raise MissingInputError(
             f"{out} has no correlations of the runs of sub-{participant}.",
             hint="Give the output folder of the participant level, and a participant in it.",
         )
-    return labels
-
-
-def _choose(
-    labels: Mapping[Path, Mapping[str, str]], options: Namespace
-) -> tuple[Matrix, tuple[int, int]]:
-    """The matrix that the options name, and row and column of the edge."""
-    asked = {name: getattr(options, name) for name in _ENTITIES}
-    asked["radius"] = scale_label(options.radius) if options.radius else None
-    wanted = {name: _plain(label) for name, label in asked.items() if label}
-    fitting = [path for path, own in labels.items() if wanted.items() <= own.items()]
-    if not fitting:
-        raise UsageError(
-            f"No correlations match {' '.join(_flags([wanted], wanted))}.",
-            hint=f"There are: {'; '.join(_flags(labels.values(), wanted))}.",
-        )
-    matrices = [read_matrix(path) for path in fitting]
-    edges = [(own, edge) for own in matrices if (edge := edge_ends(options.edge, own.names))]
+    given = {key: getattr(options, name) for name, key in EDGE_ENTITIES.items()}
+    asked = {key: label for key, label in given.items() if label}
+    fitting = Results(out, tuple(files)).select(**asked).files
+    matrices = [(file, read_matrix(file.path)) for file in fitting]
+    edges = [(f, m, edge) for f, m in matrices if (edge := edge_ends(options.edge, m.names))]
     if not edges:
-        known = list(dict.fromkeys(name for own in matrices for name in own.names))
+        known = list(dict.fromkeys(name for _, matrix in matrices for name in matrix.names))
         near = [did_you_mean(name, known) for name in options.edge.split(",") if name not in known]
         raise UsageError(
             f"--edge {options.edge}: these are not two of {listing(known)}.",
             hint=f"{''.join(near)}Give two names of a table of spheres, as --edge A,B.",
         )
     if len(edges) > 1:
-        own = [labels[matrix.path] for matrix, _ in edges]
-        several = [name for name in _ENTITIES if len({each[name] for each in own} - {""}) > 1]
+        choices = []
+        for name, key in EDGE_ENTITIES.items():
+            labels = list(dict.fromkeys(label_of(file.name, key) for file, *_ in edges))
+            if name == "radius":
+                labels = [label.removesuffix("mm").replace("p", ".") for label in labels]
+            if len(labels) > 1:
+                choices.append(f"--{name.replace('_', '-')} {' or '.join(filter(None, labels))}")
         raise UsageError(
             f"{len(edges)} correlations of {options.edge} match.",
-            hint=f"Choose one: {'; '.join(_flags(own, several or _ENTITIES))}.",
+            hint=f"Choose one: {'; '.join(choices)}.",
         )
-    return edges[0]
-
-
-def _plain(label: str) -> str:
-    """A label as it is compared: an index without zeros before it."""
-    return label.lstrip("0") or "0" if label.isdecimal() else label
-
-
-def _flags(matrices: Collection[Mapping[str, str]], names: Iterable[str]) -> list[str]:
-    """Options with the values that matrices have, as they are typed: ``--radius 5 or 6.5``."""
-    known = {name: sorted({own[name] for own in matrices} - {""}) for name in names}
-    if radii := known.get("radius"):
-        known["radius"] = [label.removesuffix("mm").replace("p", ".") for label in radii]
-    values = {name: " or ".join(labels) or "(none)" for name, labels in known.items()}
-    return [f"--{name.replace('_', '-')} {labels}" for name, labels in values.items()]
+    return edges[0][1:]
 
 
 # What it is made of

@@ -1,12 +1,11 @@
 r"""Look up the columns that a strategy asks for in the table of one run.
 
-CompCor components: fMRIPrep 1.4 to 20.2 calls those of all three anatomical masks
-``a_comp_cor_XX`` and distinguishes them in the JSON file only; before 1.4 it had one mask, and
-since 21.0 the name says which ("CompCor confounds" at https://fmriprep.org/en/stable/outputs.html).
+CompCor components: fMRIPrep 1.4 to 20.2 calls those of all three anatomical masks ``a_comp_cor_XX``
+and distinguishes them in the JSON file only; before 1.4 it had one mask, and since 21.0 the name
+says which ("CompCor confounds" at https://fmriprep.org/en/stable/outputs.html).
 
-Patterns: a strategy may come from somebody else, and Python's ``re`` tries every way to match. A
-name of 30 letters keeps ``^(\w+_?)*$`` busy for hours, and no other thread can stop it. So the ways
-in which a pattern could match are counted before it is used.
+Patterns may come from somebody else, and ``^(\w+_?)*$`` keeps Python's ``re`` busy for hours with a
+name of 30 letters. So the ways in which a pattern could match are counted before it is used.
 """
 
 from __future__ import annotations
@@ -101,8 +100,9 @@ class Missing(NamedTuple):
 
 @dataclass
 class Selection:
-    """Columns of one run that a strategy regresses out, as an ordered set."""
+    """Columns of one run that a strategy regresses out, as an ordered set; `names` are all."""
 
+    names: tuple[str, ...]
     columns: dict[str, None] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -111,12 +111,111 @@ class Selection:
         """Take columns, each once."""
         self.columns.update(dict.fromkeys(names))
 
-    def require(self, key: str, names: Sequence[str], available: Iterable[str]) -> None:
-        """Take columns, and note those that are missing."""
-        missing = tuple(name for name in names if name not in available)
-        self.add(name for name in names if name in available)
-        if missing:
+    def need(self, key: str, wanted: Sequence[str]) -> None:
+        """Note columns that are missing."""
+        if missing := tuple(name for name in wanted if name not in self.names):
             self.missing.append(Missing(key, missing))
+
+    def require(self, key: str, wanted: Sequence[str]) -> None:
+        """Take columns, and note those that are missing."""
+        self.add(name for name in wanted if name in self.names)
+        self.need(key, wanted)
+
+    def add_confounds(self, strategy: Strategy) -> None:
+        """Take the columns that `confounds` names, as they are or by patterns."""
+        absent = []
+        for entry in strategy.confounds:
+            matches, is_pattern = columns_named(entry, self.names), entry.startswith("^")
+            if is_pattern and not matches:
+                # A run without outliers has no column of them.
+                self.notes.append(f"The pattern {entry!r} matches no column of this run.")
+            elif len(matches) > 1 and not is_pattern:
+                # A key of the strategy, as wm_csf, has fMRIPrep's column.
+                renamed = ["rename the column of your own"] if entry in matches else []
+                ways = [f"name {name}" for name in matches if name != entry] + renamed
+                what = f"{entry} in several tables: {' or '.join(ways)}"
+                self.missing.append(Missing("confounds", problem=what))
+            elif matches:
+                self.add(matches)
+            else:
+                absent.append(entry)
+        self.require("confounds", absent)
+
+    def add_components(
+        self, wanted: CompCor, masks: Mapping[str, object], *, in_json: bool
+    ) -> None:
+        """Take the first CompCor components of every mask wanted."""
+
+        def kind(mask: str) -> str:
+            return "tCompCor" if mask == "temporal" else f"aCompCor ({mask} mask)"
+
+        of_mask = {
+            mask: [name for name, its_mask in masks.items() if its_mask == mask]
+            for mask in MASKS_OF[wanted.mask]
+        }
+        empty, components = [mask for mask, own in of_mask.items() if not own], []
+        for mask, own in of_mask.items():
+            components += own if wanted.n == "all" else own[: wanted.n]
+            if own and wanted.n != "all" and len(own) < wanted.n:
+                asked = f"{wanted.n} {kind(mask)} components are asked for"
+                self.notes.append(f"{asked}; there are {len(own)}.")
+        kinds = " or ".join(map(kind, empty))
+        if empty and in_json and components:
+            # As in nilearn, other masks are enough: the JSON file lists every mask that was used.
+            self.notes += [f"The JSON file has no {kind(mask)} components." for mask in empty]
+        elif empty:
+            problem = f"no {kinds} components"
+            if in_json:
+                problem += " in its JSON file"
+            elif None in masks.values() and empty != ["temporal"]:
+                problem = (
+                    f"{kinds} components that can't be told from others without the JSON file "
+                    "beside it (fMRIPrep 1.4 to 20.2)"
+                )
+            self.missing.append(Missing("compcor", problem=problem))
+        self.require("compcor", components)
+
+    def add_noise_components(self, strategy: Strategy) -> None:
+        """Take components that ICA-AROMA or tedana holds for noise."""
+
+        def numbered(prefix: str) -> list[str]:
+            return [name for name in self.names if re.fullmatch(rf"{prefix}\d+", name)]
+
+        if strategy.ica_aroma in ("basic", "orthogonal"):
+            plain, is_plain = numbered("aroma_motion_"), strategy.ica_aroma == "basic"
+            orthogonal = [] if is_plain else numbered("aroma_orth_motion_")
+            self.add(orthogonal or plain)
+            if plain and not orthogonal and not is_plain:
+                self.notes.append(_AGGRESSIVE_INSTEAD)
+            elif not (orthogonal or plain) and _NO_NOISE in self.names:
+                self.notes.append("ICA-AROMA found no noise component in this run.")
+            elif not (orthogonal or plain):
+                what = "no ICA-AROMA columns (aroma_motion_XX or aroma_orth_motion_XX)"
+                self.missing.append(Missing("ica_aroma", problem=what))
+        if strategy.tedana:
+            kind = "rejected_orth" if strategy.tedana == "orthogonal" else "rejected"
+            rejected = numbered(f"{kind}_ICA_")
+            self.add(rejected)
+            if not rejected and numbered("accepted_ICA_"):
+                self.notes.append("tedana rejected no component of this run.")
+            elif not rejected:
+                what = "no tedana components (mixing and metrics)"
+                self.missing.append(Missing("tedana", problem=what))
+
+    def match_high_pass(self, strategy: Strategy, cosines: list[str]) -> None:
+        """Give CompCor the high-pass filter that fMRIPrep computed it after; note one too many."""
+        if any(map(needs_cosines, self.columns)):
+            if not cosines:
+                self.notes.append(_TOO_SHORT_FOR_COSINES)
+            elif not set(cosines) <= set(self.columns):
+                self.notes.append(_ADDED_COSINES)
+            self.add(cosines)
+        high_pass = strategy.filter.high_pass if strategy.filter else None
+        if high_pass is not None and not set(cosines).isdisjoint(self.columns):
+            self.notes.append(
+                "Double filtering: cosine columns are regressed out, which is a high-pass filter, "
+                f"and a high-pass filter of {high_pass:g} Hz is applied as well."
+            )
 
 
 def select(
@@ -127,55 +226,27 @@ def select(
     `metadata` is the JSON file beside the table; `one_mask` when the version of fMRIPrep had only
     the combined mask of CompCor.
     """
-    chosen = Selection()
+    chosen = Selection(names)
     cosines = [name for name in names if COSINE.match(name)]
     if strategy.wants_cosines:
         chosen.add(cosines)
     for key, wanted in fixed_columns(strategy):
-        chosen.require(key, wanted, names)
+        chosen.require(key, wanted)
     if strategy.compcor:
         masks, in_json = _masks_of_components(names, metadata, one_mask=one_mask)
-        components = _choose_components(chosen, strategy.compcor, masks, in_json=in_json)
-        chosen.require("compcor", components, names)
-    _add_noise_components(chosen, strategy, names)
-    _add_confounds(chosen, strategy, names)
-    rules, measures_motion = strategy.censor, strategy.head_motion is not None
-    needed = {
-        "head_motion": (measures_motion, MOTION),
-        "censor.fd_threshold": (
-            rules.fd_threshold is not None and not measures_motion,  # else it is computed
-            (FRAMEWISE_DISPLACEMENT,),
-        ),
-        "censor.std_dvars_threshold": (rules.std_dvars_threshold is not None, (STD_DVARS,)),
-        "censor.rmsd_threshold": (rules.rmsd_threshold is not None, (RMSD,)),
-    }
-    for key, (is_needed, columns) in needed.items():
-        absent = tuple(name for name in columns if name not in names)
-        if is_needed and absent:
-            chosen.missing.append(Missing(key, absent))
-    _match_high_pass(chosen, strategy, cosines)
+        chosen.add_components(strategy.compcor, masks, in_json=in_json)
+    chosen.add_noise_components(strategy)
+    chosen.add_confounds(strategy)
+    if strategy.head_motion:
+        chosen.need("head_motion", MOTION)
+    elif strategy.censor.fd_threshold is not None:
+        chosen.need("censor.fd_threshold", [FRAMEWISE_DISPLACEMENT])
+    if strategy.censor.std_dvars_threshold is not None:
+        chosen.need("censor.std_dvars_threshold", [STD_DVARS])
+    if strategy.censor.rmsd_threshold is not None:
+        chosen.need("censor.rmsd_threshold", [RMSD])
+    chosen.match_high_pass(strategy, cosines)
     return chosen
-
-
-def _add_confounds(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
-    """Take the columns that `confounds` names, as they are or by patterns."""
-    absent = []
-    for entry in strategy.confounds:
-        matches, is_pattern = columns_named(entry, names), entry.startswith("^")
-        if is_pattern and not matches:
-            # A run without outliers has no column of them.
-            chosen.notes.append(f"The pattern {entry!r} matches no column of this run.")
-        elif len(matches) > 1 and not is_pattern:
-            # A key of the strategy, as wm_csf, has fMRIPrep's column.
-            renamed = ["rename the column of your own"] if entry in matches else []
-            ways = [f"name {name}" for name in matches if name != entry] + renamed
-            what = f"{entry} in several tables: {' or '.join(ways)}"
-            chosen.missing.append(Missing("confounds", problem=what))
-        elif matches:
-            chosen.add(matches)
-        else:
-            absent.append(entry)
-    chosen.require("confounds", absent, names)
 
 
 def columns_named(entry: str, names: Sequence[str]) -> list[str]:
@@ -201,12 +272,11 @@ def _ways_to_name(column: str) -> set[str]:
 
 def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Keys of a strategy with the columns that they name in every run."""
-    bases_of_keys = {
-        "motion": (strategy.motion, MOTION),
-        "wm_csf": (strategy.wm_csf, ("csf", "white_matter")),
-        "global_signal": (strategy.global_signal, ("global_signal",)),
-    }
-    for key, (expansion, bases) in bases_of_keys.items():
+    for key, expansion, bases in (
+        ("motion", strategy.motion, MOTION),
+        ("wm_csf", strategy.wm_csf, ("csf", "white_matter")),
+        ("global_signal", strategy.global_signal, ("global_signal",)),
+    ):
         suffixes = EXPANSIONS[expansion] if expansion else ()
         yield key, tuple(base + suffix for base in bases for suffix in suffixes)
 
@@ -239,11 +309,7 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
 
 
 def needs_cosines(name: str) -> bool:
-    """Whether fMRIPrep made this column from high-pass filtered data.
-
-    >>> needs_cosines("a_comp_cor_00"), needs_cosines("edge_comp_03"), needs_cosines("csf")
-    (True, True, False)
-    """
+    """Whether fMRIPrep made this column, of CompCor or the edge, from high-pass filtered data."""
     return bool(_AFTER_HIGH_PASS.match(name))
 
 
@@ -269,88 +335,6 @@ def _masks_of_components(
         elif not name.startswith("t"):
             masks[name] = entry.get("Mask")
     return masks, bool(described)
-
-
-def _choose_components(
-    chosen: Selection, wanted: CompCor, masks: Mapping[str, object], *, in_json: bool
-) -> list[str]:
-    """The first components of every mask wanted; notes and problems go to the selection."""
-
-    def kind(mask: str) -> str:
-        return "tCompCor" if mask == "temporal" else f"aCompCor ({mask} mask)"
-
-    of_mask = {
-        mask: [name for name, its_mask in masks.items() if its_mask == mask]
-        for mask in MASKS_OF[wanted.mask]
-    }
-    empty = [mask for mask, names in of_mask.items() if not names]
-    for mask, names in of_mask.items():
-        if names and wanted.n != "all" and len(names) < wanted.n:
-            asked = f"{wanted.n} {kind(mask)} components are asked for"
-            chosen.notes.append(f"{asked}; there are {len(names)}.")
-    components = [
-        name
-        for names in of_mask.values()
-        for name in (names if wanted.n == "all" else names[: wanted.n])
-    ]
-    kinds = " or ".join(map(kind, empty))
-    if empty and in_json and components:
-        # As in nilearn, other masks are enough: the JSON file lists every mask that was used.
-        chosen.notes += [f"The JSON file has no {kind(mask)} components." for mask in empty]
-    elif empty:
-        problem = f"no {kinds} components"
-        if in_json:
-            problem += " in its JSON file"
-        elif None in masks.values() and empty != ["temporal"]:
-            problem = (
-                f"{kinds} components that can't be told from others without the JSON file beside "
-                "it (fMRIPrep 1.4 to 20.2)"
-            )
-        chosen.missing.append(Missing("compcor", problem=problem))
-    return components
-
-
-def _add_noise_components(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
-    """Take components that ICA-AROMA or tedana holds for noise."""
-
-    def numbered(prefix: str) -> list[str]:
-        return [name for name in names if re.fullmatch(rf"{prefix}\d+", name)]
-
-    if strategy.ica_aroma in ("basic", "orthogonal"):
-        plain = numbered("aroma_motion_")
-        orthogonal = numbered("aroma_orth_motion_") if strategy.ica_aroma == "orthogonal" else []
-        chosen.add(orthogonal or plain)
-        if plain and not orthogonal and strategy.ica_aroma == "orthogonal":
-            chosen.notes.append(_AGGRESSIVE_INSTEAD)
-        if not (orthogonal or plain) and _NO_NOISE in names:
-            chosen.notes.append("ICA-AROMA found no noise component in this run.")
-        elif not (orthogonal or plain):
-            what = "no ICA-AROMA columns (aroma_motion_XX or aroma_orth_motion_XX)"
-            chosen.missing.append(Missing("ica_aroma", problem=what))
-    if strategy.tedana:
-        kind = "rejected_orth" if strategy.tedana == "orthogonal" else "rejected"
-        rejected = numbered(f"{kind}_ICA_")
-        chosen.add(rejected)
-        if not rejected and numbered("accepted_ICA_"):
-            chosen.notes.append("tedana rejected no component of this run.")
-        elif not rejected:
-            what = "no tedana components (mixing and metrics)"
-            chosen.missing.append(Missing("tedana", problem=what))
-
-
-def _match_high_pass(chosen: Selection, strategy: Strategy, cosines: list[str]) -> None:
-    """Give CompCor the high-pass filter that fMRIPrep computed it after; note one too many."""
-    if any(map(needs_cosines, chosen.columns)) and not set(cosines) <= set(chosen.columns):
-        chosen.notes.append(_ADDED_COSINES)
-        chosen.add(cosines)
-    elif any(map(needs_cosines, chosen.columns)) and not cosines:
-        chosen.notes.append(_TOO_SHORT_FOR_COSINES)
-    high_pass = strategy.filter.high_pass if strategy.filter else None
-    if high_pass is not None and not set(cosines).isdisjoint(chosen.columns):
-        chosen.notes.append(
-            f"Double filtering: cosine columns are regressed out, which is a high-pass filter, and "
-            f"a high-pass filter of {high_pass:g} Hz is applied as well."
-        )
 
 
 def missing_columns(

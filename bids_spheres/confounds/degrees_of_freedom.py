@@ -10,8 +10,9 @@ import numpy as np
 from bids_spheres.confounds.design import rank_of, removed_regressors, temporal_steps
 
 if TYPE_CHECKING:
-    from bids_spheres.confounds.design import BoolArray, Design
+    from bids_spheres.confounds.design import Design
     from bids_spheres.confounds.strategy import Strategy, TemporalFilter
+    from bids_spheres.engine.arrays import BoolArray
 
 FEW_DEGREES_OF_FREEDOM = 25
 """Fewer are reported with a warning.
@@ -23,16 +24,15 @@ beyond 0.39 or -0.39 by chance.
 
 @dataclass(frozen=True)
 class DegreesOfFreedom:
-    """Degrees of freedom of one run after one strategy.
+    """Degrees of freedom of one run after one strategy, whole numbers without a Butterworth filter.
 
-    Whole numbers unless there is a Butterworth filter. The parts add up:
-    residual = kept - rank - filtered - censored - undrawn. `rank` counts dimensions of regressors,
-    mean and, if asked, trend. `filtered` is the share of kept - rank that the filter takes of the
+    residual = kept - rank - filtered - censored - undrawn: `rank` counts dimensions of regressors,
+    mean and, if asked, trend; `filtered` is the share of kept - rank that the filter takes of the
     complete run; `censored` what censoring takes beyond the volumes themselves, because a
     Butterworth filter sees interpolated ones in their place; `undrawn` is lost with volumes that
-    are left out after cleaning. `residual` is left: 1 / var(r) of two independent white series
-    after the whole of cleaning. `seconds` are kept volumes x repetition time; `problem` says why
-    the filter can't be applied to what is left.
+    are left out after cleaning. `residual` is 1 / var(r) of two independent white series after the
+    whole of cleaning. `seconds` are kept volumes x repetition time; `problem` says why the filter
+    can't be applied to what is left.
     """
 
     volumes: int
@@ -59,11 +59,10 @@ def count_degrees_of_freedom(
 ) -> DegreesOfFreedom:
     """Count the degrees of freedom that a strategy leaves of a run, and what takes the others.
 
-    Censoring and regression are projections, and take whole dimensions: kept volumes - rank are
-    left. A cosine filter is regression. What a Butterworth filter leaves is computed from all of
-    cleaning as one linear operator, see `bids_spheres.engine.degrees_of_freedom`.
-
-    `t_r` is the repetition time in s; `detrend` removes a linear trend besides the mean.
+    Censoring, regression and a cosine filter are projections, and take whole dimensions. What a
+    Butterworth filter leaves is computed from all of cleaning as one linear operator, see
+    `bids_spheres.engine.degrees_of_freedom`. `t_r` is in s; `detrend` removes a linear trend
+    besides the mean.
     """
     rank, problem = design.rank(detrend=detrend), ""
     # Whole numbers without a Butterworth filter, in sidecars too.
@@ -202,11 +201,7 @@ def filter_problem(
 
 
 def parts(dof: DegreesOfFreedom) -> str:
-    """Show degrees of freedom as the sum of their parts.
-
-    >>> parts(DegreesOfFreedom(100, 90, 4, 0, 0, 86, 180))
-    '90 volumes kept - 4 rank removed - 0 lost to filtering'
-    """
+    """Show degrees of freedom as the sum of their parts."""
     text = (
         f"{dof.kept} volumes kept - {dof.rank} rank removed "
         f"- {rounded(dof.filtered)} lost to filtering"

@@ -41,17 +41,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from bids_spheres.confounds.columns import Selection
     from bids_spheres.confounds.motion import MeasuredMotion
     from bids_spheres.confounds.strategy import Censor, Strategy
     from bids_spheres.confounds.tables import RunColumns
     from bids_spheres.confounds.task import RunEvents
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
     RunTable = tuple[pd.DataFrame, Mapping[str, object] | None]
-    BoolArray = NDArray[np.bool_]
-    FloatArray = NDArray[np.float64]
 
 DummyScans = int | Literal["auto"] | None
 """Volumes at the start to leave out; "auto" is as many as fMRIPrep flags."""
@@ -142,9 +141,9 @@ def make_design(
 
     `path` is the table's, for messages and the JSON file that is read where `metadata` is None;
     `extra` are other tables of the run: fMRIPost-AROMA's, or `tedana_regressors`. The run begins
-    after its `dummy_scans`. Without them, volumes that fMRIPrep flags as non-steady leave all the
+    after its `dummy_scans`; without them, volumes that fMRIPrep flags as non-steady leave all the
     same, but count in the length of the first stretch, as in nilearn. `t_r` in s is needed for
-    responses to events and to filter motion, the `brain_radius` in mm where the head's is "auto".
+    events and to filter motion, the `brain_radius` in mm where the head's is "auto".
     """
     check_rows(table, path, n_volumes)
     columns = run_columns(merge_tables(table, extra), path)
@@ -172,7 +171,7 @@ def make_design(
         check_unique([*regressors, *responses], path)
     return Design(
         columns=(*regressors, *responses),
-        values=np.column_stack([column_values(columns, regressors), *responses.values()]),
+        values=np.column_stack([columns.complete(regressors), *responses.values()]),
         kept=~np.any(list(reasons.values()), axis=0),
         framewise_displacement=displacement,
         reasons=reasons,
@@ -191,12 +190,6 @@ def select_columns(
     return select(strategy, columns.names, metadata or {}, one_mask=before_1_4)
 
 
-def column_values(columns: RunColumns, names: tuple[str, ...]) -> FloatArray:
-    """Columns (T, K) without gaps; DataError for values that a design can't take."""
-    arrays = [without_gaps(columns.numbers(name), name, columns.where) for name in names]
-    return np.column_stack(arrays) if arrays else np.empty((len(columns.table), 0))
-
-
 def censoring_reasons(
     columns: RunColumns,
     rules: Censor,
@@ -213,11 +206,7 @@ def censoring_reasons(
     if isinstance(dummy_scans, bool) or not isinstance(n_dummies, int) or n_dummies < 0:
         raise UsageError(f"dummy_scans must be a number of volumes or 'auto', not {dummy_scans!r}.")
     external = np.zeros(n_volumes, bool) if outliers is None else np.asarray(outliers, bool)
-    if external.shape != (n_volumes,):
-        raise DataError(
-            f"The outlier table has {count(len(external), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}."
-        )
+    check_rows(external, "The outlier table", n_volumes, None)
     thresholds = {
         FRAMEWISE_DISPLACEMENT: rules.fd_threshold,
         STD_DVARS: rules.std_dvars_threshold,
@@ -270,13 +259,10 @@ def short_segments(flags: BoolArray, min_segment: int, start: int = 0) -> BoolAr
     """Volumes in stretches without a flag, from `start` on, that are shorter than `min_segment`.
 
     The edges of the run bound a stretch as flags do (Power et al. 2012,
-    doi:10.1016/j.neuroimage.2011.10.018; Power et al. 2014,
-    doi:10.1016/j.neuroimage.2013.08.048). A run without any flag is one stretch that nothing cut
-    short, and stays whole however short it is, as in nilearn.
+    doi:10.1016/j.neuroimage.2011.10.018; Power et al. 2014, doi:10.1016/j.neuroimage.2013.08.048).
+    A run without any flag stays whole, as in nilearn.
 
     >>> flags = np.array([0, 0, 1, 0, 0, 0, 1, 0], bool)
-    >>> short_segments(flags, 3).astype(int).tolist()
-    [1, 1, 0, 0, 0, 0, 0, 1]
     >>> short_segments(flags, 4, start=1).astype(int).tolist()
     [0, 1, 0, 1, 1, 1, 0, 1]
     """
@@ -366,10 +352,9 @@ def check_strategies(
 ) -> list[Problem]:
     """Look up the columns of every strategy in every run; the same problem in several runs once.
 
-    `tables` are labels of runs with the table, to which those that go with it are merged, and its
-    metadata. Runs are checked one after the other, and nothing is kept of those without a problem:
-    the JSON files of fMRIPrep's components alone would fill gigabytes for ten thousand
-    participants. `values` of columns are checked where tables have rows.
+    `tables` are labels of runs with the merged table and its metadata; nothing is kept of runs
+    without a problem, of which ten thousand would fill gigabytes. `values` of columns are checked
+    where tables have rows.
     """
     names = Counter(strategy.name for strategy in strategies)
     same_names = [
@@ -402,19 +387,19 @@ def _problems_of_run(
         yield -1, Problem(error.message, hint=error.hint)
         return
     for position, strategy in enumerate(strategies):
-        chosen = select_columns(columns, strategy, metadata)
+        chosen, measured = select_columns(columns, strategy, metadata), columns
         for item in chosen.missing:
             text = f"The {strategy} asks for {item.key}, but the confounds table has {item.what}."
             # To compare a name with a thousand others, for every run, would take minutes.
             hint = None if text in known else similar_columns(item.columns, columns.names)
             yield position, Problem(text, strategy=strategy.name, hint=hint)
+        if chosen.missing or not values or not len(table):
+            continue
         try:
-            if values and len(table) and not chosen.missing:
-                measured = columns
-                if strategy.head_motion:
-                    unfiltered = replace(strategy, head_motion=HeadMotion())
-                    measured, _, _ = measure_again(columns, unfiltered, None, None)
-                column_values(measured, tuple(chosen.columns))
-                censoring_reasons(measured, strategy.censor)
+            if strategy.head_motion:
+                unfiltered = replace(strategy, head_motion=HeadMotion())
+                measured, _, _ = measure_again(columns, unfiltered, None, None)
+            measured.complete(tuple(chosen.columns))
+            censoring_reasons(measured, strategy.censor)
         except DataError as error:
             yield position, Problem(error.message, hint=error.hint, of_file=True)

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.confounds.columns import FRAMEWISE_DISPLACEMENT
-from bids_spheres.confounds.tables import EXPANDED_MOTION, MOTION, base_of, expand, without_gaps
+from bids_spheres.confounds.tables import EXPANDED_MOTION, MOTION, base_of, expand
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bids_spheres.confounds.strategy import HeadMotion, Strategy
     from bids_spheres.confounds.tables import RunColumns
+    from bids_spheres.engine.arrays import FloatArray
 
-    FloatArray = NDArray[np.float64]
     Band = tuple[float, float]
 
 SIGNAL_BAND = (0.01, 0.1)
@@ -54,9 +52,8 @@ def framewise_displacement(parameters: FloatArray, head_radius: float) -> FloatA
     >>> framewise_displacement(np.array([[0, 0, 0, 0, 0, 0], [1, 0, -1, 0, 0.02, 0]]), 50.0)
     array([nan,  3.])
     """
-    change = np.abs(np.diff(parameters, axis=0, prepend=np.nan))
-    total: FloatArray = change[:, :3].sum(axis=1) + head_radius * change[:, 3:].sum(axis=1)
-    return total
+    change: FloatArray = np.abs(np.diff(parameters, axis=0, prepend=np.nan))
+    return change[:, :3].sum(axis=1) + head_radius * change[:, 3:].sum(axis=1)
 
 
 def folded(band: Band, t_r: float) -> Band:
@@ -66,8 +63,7 @@ def folded(band: Band, t_r: float) -> Band:
     [0.07, 0.19]
     """
     nyquist = 0.5 / t_r
-    low, high = (abs(edge - round(edge * t_r) / t_r) for edge in band)
-    edges = [low, high]
+    edges = [abs(edge - round(edge * t_r) / t_r) for edge in band]
     # Frequencies turn back at zero and at the Nyquist frequency.
     turns = range(int(np.ceil(band[0] / nyquist)), int(np.floor(band[1] / nyquist)) + 1)
     edges += [nyquist if turn % 2 else 0.0 for turn in turns]
@@ -143,8 +139,7 @@ def measure_again(
     radius = brain_radius if rules.head_radius == "auto" else rules.head_radius
     if radius is None:
         raise DataError("The head radius is auto, and the participant's brain mask is missing.")
-    arrays = [without_gaps(columns.numbers(name), name, columns.where) for name in MOTION]
-    parameters, band, notes = np.column_stack(arrays), None, []
+    parameters, band, notes = columns.complete(MOTION), None, []
     if rules.filter:
         if t_r is None:
             raise DataError("A motion filter needs the repetition time.")

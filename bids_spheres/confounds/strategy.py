@@ -53,14 +53,13 @@ class CompCor:
 class Censor:
     """Which volumes to censor, besides those before the magnetization is steady.
 
-    Thresholds, above which a volume is censored and of which None is off: framewise displacement in
-    mm, standardized DVARS, and the root mean square displacement of Jenkinson et al. 2002
-    (doi:10.1006/nimg.2002.1132), fMRIPrep's column ``rmsd``, in mm. `combine` says whether one is
-    enough, or all that are given must be exceeded (as in Power et al. 2012). `before` and `after`
-    are volumes censored with each outlier. Stretches shorter than `min_segment` between censored
-    volumes, or between one and an edge of the run, are censored too (Power et al. 2012,
-    doi:10.1016/j.neuroimage.2011.10.018); 0 is off. Non-steady volumes count in the length of the
-    first stretch, as in nilearn.
+    Thresholds, of which None is off: framewise displacement in mm, standardized DVARS, and the root
+    mean square displacement of Jenkinson et al. 2002 (doi:10.1006/nimg.2002.1132), fMRIPrep's
+    column ``rmsd``, in mm. `combine` says whether one or all that are given must be exceeded (as in
+    Power et al. 2012). `before` and `after` are volumes censored with each outlier. Stretches
+    between censored volumes or an edge of the run that are shorter than `min_segment` are censored
+    too (Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018); 0 is off. Non-steady volumes
+    count in the length of the first stretch, as in nilearn.
     """
 
     fd_threshold: float | None = None

@@ -152,10 +152,10 @@ def override(strategy: Strategy, changes: Mapping[str, object]) -> Strategy:
 
 
 def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
-    """Content of a file that holds a strategy.
+    """Content of a file that holds a strategy, without keys that have default values.
 
-    Keys with default values are left out; censoring or a filter that is not the default is given
-    with all its numbers, so that a reader need not know the defaults.
+    Censoring or a filter that is not the default has all its numbers, so that a reader need not
+    know the defaults.
 
     >>> strategy_to_json(Strategy("gsr", "The global signal.", global_signal="basic"))
     {'name': 'gsr', 'description': 'The global signal.', 'global_signal': 'basic'}

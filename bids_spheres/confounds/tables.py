@@ -22,13 +22,12 @@ from bids_spheres.files.text import read_json_object, read_text
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Sequence, Sized
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 """Realignment parameters: mm, and radians."""
@@ -92,6 +91,11 @@ class RunColumns:
             return expand(name, numbers(self.table, base_of(name), self.where))
         return numbers(self.table, name, self.where)
 
+    def complete(self, names: Sequence[str]) -> FloatArray:
+        """Columns (T, K) without gaps; DataError for values that a design can't take."""
+        arrays = [without_gaps(self.numbers(name), name, self.where) for name in names]
+        return np.column_stack([np.empty((len(self.table), 0)), *arrays])
+
 
 def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
     """Columns of a table from any version of fMRIPrep; DataError when a name occurs twice."""
@@ -119,9 +123,8 @@ def todays_name(name: str) -> str:
 def computable(names: Iterable[str]) -> tuple[str, ...]:
     """Derivatives and squares that the version lacks and that can be computed.
 
-    None when the table holds any: fMRIPrep writes all or none, so that a missing one was removed
-    from the table, and its absence is an error. None either when realignment parameters, which
-    every version writes, are missing: the table is no longer as fMRIPrep wrote it.
+    None when the table holds any, as fMRIPrep writes all or none and a missing one is an error;
+    none either without realignment parameters: the table is no longer as fMRIPrep wrote it.
     """
     names = {name for name in names if "." not in name}  # not of the user's own tables
     if not names.issuperset(MOTION) or any(_EXPANSION.search(name) for name in names):
@@ -130,11 +133,7 @@ def computable(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def base_of(name: str) -> str:
-    """Column from which a computable one is made.
-
-    >>> base_of("rot_x_derivative1_power2")
-    'rot_x'
-    """
+    """Column from which a computable one is made: of ``rot_x_derivative1_power2``, ``rot_x``."""
     return _COMPUTABLE[name][0]
 
 
@@ -196,22 +195,18 @@ def read_metadata(path: Path) -> dict[str, object]:
     return read_json_object(path.with_suffix(".json"), optional=True)
 
 
-def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
-    """Read which volumes were censored elsewhere, (T,) bool.
+def read_outliers(path: Path, n_volumes: int) -> BoolArray:
+    """Read which volumes were censored elsewhere, (T,) bool; the table has a row per volume.
 
-    The table has a row per volume and cells of 0 and 1 (= censored), with or without names. A
-    volume is censored when any of its cells says so, as in the one-hot matrix that FSL's
-    ``fsl_motion_outliers`` writes; with a column ``censored`` that column decides alone.
+    A volume is censored when any of its cells is 1 and not 0, as in the one-hot matrix that FSL's
+    ``fsl_motion_outliers`` writes; a column ``censored`` decides alone.
     """
     lines = read_text(path, "outlier table").split("\n")
     rows = [line.split() for line in lines if line.strip()]
     names = [] if not rows or all(map(_is_number, rows[0])) else rows.pop(0)
-    if len(rows) != n_volumes:
-        raise DataError(
-            f"{path} has {count(len(rows), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}.",
-            hint="An outlier table needs one row per volume; 1 stands for censored.",
-        )
+    check_rows(
+        rows, path, n_volumes, "An outlier table needs one row per volume; 1 stands for censored."
+    )
     n_cells = len(names or rows[0])
     for number, row in enumerate(rows, 1):
         if len(row) != n_cells:
@@ -244,14 +239,10 @@ def tedana_regressors(mixing: pd.DataFrame, metrics: pd.DataFrame, where: Path) 
             raise DataError(f"The metrics table that goes with {where} has no column {column}.")
     components = map(_without_padding, metrics["Component"].astype(str))
     kinds = dict(zip(components, metrics["classification"].astype(str), strict=True))
-    series: dict[str, dict[str, FloatArray]] = {
-        kind: {
-            name: numbers(mixing, name, where)
-            for name in mixing.columns
-            if kinds.get(_without_padding(name)) == kind
-        }
-        for kind in ("rejected", "accepted")
-    }
+    series: dict[str, dict[str, FloatArray]] = {"rejected": {}, "accepted": {}}
+    for name in mixing.columns:
+        if (kind := kinds.get(_without_padding(name))) in series:
+            series[kind][name] = numbers(mixing, name, where)
     if not any(series.values()):
         raise DataError(
             f"{where} has no component that the metrics table calls accepted or rejected.",
@@ -281,6 +272,8 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
+    if not extra:
+        return table
     for other in extra:
         if len(other) != len(table):
             raise DataError(
@@ -289,8 +282,6 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
             )
     if any(_is_aroma(name) for other in extra for name in other.columns):
         table = table.loc[:, [not _is_aroma(name) for name in table.columns]]
-    if not extra:
-        return table
     # By position: rows are volumes, whatever the tables' indices.
     merged = pd.concat([part.reset_index(drop=True) for part in (table, *extra)], axis=1)
     check_unique(list(merged.columns), "The tables of one run together")
@@ -314,20 +305,24 @@ def own_columns(tables: Sequence[tuple[str, str, pd.DataFrame]]) -> list[pd.Data
     return [renamed(*each) for each in tables]
 
 
-def check_rows(table: pd.DataFrame, path: Path, n_volumes: int) -> None:
+def check_rows(
+    table: Sized,
+    called: object,
+    n_volumes: int,
+    hint: str | None = "Table and image must come from the same run of fMRIPrep.",
+) -> None:
     """Refuse a table that has not a row for every volume."""
     if len(table) != n_volumes:
         raise DataError(
-            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
+            f"{called} has {count(len(table), 'row')}, but the BOLD image has "
             f"{count(n_volumes, 'volume')}.",
-            hint="Table and image must come from the same run of fMRIPrep.",
+            hint=hint,
         )
 
 
 def check_unique(names: Iterable[str], where: object) -> None:
     """Refuse a column name that stands for two columns."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{where}: column {twice[0]} occurs twice.")
 
 
@@ -357,8 +352,7 @@ def without_gaps(values: FloatArray, name: str, where: object) -> FloatArray:
         values = np.concatenate([values[1:2], values[1:]])
     if values.size and np.isnan(values).all():
         raise DataError(f"{where}: column {name} is n/a throughout.")
-    usable = np.abs(values) < _LARGEST
-    if not usable.all():
+    if not (usable := np.abs(values) < _LARGEST).all():
         row = int(np.argmin(usable))
         missing = np.isnan(values[row])
         raise DataError(

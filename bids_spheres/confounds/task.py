@@ -20,11 +20,8 @@ from bids_spheres.wording import count
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from bids_spheres.confounds.strategy import Task
-
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import FloatArray
 
 _OVERSAMPLING = 50
 """Samples from one volume to the next; nilearn's default."""
@@ -72,29 +69,29 @@ def read_events(path: Path, start_time: float) -> RunEvents:
         if name not in table.columns:
             raise DataError(f"{path} has no column {name}.", hint="BIDS asks for it in events.")
     notes: tuple[str, ...] = ()
-    types = ["event"] * len(table)
+    types = np.full(len(table), "event", dtype=object)
     if "trial_type" in table.columns:
         known = table["trial_type"].notna()
         if not known.all():
             n_left_out = count(int((~known).sum()), "event")
             notes = (f"{n_left_out} of {path.name} without trial_type left out.",)
         table = table[known]
-        types = [str(kind).strip() for kind in table["trial_type"]]
+        types = np.array([str(kind).strip() for kind in table["trial_type"]], dtype=object)
     if table.empty:
         raise DataError(f"{path} has no events.")
-    onsets, durations = (numbers(table, name, path) for name in ("onset", "duration"))
-    values = np.ones(len(table))
-    if "modulation" in table.columns:
-        values = numbers(table, "modulation", path)
-    for name, column in {"onset": onsets, "duration": durations, "modulation": values}.items():
+    columns = {
+        name: numbers(table, name, path) if name in table.columns else np.ones(len(table))
+        for name in ("onset", "duration", "modulation")
+    }
+    for name, column in columns.items():
         if not np.isfinite(column).all():
             row = int(np.argmin(np.isfinite(column)))
             raise DataError(f"{path}: the {name} of event {row + 1} ({types[row]}) is n/a.")
-    if (durations < 0).any():
+    if (columns["duration"] < 0).any():
         raise DataError(f"{path}: an event has a negative duration.")
-    of_type = {kind: np.array([other == kind for other in types]) for kind in sorted(set(types))}
     conditions = {
-        kind: Events(onsets[own], durations[own], values[own]) for kind, own in of_type.items()
+        kind: Events(*(column[types == kind] for column in columns.values()))
+        for kind in sorted(set(types))
     }
     return RunEvents(conditions, start_time, notes)
 
@@ -111,13 +108,18 @@ def task_regressors(
     for condition, own in events.conditions.items():
         fine_times, course = _sampled(own, times)
         if task.model == "fir":
-            columns = _delayed(course, fine_times, times, n_delays(task, t_r))
+            # Means of the events over one volume's time, seen 0 or more volumes later
+            columns, n = [], _OVERSAMPLING
+            for delay in range(max(1, int(np.ceil(round(task.window / t_r, 6))))):
+                kernel = np.repeat([0.0, 1 / n], [delay * n, n])
+                response = np.convolve(course, kernel)[n - 1 : len(course)]
+                columns.append(np.interp(times, fine_times[: 1 - n], response))
             suffixes = [f"_delay_{delay}" for delay in range(len(columns))]
         else:
-            responses = [
-                np.convolve(course, kernel)[: len(course)] for kernel in kernels(task.hrf, t_r)
+            columns = [
+                np.interp(times, fine_times, np.convolve(course, kernel)[: len(course)])
+                for kernel in kernels(task.hrf, t_r)
             ]
-            columns = [np.interp(times, fine_times, each) for each in responses]
             for at in range(1, len(columns)):  # each without what those before it explain
                 before = np.column_stack(columns[:at])
                 explained = before @ np.linalg.lstsq(before, columns[at], rcond=None)[0]
@@ -126,11 +128,6 @@ def task_regressors(
         named = zip(suffixes, columns, strict=True)
         regressors |= {f"task.{condition}{suffix}": column for suffix, column in named}
     return regressors
-
-
-def n_delays(task: Task, t_r: float) -> int:
-    """Volumes that the window of a finite impulse response covers."""
-    return max(1, int(np.ceil(round(task.window / t_r, 6))))
 
 
 def kernels(name: str, t_r: float) -> list[FloatArray]:
@@ -185,15 +182,3 @@ def _sampled(events: Events, times: FloatArray) -> tuple[FloatArray, FloatArray]
     np.add.at(changes, starts, values)
     np.add.at(changes, ends, -values)
     return fine_times, np.cumsum(changes)
-
-
-def _delayed(
-    course: FloatArray, fine_times: FloatArray, times: FloatArray, n: int
-) -> list[FloatArray]:
-    """Means of the events over one volume's time, seen 0 to n - 1 volumes later."""
-    columns = []
-    for delay in range(n):
-        kernel = np.repeat([0.0, 1 / _OVERSAMPLING], [delay * _OVERSAMPLING, _OVERSAMPLING])
-        response = np.convolve(course, kernel)[_OVERSAMPLING - 1 : len(course)]
-        columns.append(np.interp(times, fine_times[: 1 - _OVERSAMPLING], response))
-    return columns

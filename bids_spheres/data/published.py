@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 STRATEGY_FILES = (".json", ".yml", ".yaml")
 """Endings of files that hold a user's own strategy."""
 
-
 _ALIKE = 0.75
 """Share of letters of a misspelt name that must be in place, by difflib."""
 
@@ -96,8 +95,8 @@ def published_strategies() -> tuple[str, ...]:
 
 
 def _stems(kind: str, ending: str) -> tuple[str, ...]:
-    names = (file.name for file in data_folder(kind).iterdir())
-    return tuple(sorted(name.removesuffix(ending) for name in names if name.endswith(ending)))
+    names = sorted(file.name for file in data_folder(kind).iterdir())
+    return tuple(name.removesuffix(ending) for name in names if name.endswith(ending))
 
 
 _SIZES = {"power264": "Power2011", "dosenbach160": "Dosenbach2010", "seitzman300": "Seitzman2018"}
@@ -134,10 +133,8 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def _may_mean(name: str, known: str) -> bool:
-    (letters, digits), (others, number) = (
-        ("".join(filter(str.isalpha, text)), "".join(filter(str.isdigit, text)))
-        for text in (name, known)
-    )
+    letters, others = ("".join(filter(str.isalpha, text)) for text in (name, known))
+    digits, number = ("".join(filter(str.isdigit, text)) for text in (name, known))
     a_year = letters == others and len(number) == len("2011") and len(digits) in {3, 4, 5}
     same = sorted(digits) == sorted(number) or not digits or a_year
     return same and SequenceMatcher(None, letters, others).ratio() >= _ALIKE

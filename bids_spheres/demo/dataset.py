@@ -133,31 +133,27 @@ def write_demo_dataset(root: Path) -> networks.DemoTruth:
 def _write_run(
     folder: Path, run: Run, head: Head, image: NDArray[np.int16], parameters: Floats
 ) -> None:
-    _write_images(folder, run, head, image)
-    intensity = bold.STEP * image.astype(np.float64)
-    columns, metadata = confounds_of(intensity, parameters, head, T_R, run.non_steady)
-    stem = folder / f"{run.stem}_desc-confounds_timeseries"
-    rows = [list(map(cell, row)) for row in zip(*columns.values(), strict=True)]
-    write_text(stem.with_suffix(".tsv"), table_text(list(columns), rows))
-    write_json(stem.with_suffix(".json"), metadata)
-
-
-def _write_images(folder: Path, run: Run, head: Head, image: NDArray[np.int16]) -> None:
+    """Write images in steps of `bold.STEP`, (I, J, K, T), and confounds of a run."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{run.stem}_space-{SPACE}"
     reference = np.rint(image[..., run.non_steady :].mean(axis=-1)).astype(np.int16)
-    mask = head.brain.astype(np.uint8)
+    in_space = f"{run.stem}_space-{SPACE}"
     for kind, img in (
         ("desc-preproc_bold", image_in_mni(image, head.affine, T_R, bold.STEP)),
         ("boldref", image_in_mni(reference, head.affine, slope=bold.STEP)),
-        ("desc-brain_mask", image_in_mni(mask, head.affine)),
+        ("desc-brain_mask", image_in_mni(head.brain.astype(np.uint8), head.affine)),
     ):
         # Smaller than what `files.atomic` writes, and without a time: the same at every call.
         content = gzip.compress(img.to_bytes(), compresslevel=6, mtime=0)
-        (folder / f"{stem}_{kind}.nii.gz").write_bytes(content)
+        (folder / f"{in_space}_{kind}.nii.gz").write_bytes(content)
     sidecar = {"RepetitionTime": T_R, "SkullStripped": False, "TaskName": TASK}
-    write_json(folder / f"{stem}_desc-preproc_bold.json", sidecar)
-    write_json(folder / f"{stem}_desc-brain_mask.json", {"Type": "Brain"})
+    write_json(folder / f"{in_space}_desc-preproc_bold.json", sidecar)
+    write_json(folder / f"{in_space}_desc-brain_mask.json", {"Type": "Brain"})
+    intensity = bold.STEP * image.astype(np.float64)
+    columns, metadata = confounds_of(intensity, parameters, head, T_R, run.non_steady)
+    table = folder / f"{run.stem}_desc-confounds_timeseries.tsv"
+    rows = [list(map(cell, row)) for row in zip(*columns.values(), strict=True)]
+    write_text(table, table_text(list(columns), rows))
+    write_json(table.with_suffix(".json"), metadata)
 
 
 def image_in_mni(

@@ -33,10 +33,7 @@ BRAIN = (
     (0, -28, -42, 14, 16, 34),  # brain stem
 )
 # Echo-planar images lose their signal above the nasal sinuses and the ear canals.
-DROPOUT = (
-    (0, 38, -30, 26, 24, 16),
-    (60, -30, -36, 26, 34, 16),
-)
+DROPOUT = ((0, 38, -30, 26, 24, 16), (60, -30, -36, 26, 34, 16))
 LOWEST_SLICE = -60.0
 FISSURE = ((15, -20, 14, 48, 80, 54),)
 VENTRICLES = (
@@ -45,10 +42,7 @@ VENTRICLES = (
     (0, -15, 2, 5, 16, 12),
     (0, -50, -34, 8, 10, 10),
 )
-WHITE_MATTER = (
-    (25, -18, 24, 20, 58, 24),
-    (20, -60, -36, 12, 10, 10),
-)
+WHITE_MATTER = ((25, -18, 24, 20, 58, 24), (20, -60, -36, 12, 10, 10))
 
 # Arbitrary scanner units, as a T2*-weighted image has them.
 GREY_BASELINE, WHITE_BASELINE, CSF_BASELINE, SCALP_BASELINE = 800.0, 700.0, 1000.0, 80.0

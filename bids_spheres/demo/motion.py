@@ -35,21 +35,16 @@ def realignment(restlessness: Restlessness, volumes: int, rng: np.random.Generat
     wander = slope * time + 0.3 * sway * np.sin(2 * np.pi * (time + phase))
     millimetres = restlessness.drift * wander
     millimetres += restlessness.tremor * rng.standard_normal((volumes, 6))
-    millimetres += _jumps(restlessness, volumes, rng)
+    jumps = np.zeros_like(millimetres)
+    for onset in np.sort(rng.choice(np.arange(6, volumes - 4), restlessness.jumps, replace=False)):
+        step = rng.normal(0, restlessness.jump, 6)
+        jumps[onset:] += step
+        # People move part of the way back a moment later.
+        jumps[onset + rng.integers(1, 4) :] -= 0.7 * step
+    millimetres += jumps
     millimetres -= millimetres[volumes // 2]  # realigned to a volume in the middle
     millimetres[:, 3:] /= HEAD_RADIUS
     return np.asarray(millimetres.round(6))
-
-
-def _jumps(restlessness: Restlessness, volumes: int, rng: np.random.Generator) -> Floats:
-    onsets = np.sort(rng.choice(np.arange(6, volumes - 4), restlessness.jumps, replace=False))
-    offset = np.zeros((volumes, 6))
-    for onset in onsets:
-        step = rng.normal(0, restlessness.jump, 6)
-        offset[onset:] += step
-        # People move part of the way back a moment later.
-        offset[onset + rng.integers(1, 4) :] -= 0.7 * step
-    return offset
 
 
 def backward_difference(columns: Floats) -> Floats:

@@ -45,7 +45,7 @@ def confounds_of(
     means = {"global_signal": brain, "csf": regions["CSF"], "white_matter": regions["WM"]}
     means = {name: _mean(voxels) for name, voxels in means.items()}
     extra = {"csf_wm": _mean(regions["combined"]), "tcompcor": _mean(variable)}
-    components, metadata = _all_components(regions | {"": variable}, cosines, non_steady)
+    components, metadata = _components(regions | {"": variable}, cosines, non_steady)
     change, standardized = dvars(brain)
     quality = {
         "std_dvars": standardized,
@@ -127,14 +127,22 @@ def _filtered(voxels: Floats, cosines: Floats, skipped: int) -> Floats:
     return np.asarray(centred - (centred @ slow) @ slow.T)
 
 
-def _all_components(
+def _components(
     regions: Mapping[str, Floats], cosines: Floats, skipped: int
 ) -> tuple[Columns, Metadata]:
     columns: Columns = {}
     metadata: Metadata = {}
     for letter, mask in (("t", ""), ("c", "CSF"), ("w", "WM"), ("a", "combined")):
-        courses, values = _components(_filtered(regions[mask], cosines, skipped))
-        named = _numbered(f"{letter}_comp_cor_", np.pad(courses, ((0, 0), (skipped, 0))))
+        voxels = _filtered(regions[mask], cosines, skipped)
+        voxels /= voxels.std(axis=1, keepdims=True)
+        # The covariance in time is small; its eigenvectors are the wanted left singular vectors.
+        squares, courses = np.linalg.eigh(voxels.T @ voxels)
+        leading = courses[:, ::-1][:, :COMPONENTS].T
+        # The sign of an eigenvector is arbitrary and differs between libraries.
+        signs = np.sign(leading[np.arange(COMPONENTS), np.abs(leading).argmax(axis=1)])
+        padded = np.pad((leading * signs[:, None]).round(6), ((0, 0), (skipped, 0)))
+        named = _numbered(f"{letter}_comp_cor_", padded)
+        values = np.sqrt(np.maximum(squares[::-1], 0))
         columns |= named
         method = {"Method": "tCompCor"} if letter == "t" else {"Mask": mask, "Method": "aCompCor"}
         share = values**2 / (values**2).sum()
@@ -146,13 +154,3 @@ def _all_components(
                 "VarianceExplained": round(float(share[index]), 8),
             }
     return columns, metadata
-
-
-def _components(voxels: Floats) -> tuple[Floats, Floats]:
-    standardized = voxels / voxels.std(axis=1, keepdims=True)
-    # The covariance in time is small; its eigenvectors are the wanted left singular vectors.
-    squares, courses = np.linalg.eigh(standardized.T @ standardized)
-    leading = courses[:, ::-1][:, :COMPONENTS].T
-    # The sign of an eigenvector is arbitrary and differs between libraries.
-    signs = np.sign(leading[np.arange(COMPONENTS), np.abs(leading).argmax(axis=1)])
-    return (leading * signs[:, None]).round(6), np.sqrt(np.maximum(squares[::-1], 0))

@@ -64,7 +64,7 @@ _MEAN_IS_GONE = 0.1
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to do to every run, checked."""
+    """What to do to every run, checked; signals and confounds are (T, S) and (T, K)."""
 
     filter: Filter
     detrend: bool
@@ -73,6 +73,85 @@ class _Plan:
     extrapolate: bool
     interpolate: Interpolate
     trend: Trend
+
+    def clean_run(
+        self, signals: FloatArray, confounds: FloatArray | None, kept: IntArray | None
+    ) -> FloatArray:
+        """One run through all steps; signals and confounds go as one array, which is changed."""
+        n_signals = signals.shape[1]
+        if self.filter.kind == "cosine":
+            confounds = with_cosines(confounds, len(signals), self.filter)
+        both = signals if confounds is None else np.hstack([signals, confounds])
+        # Of kept volumes: what a censored one holds must not decide what is large.
+        scale = _largest(both if kept is None else both[kept])
+        times = None
+        if kept is not None and self.filter.kind == "butterworth":
+            how, beyond = self.interpolate, self.extrapolate
+            both, kept = fill_censored(both, kept, extrapolate=beyond, how=how)
+        elif kept is not None:
+            both, times = both[kept], kept if self.trend == "time" else None
+        if len(wrong := np.argwhere(~np.isfinite(both[:, n_signals:]))):
+            volume, column = wrong[0]
+            raise DataError(
+                f"Column {column} of the confounds has no finite value at volume {volume} of those "
+                "that enter regression.",
+                hint="Derivatives of fMRIPrep are n/a in the first volume: set it to 0, or censor "
+                "it.",
+            )
+        mean_signal = both[:, :n_signals].mean(axis=0)
+        if self.detrend:
+            both = _detrend(both, times)
+        if self.filter.kind == "butterworth":
+            both = apply_butterworth(both, self.filter)
+            both = both if kept is None else both[kept]
+        signals, confounds = both[:, :n_signals], both[:, n_signals:]
+        scaled = self.scaled(confounds, scale[n_signals:])
+        if scaled.size:
+            # Without their projection on the confounds (Friston et al. 1994)
+            basis, triangle, _ = linalg.qr(scaled, mode="economic", pivoting=True)
+            size = np.abs(np.diag(triangle))
+            basis = basis[:, size > _ROUNDING * size[0]]
+            signals = signals - basis @ (basis.T @ signals)
+        return self.standardized(signals, mean_signal, scale[:n_signals])
+
+    def scaled(self, confounds: FloatArray, scale: FloatArray) -> FloatArray:
+        """Scale confounds to comparable size; drop those that are rounding errors only."""
+        if self.standardize_confounds and len(confounds) > 1:
+            confounds = confounds - confounds.mean(axis=0)
+            spread, least = confounds.std(axis=0, ddof=1), _EPS
+        else:
+            spread, least = np.abs(confounds).max(axis=0), 0.0
+        real = spread > np.maximum(least, _ROUNDING * scale)
+        return confounds[:, real] / spread[real]
+
+    def standardized(
+        self, values: FloatArray, mean_before: FloatArray, scale: FloatArray
+    ) -> FloatArray:
+        """Signals of unit variance, or per cent signal change."""
+        how = self.standardize
+        if how == "psc" and values.size:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                left = np.abs(values.mean(axis=0)).mean() / np.abs(mean_before).mean()
+            # Per cent of the mean before cleaning, if cleaning took it away.
+            values = values + mean_before if left < _MEAN_IS_GONE else values
+        if how is not None and len(values) == 1:
+            warn("Standardization of 3D signal has been requested: one volume is left as it is.")
+        if how is None or len(values) == 1:
+            return values
+        mean = values.mean(axis=0)
+        if how == "psc":
+            undefined = np.abs(mean) < _EPS
+            if undefined.any():
+                warn("psc standardization strategy is meaningless for signals of mean 0; set to 0.")
+            change = 100 * (values - mean) / np.where(undefined, 1, np.abs(mean))
+            return np.where(undefined, 0, change)
+        centred = values - mean
+        spread = centred.std(axis=0, ddof=int(how == "zscore_sample"))
+        # Constant but for rounding errors is 0, instead of NaN or noise that looks like data.
+        constant = spread < np.maximum(_EPS, _ROUNDING * scale)
+        centred /= np.where(constant, 1, spread)
+        centred[:, constant] = 0
+        return centred
 
 
 def clean(  # noqa: PLR0917 - nilearn's signature
@@ -191,7 +270,7 @@ def clean(  # noqa: PLR0917 - nilearn's signature
             "unless they have mean 0 or hold a constant."
         )
     cleaned = [
-        _clean_run(values[rows], None if removed is None else removed[rows], kept, plan)
+        plan.clean_run(values[rows], None if removed is None else removed[rows], kept)
         for rows, kept in _split_runs(runs, sample_mask, len(values))
     ]
     joined = cleaned[0] if len(cleaned) == 1 else np.vstack(cleaned)
@@ -267,45 +346,6 @@ def _kept(mask: object, n_volumes: int, name: str) -> IntArray:
     return kept
 
 
-def _clean_run(
-    signals: FloatArray, confounds: FloatArray | None, kept: IntArray | None, plan: _Plan
-) -> FloatArray:
-    """One run through all steps. Signals and confounds travel as one array, which is changed."""
-    n_signals = signals.shape[1]
-    if plan.filter.kind == "cosine":
-        confounds = with_cosines(confounds, len(signals), plan.filter)
-    both = signals if confounds is None else np.hstack([signals, confounds])
-    # Of kept volumes: what a censored one holds must not decide what is large.
-    scale = _largest(both if kept is None else both[kept])
-    times = None
-    if kept is not None and plan.filter.kind == "butterworth":
-        both, kept = fill_censored(both, kept, extrapolate=plan.extrapolate, how=plan.interpolate)
-    elif kept is not None:
-        both, times = both[kept], kept if plan.trend == "time" else None
-    if len(wrong := np.argwhere(~np.isfinite(both[:, n_signals:]))):
-        volume, column = wrong[0]
-        raise DataError(
-            f"Column {column} of the confounds has no finite value at volume {volume} of those "
-            "that enter regression.",
-            hint="Derivatives of fMRIPrep are n/a in the first volume: set it to 0, or censor it.",
-        )
-    mean_signal = both[:, :n_signals].mean(axis=0)
-    if plan.detrend:
-        both = _detrend(both, times)
-    if plan.filter.kind == "butterworth":
-        both = apply_butterworth(both, plan.filter)
-        both = both if kept is None else both[kept]
-    signals, confounds = both[:, :n_signals], both[:, n_signals:]
-    scaled = _scaled(confounds, scale[n_signals:], standardize=plan.standardize_confounds)
-    if scaled.size:
-        # Without their projection on the confounds (Friston et al. 1994)
-        basis, triangle, _ = linalg.qr(scaled, mode="economic", pivoting=True)
-        size = np.abs(np.diag(triangle))
-        basis = basis[:, size > _ROUNDING * size[0]]
-        signals = signals - basis @ (basis.T @ signals)
-    return _standardize(signals, plan.standardize, mean_signal, scale[:n_signals])
-
-
 def _largest(values: FloatArray) -> FloatArray:
     """Largest absolute value of each column; what is not finite counts as 0."""
     largest = np.maximum(values.max(axis=0), -values.min(axis=0))
@@ -329,41 +369,3 @@ def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
     values -= values.mean(axis=0)
     values -= np.outer(trend, trend @ values)
     return values
-
-
-def _scaled(confounds: FloatArray, scale: FloatArray, *, standardize: bool) -> FloatArray:
-    """Scale confounds to comparable size; drop those that are rounding errors only."""
-    if standardize and len(confounds) > 1:
-        confounds = confounds - confounds.mean(axis=0)
-        spread, least = confounds.std(axis=0, ddof=1), _EPS
-    else:
-        spread, least = np.abs(confounds).max(axis=0), 0.0
-    real = spread > np.maximum(least, _ROUNDING * scale)
-    return confounds[:, real] / spread[real]
-
-
-def _standardize(
-    values: FloatArray, how: _How, mean_before: FloatArray, scale: FloatArray
-) -> FloatArray:
-    if how == "psc" and values.size:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            left = np.abs(values.mean(axis=0)).mean() / np.abs(mean_before).mean()
-        # Per cent of the mean before cleaning, if cleaning took it away.
-        values = values + mean_before if left < _MEAN_IS_GONE else values
-    if how is not None and len(values) == 1:
-        warn("Standardization of 3D signal has been requested: one volume is left as it is.")
-    if how is None or len(values) == 1:
-        return values
-    mean = values.mean(axis=0)
-    if how == "psc":
-        undefined = np.abs(mean) < _EPS
-        if undefined.any():
-            warn("psc standardization strategy is meaningless for signals of mean 0; set to 0.")
-        return np.where(undefined, 0, 100 * (values - mean) / np.where(undefined, 1, np.abs(mean)))
-    centred = values - mean
-    spread = centred.std(axis=0, ddof=int(how == "zscore_sample"))
-    # What is constant but for rounding errors is 0, instead of NaN or noise that looks like data.
-    constant = spread < np.maximum(_EPS, _ROUNDING * scale)
-    centred /= np.where(constant, 1, spread)
-    centred[:, constant] = 0
-    return centred

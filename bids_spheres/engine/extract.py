@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from operator import matmul
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from scipy import linalg
 from bids_spheres.engine.aggregate import VoxelSeries, check_aggregation
 from bids_spheres.engine.screen import ScreenedVolumes
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.engine.smoothing import applied_weights, box_reached, check_fwhm, smoothed
+from bids_spheres.engine.smoothing import applied_weights, box_reached, check_fwhm, smoother
 from bids_spheres.engine.spheres import SphereWeights, as_points, sphere_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
 from bids_spheres.engine.warn import warn
@@ -22,7 +23,7 @@ from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from nibabel.spatialimages import SpatialImage
@@ -163,7 +164,9 @@ def extract(
     applied = None
     if fwhm is not None and not weights.compact:
         # Boxes around regions would be as large as the image.
-        read = box_reached(weights, fwhm)
+        inside = np.zeros(weights.grid.shape, dtype=bool, order="F")
+        inside[box_reached(weights.grid, fwhm, weights.voxels)] = True
+        read = np.flatnonzero(inside.reshape(-1, order="F"))
     elif fwhm is not None:
         # Single precision for values of no more than its 24 bits.
         stored = volumes.stored_dtype
@@ -282,7 +285,11 @@ class _Reading:
         """Smoothed voxels of the spheres, (V,); `values` are those read, and `beyond` of others."""
         volume = np.full(int(np.prod(self.weights.grid.shape)), beyond, dtype=np.float64)
         volume[self.screened.voxels] = values
-        return smoothed(volume, self.weights.grid, self.fwhm or 0.0)[self.weights.voxels]
+        return self._smooth(volume)
+
+    @cached_property
+    def _smooth(self) -> Callable[[RealArray], FloatArray]:
+        return smoother(self.weights.grid, self.fwhm or 0.0, self.weights.voxels)
 
     def usable(self) -> BoolArray:
         """Voxels of the spheres that have a signal, (V,); known after the first reading."""

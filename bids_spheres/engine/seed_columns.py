@@ -27,7 +27,8 @@ _FRAME = (
     r"|pos(?:ition)?|seed|roi)*)"
 )
 _AXIS = re.compile(f"{_FRAME}([xyz]){_FRAME}")
-_SIZE = re.compile(r"(?:roi|sphere|seed)?(r|rad|radius|d|diam|diameter)(?:in)?(?:mm)?")
+_SIZE = re.compile(r"(?:roi|sphere|seed)?(?:r|rad|radius|d|diam|diameter)(?:in)?(?:mm)?")
+_DIAMETER = re.compile("(?:roi|sphere|seed)?d")
 _CHANGES_SIZE = re.compile(
     r"radius|diam|^sphere|^(?:roi|seed|region)?(?:size|extent)(?:in)?(?:mm|vox(?:els?)?)?$|^units?$"
 )
@@ -134,8 +135,7 @@ def _cells(text: str, where: str) -> tuple[list[list[str]], list[str]]:
     blanks = delimiter == " "
     try:
         for part in (io.StringIO("\n".join(body), newline=""), [comment]):
-            read = csv.reader(part, delimiter=delimiter, skipinitialspace=blanks)
-            for row in read:
+            for row in csv.reader(part, delimiter=delimiter, skipinitialspace=blanks):
                 cells = [cell.strip() for cell in row]
                 rows += [cells] if any(cells) else []
     except csv.Error as error:
@@ -158,6 +158,10 @@ def _joined(row: list[str], width: int) -> list[str]:
 
 def _is_number(cell: str) -> bool:
     return re.fullmatch(_NUMBER, cell) is not None
+
+
+def _has_words(column: Sequence[str]) -> bool:
+    return not all(cell == "" or _is_number(cell) for cell in column)
 
 
 def _is_data(row: Sequence[str]) -> bool:
@@ -183,8 +187,7 @@ def _without_header(rows: list[list[str]], where: str) -> tuple[list[str], list[
             f"{where}: the table has no header, and {len(numbers)} columns of numbers.",
             hint="Write what the columns are into the first line: x, y, z, name, radius.",
         )
-    texts = [i for i, column in enumerate(columns) if i > 0 or i not in numbers]
-    texts = [i for i in texts if not all(cell == "" or _is_number(cell) for cell in columns[i])]
+    texts = [i for i, column in enumerate(columns) if _has_words(column)]
     header = ["index" if i == index else f"{i + 1}" for i in range(width)]
     for i, name in zip([*numbers, *texts[:1]], ["x", "y", "z", "name"], strict=False):
         header[i] = name
@@ -222,11 +225,10 @@ def _coordinate_columns(
     whole = {key: axes for key, axes in groups.items() if len(axes) == 3}
     if not whole and groups:
         joined: dict[str, list[int]] = defaultdict(list)
-        for axes in groups.values():
-            for axis, found in axes.items():
-                joined[axis] += found
-        whole = {"": joined} if len(joined) == 3 else {}
+        for axis, found in (item for axes in groups.values() for item in axes.items()):
+            joined[axis] += found
         groups = {"": joined}
+        whole = groups if len(joined) == 3 else {}
     if not whole:
         present = next(iter(groups.values()), {})
         missing = [axis for axis in "xyz" if axis not in present]
@@ -255,14 +257,10 @@ def _understood(table: list[tuple[str, list[str]]], where: str, notes: list[str]
     plains = {plain for _, _, plain in left}
     # Beside A and S, R is an axis and no radius.
     axes_of_ras = plains & {"r"} if plains >= {"r", "a", "s"} else set()
-    sizes = {
-        i: match[1]
-        for i, _, plain in left
-        if plain not in axes_of_ras and (match := _SIZE.fullmatch(plain))
-    }
+    sizes = [each for each in left if _SIZE.fullmatch(each[2]) and each[2] not in axes_of_ras]
     if len(sizes) > 1:
         raise DataError(f"{where}: there is more than one column radius.")
-    used |= {"radius": next(iter(sizes))} if sizes else {}
+    used |= {"radius": sizes[0][0]} if sizes else {}
     if (name := _name_column(table, left)) is not None:
         used["name"] = name
     networks = [i for i, _, plain in left if plain in _NETWORKS and i != name]
@@ -289,7 +287,7 @@ def _understood(table: list[tuple[str, list[str]]], where: str, notes: list[str]
     renamed = {new: table[i][0] for new, i in used.items() if table[i][0].lower() != new}
     if renamed and "header;" not in "".join(notes):
         notes.append(f"Columns: {', '.join(f'{new} from {old}' for new, old in renamed.items())}.")
-    halved = any(size.startswith("d") for size in sizes.values())
+    halved = any(_DIAMETER.match(plain) for _, _, plain in sizes)
     described = tuple(name.lower() for name, _ in table)
     return SeedColumns(cells, tuple(notes), space, described, "mm" in frame, halved)
 
@@ -317,22 +315,21 @@ def _name_column(
     table: Sequence[tuple[str, list[str]]], left: Sequence[tuple[int, str, str]]
 ) -> int | None:
     """The column of names: called so, or the only one of words."""
-    words = [i for i, _, _ in left if not all(c == "" or _is_number(c) for c in table[i][1])]
+    words = [i for i, _, _ in left if _has_words(table[i][1])]
     called = sorted((_NAMES.index(plain), i) for i, _, plain in left if plain in _NAMES)
     known = {*_NETWORKS, *_SIDES, *_REMARKS, "space", "template"}
     others = [
         i
         for i, _, plain in left
-        if plain not in known
+        if i in words
+        and plain not in known
         and not _CHANGES_SIZE.search(plain)
         and not _CHANGES_PLACE.fullmatch(plain)
     ]
     # Numbers are names where nothing else is; a column called name always is one.
-    ranked = [i for rank, i in called if i in words or rank == 0] or [
-        *[i for i in words if i in others and len(set(words) & set(others)) == 1],
-        *[i for _, i in called],
-    ]
-    return ranked[0] if ranked else None
+    sure = [i for rank, i in called if i in words or rank == 0]
+    only = others if len(others) == 1 else []
+    return next(iter([*sure, *only, *(i for _, i in called)]), None)
 
 
 def _check_sides(cells: Sequence[str], xs: Sequence[str], column: str, where: str) -> None:

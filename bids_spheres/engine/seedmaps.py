@@ -17,16 +17,16 @@ import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import fisher_transform
 from bids_spheres.engine.screen import ScreenedVolumes
-from bids_spheres.engine.smoothing import smoothed
+from bids_spheres.engine.smoothing import smoother
 from bids_spheres.engine.spheres import in_mask
-from bids_spheres.engine.stream import Volumes, Voxels
+from bids_spheres.engine.stream import Volumes, Voxels, facts_of
 from bids_spheres.errors import ReadWriteError
 
 if TYPE_CHECKING:
@@ -137,14 +137,11 @@ def spooled(
     """
     # Single precision is not enough for smoothed values: they vary by as little as a thousandth.
     dtype = volumes.stored_dtype if fwhm is None else np.dtype(np.float64)
-    shape = volumes.n_volumes, len(voxels)
-    of_image = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
-    stored = volumes.stored_dtype, volumes.slope, volumes.inter
     everything = np.arange(int(np.prod(volumes.grid.shape)))
     screened = ScreenedVolumes(volumes, everything, voxels, usable_only=True)
-    with closing(DiskArray(folder, shape, dtype)) as kept:
+    with closing(DiskArray(folder, (volumes.n_volumes, len(voxels)), dtype)) as kept:
         yield SpooledVolumes(
-            *of_image, *stored, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
+            **facts_of(volumes), raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
         )
 
 
@@ -169,10 +166,8 @@ class SpooledVolumes(Volumes):
 
     def kept_volumes(self) -> Volumes:
         """What is kept as an image of its own, once the volumes were read to their end."""
-        of_image = self.name, self.grid, self.n_volumes, self.t_r, self.is_3d
-        if self.fwhm is None:
-            return _KeptVolumes(*of_image, self.stored_dtype, self.slope, self.inter, source=self)
-        return _KeptVolumes(*of_image, np.dtype(np.float64), 1.0, 0.0, source=self)
+        smoothed = {"stored_dtype": np.dtype(np.float64), "slope": 1.0, "inter": 0.0}
+        return _KeptVolumes(**(facts_of(self) | (smoothed if self.fwhm else {})), source=self)
 
     def over_time(self, part: slice) -> FloatArray:
         """Real values of some of `voxels` in all volumes, (T, n), smoothed if so they are kept.
@@ -192,36 +187,26 @@ class SpooledVolumes(Volumes):
     def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         """Yield blocks of the image and keep some voxels on the way."""
         del size  # more voxels are read than requested, so the image decides
-        if self.fwhm is not None:
-            yield from self._smoothed_blocks(voxels)
-            return
-        union = None if voxels is None else np.union1d(self.voxels, voxels)
+        smooths, first = self.fwhm is not None, 0
+        union = None if smooths or voxels is None else np.union1d(self.voxels, voxels)
         own, asked = _places(self.voxels, union), _places(voxels, union)
-        first = 0
         for block in self.raw.stored_blocks(union):
-            self.kept.write(first, 0, _taken(block, own))
+            requested = _taken(block, asked)
+            if smooths:
+                requested = block.copy() if requested is block else requested
+                self.screened.screen(block, first)
+            self.kept.write(first, 0, self._smoothed(block) if smooths else _taken(block, own))
             first += len(block)
-            yield _taken(block, asked)
-
-    def _smoothed_blocks(self, voxels: Voxels) -> Iterator[RealArray]:
-        """Stored values of whole volumes, which are kept smoothed."""
-        screened, first = self.screened, 0
-        for block in self.raw.stored_blocks():
-            asked = block.copy() if voxels is None else np.take(block, voxels, axis=1)
-            screened.screen(block, first)
+            yield requested
+        first = 0
+        for block in self.screened.again() if self.screened.flickering.any() else ():
             self.kept.write(first, 0, self._smoothed(block))
             first += len(block)
-            yield asked
-        if screened.flickering.any():
-            first = 0
-            for block in screened.again():
-                self.kept.write(first, 0, self._smoothed(block))
-                first += len(block)
 
     def _smoothed(self, block: RealArray) -> FloatArray:
         """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
-        real = block.astype(np.float64) * self.slope + self.inter
-        return np.vstack([smoothed(v, self.grid, self.fwhm or 0.0)[self.voxels] for v in real])
+        smooth = smoother(self.grid, self.fwhm or 0.0, self.voxels)
+        return np.vstack([*map(smooth, block)]) * self.slope + self.inter
 
 
 @dataclass(frozen=True)
@@ -291,13 +276,7 @@ def map_blocks(
 
 
 def seed_maps(
-    volumes: SpooledVolumes,
-    timeseries: ArrayLike,
-    cleaning: CleanArguments,
-    *,
-    cleaned: FloatArray | None = None,
-    rows: BoolArray | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    volumes: SpooledVolumes, timeseries: ArrayLike, cleaning: CleanArguments, **options: Any
 ) -> Iterator[NDArray[np.float32]]:
     """Map of the correlation of each seed with every voxel, Fisher z-transformed, (X, Y, Z).
 
@@ -308,10 +287,7 @@ def seed_maps(
     n_seeds = np.shape(timeseries)[1]
     maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
     with closing(maps):
-        blocks = map_blocks(
-            *(volumes, timeseries, cleaning), cleaned=cleaned, rows=rows, block_bytes=block_bytes
-        )
-        for part, z in blocks:
+        for part, z in map_blocks(volumes, timeseries, cleaning, **options):
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
             flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)

@@ -20,7 +20,7 @@ from bids_spheres.engine.spheres import numbers_of
 from bids_spheres.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,24 +67,32 @@ def applied_weights(weights: SphereWeights, fwhm: float, *, single: bool = False
     return AppliedWeights(weights.grid, tuple(parts), tuple(kernels), row_of, dtype)
 
 
-def smoothed(volume: RealArray, grid: Grid, fwhm: float) -> FloatArray:
-    """A volume, (X Y Z,) and finite, smoothed by a Gaussian of width `fwhm` (mm)."""
+def smoother(grid: Grid, fwhm: float, voxels: IntArray) -> Callable[[RealArray], FloatArray]:
+    """Return what smooths volumes by a Gaussian (mm), for some `voxels`, (V,), alone.
+
+    It takes a volume, (X Y Z,), finite within their `box_reached`, and smooths that box.
+    """
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import, seldom needed
 
-    image = volume.astype(np.float64).reshape(grid.shape, order="F")
-    smooth: FloatArray = gaussian_filter(image, _sigmas(grid, fwhm), truncate=_TRUNCATE)
-    return smooth.reshape(-1, order="F")
+    box, sigmas = box_reached(grid, fwhm, voxels), _sigmas(grid, fwhm)
+    inside = tuple((grid.unflat(voxels) - [side.start for side in box]).T)
+
+    def smoothed(volume: RealArray) -> FloatArray:
+        image = volume.reshape(grid.shape, order="F")[box].astype(np.float64)
+        smooth: FloatArray = gaussian_filter(image, sigmas, truncate=_TRUNCATE)[inside]
+        return smooth
+
+    return smoothed
 
 
-def box_reached(weights: SphereWeights, fwhm: float) -> IntArray:
-    """Flat positions in the box around all voxels that a Gaussian of width `fwhm` (mm) reaches."""
-    grid, reach = weights.grid, _TRUNCATE * _sigmas(weights.grid, fwhm) + 0.5
-    ijk, inside = grid.unflat(weights.voxels), np.zeros(grid.shape, dtype=bool, order="F")
-    if len(ijk):
-        first = np.maximum(ijk.min(axis=0) - reach, 0).astype(np.intp)
-        last = (ijk.max(axis=0) + reach).astype(np.intp)
-        inside[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = True
-    return np.flatnonzero(inside.reshape(-1, order="F"))
+def box_reached(grid: Grid, fwhm: float, voxels: IntArray) -> tuple[slice, ...]:
+    """Box of what a Gaussian of width `fwhm` (mm) brings into some voxels, within the image."""
+    if not len(voxels):
+        return (slice(0, 0),) * 3
+    ijk, reach = grid.unflat(voxels), (_TRUNCATE * _sigmas(grid, fwhm) + 0.5).astype(np.intp)
+    first = np.maximum(ijk.min(axis=0) - reach, 0)
+    last = np.minimum(ijk.max(axis=0) + reach, np.array(grid.shape) - 1)
+    return tuple(slice(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True))
 
 
 def _sigmas(grid: Grid, fwhm: float) -> FloatArray:

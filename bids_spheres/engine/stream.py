@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -314,6 +314,11 @@ class _StackedVolumes(Volumes):
                 yield block.astype(self.stored_dtype)
 
 
+def facts_of(volumes: Volumes) -> dict[str, Any]:
+    """Parameters of an image, for one that is made from it."""
+    return {field.name: getattr(volumes, field.name) for field in fields(Volumes)}
+
+
 def stack_volumes(parts: Sequence[Volumes]) -> Volumes:
     """Images on one grid as one series, in the order given; DataError when their grids differ."""
     first = parts[0]
@@ -326,9 +331,9 @@ def stack_volumes(parts: Sequence[Volumes]) -> Volumes:
     total = sum(part.n_volumes for part in parts)
     name = f"{first.name} and {len(parts) - 1} more" if len(parts) > 1 else first.name
     dtype = np.result_type(*(part.real_dtype for part in parts))
-    return _StackedVolumes(
-        *(name, first.grid, total, first.t_r, False, dtype, 1.0, 0.0), parts=tuple(parts)
-    )
+    own = {"name": name, "n_volumes": total, "is_3d": False, "stored_dtype": dtype}
+    facts = facts_of(first) | own | {"slope": 1.0, "inter": 0.0}
+    return _StackedVolumes(**facts, parts=tuple(parts))
 
 
 def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:

@@ -18,7 +18,6 @@ import tempfile
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from stat import S_ISDIR, S_ISLNK
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
@@ -150,7 +149,8 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 
 def _set_temporary_dir(folder: str | None) -> None:
     os.environ.pop("TMPDIR", None)
-    os.environ |= {} if folder is None else {"TMPDIR": folder}
+    if folder is not None:
+        os.environ["TMPDIR"] = folder
     tempfile.tempdir = None  # it would remember the earlier one
 
 
@@ -177,18 +177,15 @@ def check_folders(root: Path, folders: Iterable[Path]) -> None:
         if place != root and place.is_relative_to(root)
     }
     for place in sorted(below):
-        try:
-            mode = place.lstat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        if S_ISLNK(mode):
-            target = Path(os.path.realpath(place))
-            if not (target.is_dir() and target.is_relative_to(os.path.realpath(root))):
+        target = Path(os.path.realpath(place))
+        is_folder = target.is_dir()
+        if place.is_symlink():
+            if not (is_folder and target.is_relative_to(os.path.realpath(root))):
                 raise OutputError(
                     f"{place} is a link to {target}, which is no folder of {root}.",
                     hint="Nothing is written through it. Remove the link, or put a folder there.",
                 )
-        elif not S_ISDIR(mode):
+        elif place.exists() and not is_folder:
             raise OutputError(
                 f"{place} is a file where a folder is needed.",
                 hint="Move it away, or choose another output folder.",
@@ -215,15 +212,13 @@ def write_if_changed(path: Path, content: str | bytes) -> bool:
     So of thousands of processes with the same content only one writes.
     """
     wanted = content.encode(errors="replace") if isinstance(content, str) else content
-    try:
-        with open_regular(path) as file:
-            same = file.read() == wanted
-    except (OSError, DataError):
-        same = False  # replacing it has an error of its own
-    if not same:
-        with replacing(path) as file:
-            file.write(wanted)
-    return not same
+    # A file that can't be read is replaced, which has an error of its own.
+    with suppress(OSError, DataError), open_regular(path) as file:
+        if file.read() == wanted:
+            return False
+    with replacing(path) as file:
+        file.write(wanted)
+    return True
 
 
 def json_text(content: Mapping[str, object]) -> str:
@@ -261,7 +256,7 @@ def table_rows(path: Path, text: str, columns: Sequence[str]) -> list[tuple[str,
     """
     rows = [tuple(line.split("\t")) for line in text.rstrip("\n").split("\n")] if text else []
     for number, row in enumerate(rows, start=1):
-        if row != tuple(columns) if number == 1 else len(row) != len(columns):
+        if len(row) != len(columns) or (number == 1 and row != tuple(columns)):
             raise DataError(
                 f"{path} is not the table that is kept there: line {number} is "
                 f"{' '.join(row)[:60]!r}, and the columns are {', '.join(columns)}.",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from bids_spheres.outputs.sidecars import Sidecar
+
 Settings = tuple[tuple[str, str], ...]
 """Keys of a sidecar, and their values as JSON: two of them compare, and are hashed, as a whole."""
 
@@ -38,9 +40,6 @@ _COMPARED = (
 _NOTED = ("Description", *sidecar_keys(mixing="note"))
 """Keys of sidecars whose differences are told, and do not keep matrices apart."""
 
-_CONCATENATION = "Concatenation"
-"""Key that only sidecars of matrices of several runs put together have."""
-
 _NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
 _FORMS = ("_derivative1", "_power2")
 
@@ -54,7 +53,7 @@ class OtherVersionError(DataError):
         self.version = version
 
 
-def check_version(content: Mapping[str, Any]) -> None:
+def check_version(content: Sidecar) -> None:
     """Refuse what another minor version wrote (OtherVersionError); 0.1 did not write its name."""
     try:
         version = str(content["GeneratedBy"][0]["Version"])
@@ -121,16 +120,17 @@ class RunFacts:
 def read_facts(matrix: Path) -> RunFacts | None:
     """Read the sidecar of a matrix or map; None for one of several runs put together.
 
+    Only sidecars of these have the key ``Concatenation``.
     MissingInputError without a sidecar, DataError when it can't be used (`OtherVersionError` when
     another version wrote it).
     """
     path = sidecar_path(matrix)
     content = read_sidecar(path, parse_float=as_integer)
-    if _CONCATENATION in content:
+    if "Concatenation" in content:
         return None
     check_version(content)
     try:
-        kinds = json.dumps(regressor_kinds(content[REGRESSORS]))
+        kinds = json.dumps(regressor_kinds(content["NuisanceParameters"]))
         facts = RunFacts(
             mean_fd=_number(content.get("MeanFramewiseDisplacement")),
             mean_fd_recomputed=_number(content.get("MeanFramewiseDisplacementRecomputed")),
@@ -162,7 +162,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
 def of_several_runs(matrix: Path) -> bool:
     """Whether a matrix is of several runs put together; False when nothing says so."""
     try:
-        return _CONCATENATION in read_sidecar(matrix.with_suffix(".json"))
+        return "Concatenation" in read_sidecar(matrix)
     except BidsSpheresError:
         return False
 

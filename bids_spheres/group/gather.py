@@ -89,7 +89,7 @@ class _SphereTables:
         Once there are other spheres than the first, who has which is all that is noted.
         """
         path, participant = file.spheres, file.participant
-        content = read_sidecar(path.with_suffix(".json"), parse_float=facts.as_integer)
+        content = read_sidecar(path, parse_float=facts.as_integer)
         facts.check_version(content)
         spheres = read_spheres(path)
         # Settings are by far the largest part of what is kept of a run: one copy for all.

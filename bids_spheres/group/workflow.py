@@ -25,7 +25,7 @@ from bids_spheres.outputs.find import is_selected, selected
 from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
-from bids_spheres.outputs.sidecars import bidsignore, read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import bidsignore, read_sidecar
 from bids_spheres.settings.table import ALL
 from bids_spheres.wording import count, listing
 
@@ -200,7 +200,7 @@ class _Level:
             logger.warning(text, self.output_dir)
         for name, own in maps.items():
             # The label in names of files is the seed's name without signs, or has a number.
-            seed = read_sidecar(sidecar_path(own[0].path), optional=True).get("Seed")
+            seed = read_sidecar(own[0].path, optional=True).get("Seed")
             chosen = [file for file in own if is_selected(file, options.select)]
             if not chosen or not {ALL, seed, name.get("label")} & {*options.seed_maps}:
                 continue

@@ -100,10 +100,8 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
     """
     description = _describe(bids_dir)
     # fMRIPrep before 20.2 wrote PipelineDescription and no DatasetType.
-    is_main = description.get("DatasetType") == "derivative" or bool(
-        {"GeneratedBy", "PipelineDescription"} & set(description)
-        and "DatasetType" not in description
-    )
+    old = "derivative" if {"GeneratedBy", "PipelineDescription"} & set(description) else None
+    is_main = description.get("DatasetType", old) == "derivative"
     named: dict[str, Dataset] = {}
     for word, root in derivatives:
         dataset = _dataset(root, _describe(root, needed=not word))

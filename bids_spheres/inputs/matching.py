@@ -31,6 +31,8 @@ TISSUES = {"GM": 1, "WM": 2, "CSF": 3}
 
 _ANATOMICAL = ("T1w", "T2w")
 
+_EVENTS = "*_events.tsv"
+
 _SHARED_BY = ((), ("part",), ("echo",), ("echo", "part"))
 """Entities that a file may leave out since it is of several images of a run, in this order."""
 
@@ -63,15 +65,8 @@ class FilesOfImages:
         )
         for dataset in sorted(self._datasets):
             for key in keys:
-                best = self._best(self._files.get((dataset, key), ()), labels)
-                if len(best) > 1:
-                    first, second, *_ = sorted(best)
-                    raise InvalidDatasetError(
-                        f"{first} and {second} are both the {self._what} of one run.",
-                        hint=KEEP_ONE,
-                    )
-                if best:
-                    return best[0]
+                if best := self._best(self._files.get((dataset, key), ()), labels):
+                    return _only(sorted(best), f"the {self._what}")
         return None
 
     def _best(self, files: Iterable[tuple[Entities, Path]], image: Entities) -> list[Path]:
@@ -89,6 +84,14 @@ class FilesOfImages:
         return agreement[max(agreement)] if agreement else []
 
 
+def _only(files: Sequence[Path], what: str) -> Path:
+    if len(files) > 1:
+        raise InvalidDatasetError(
+            f"{files[0]} and {files[1]} are both {what} of one run.", hint=KEEP_ONE
+        )
+    return files[0]
+
+
 def _split(name: Name) -> tuple[RunEntities, Entities]:
     """Entities of a run, and those of an image, with their values normalized."""
     values = name.values
@@ -102,20 +105,13 @@ def find_events(run: Name, root: Path) -> Path | None:
     Of those whose entities the run has, the one with the most; files of a folder above count for
     all below it. InvalidDatasetError when two are as good.
     """
-    run_entities = run.values.items()
     folders = [root, *(root / folder for folder in reversed(run.folder.parents)), root / run.folder]
+    files = (path for folder in dict.fromkeys(folders) for path in sorted(folder.glob(_EVENTS)))
     best: dict[int, list[Path]] = defaultdict(list)
-    for folder in dict.fromkeys(folders):
-        for path, name in named_files(sorted(folder.glob("*_events.tsv"))):
-            entities = name.values.items()
-            if entities <= run_entities:
-                best[len(entities)].append(path)
-    chosen = best[max(best)] if best else []
-    if len(chosen) > 1:
-        raise InvalidDatasetError(
-            f"{chosen[0]} and {chosen[1]} are both the events of one run.", hint=KEEP_ONE
-        )
-    return next(iter(chosen), None)
+    for path, name in named_files(files):
+        if name.values.items() <= run.values.items():
+            best[len(name.values)].append(path)
+    return _only(best[max(best)], "the events") if best else None
 
 
 def find_outliers(given: Path | None, runs: Sequence[Name]) -> list[Path | None]:

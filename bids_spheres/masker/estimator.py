@@ -258,10 +258,12 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         coordinates = coordinates_of(self.seeds) if table is None else table.coordinates
         if self.empty not in ("raise", "nan"):
             raise UsageError(f"empty must be one of raise, nan, not {self.empty!r}.")
-        mask, mask_grid = None, None
+        mask, mask_grid, self.mask_img_ = None, None, None
         if self.mask_img is not None:
             self._log("fit", f"Loading mask from {_shown(self.mask_img)}")
             mask, mask_grid = load_mask(self.mask_img)
+            self.mask_img_ = nib.Nifti1Image(mask.astype(np.uint8), mask_grid.affine)
+            self._grid = mask_grid
         self.seeds_ = coordinates.tolist()
         self.n_elements_ = len(coordinates)
         self._names = None if table is None else table.names
@@ -288,15 +290,11 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         if self.memory_level == 0 and self.memory_.location is not None:
             unused = "memory_level is 0, so nothing is cached although a Memory was given."
             warnings.warn(unused, stacklevel=2)
-        self.mask_img_ = None
-        if mask is not None and mask_grid is not None:
-            self.mask_img_ = nib.Nifti1Image(mask.astype(np.uint8), mask_grid.affine)
-            self._grid = mask_grid
         self._images: Series | None = None
         if X is not None:
             opened = open_series(X)
-            series = opened[0] if isinstance(opened, list) else opened
-            self._images = series if self.reports else None
+            first = opened[0] if isinstance(opened, list) else opened
+            self._images = first if self.reports else None
         self._log("fit", "Finished fit")
         return self
 

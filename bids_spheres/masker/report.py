@@ -73,6 +73,125 @@ class MaskerFacts:
             return float(self.weights.used[s]) * self.weights.grid.voxel_volume
         return 4 / 3 * np.pi * float(self.radii[s]) ** 3 if self.radii[s] else None
 
+    def summary(self) -> Iterator[str]:
+        """Sentences at the top of the page."""
+        n = len(self.names)
+        if not n:
+            yield "No spheres to show."
+            return
+        yield describe_spheres(self.radii)
+        yield from self.coverage_in_words()
+        if len(self.displayed) < n:
+            yield f"Slices are shown for {count(len(self.displayed), 'sphere')} of {n:,}."
+
+    def coverage_in_words(self) -> Iterator[str]:
+        """How many spheres have all of their voxels; nothing without an image."""
+        if (weights := self.weights) is None:
+            return
+        partial, empty = int(weights.partial.sum()), int(weights.empty.sum())
+        names = [self.names[s] for s in np.flatnonzero(weights.empty)]
+        which = f" ({listing(names)})" if names else ""
+        if not partial and not empty:
+            yield "Every sphere has all of its voxels."
+        else:
+            yield (
+                f"Of these, {len(self.names) - partial - empty:,} have all of their voxels, "
+                f"{partial:,} some, and {empty:,} none{which}: "
+                "the others lie outside the image or its mask."
+            )
+        overlapping = int((weights.overlaps > 0).sum())
+        yield (
+            f"Together they use {count(len(weights.voxels), 'voxel')}. "
+            f"Spheres that share voxels with another: {overlapping or 'none'}."
+        )
+
+    def notes(self) -> Iterator[str]:
+        """What the columns of the table mean."""
+        yield "Numbers count from 0, as in displayed_spheres."
+        if (self.radii == 0).any():
+            yield "A radius of 0 stands for the one voxel that holds the seed."
+        if self.weights is None:
+            yield "Without an image voxels are not known; volumes are those of ideal spheres."
+        else:
+            yield (
+                "Expected: voxels whose centre lies in the sphere. Used: those of them in the "
+                "image and its mask. Overlap: those used that another sphere uses as well. "
+                "Volume: of the voxels used."
+            )
+
+    def overview_figure(self, scene: Scene) -> Figure | None:
+        """All spheres from three sides."""
+        if not self.names:
+            return None
+        low, high = self.coordinates.min(axis=0), self.coordinates.max(axis=0)
+        ranges = zip("xyz", map(number, low), map(number, high), strict=True)
+        spans = [f"{axis} from {first} to {last}" for axis, first, last in ranges]
+        left, right = (int((side * self.coordinates[:, 0] > 0).sum()) for side in (-1, 1))
+        alt = (
+            f"{sentence(count(len(self.names), 'sphere'))[:-1]} from the side, the front and "
+            f"above: {left:,} left and {right:,} right of x = 0. Seeds span {', '.join(spans)} mm."
+        )
+        caption = "All spheres to scale; left is on the left."
+        if self.background is not None:
+            caption = caption.replace(";", " over the brightest voxels along the line of sight;")
+        alt = " ".join([alt, *self.coverage_in_words()])
+        if self.weights is not None and (self.weights.coverage < 1).any():
+            caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
+        if far := [self.names[s] for s in np.flatnonzero(~scene.seen)]:
+            caption += f" Too far away to be shown: {listing(far)}."
+        return Figure("overview", picture(overview(scene), alt), caption, "All spheres")
+
+    def sphere_figure(self, s: int, painter: SlicePainter) -> Figure:
+        """Slices through a seed; the caption says where and how large its sphere is."""
+        name, volume, weights = self.names[s], self.volume(s), self.weights
+        x, y, z = (number(float(mm)) for mm in self.coordinates[s])
+        mm3 = "" if volume is None else f", {number(volume, 0 if volume >= 100 else 2)} mm³"
+        size = "the voxel of the seed"
+        if self.radii[s]:
+            size = f"radius {number(float(self.radii[s]))} mm"
+        remarks = [] if self.seeds_inside[s] else ["The seed lies outside the image."]
+        if weights is None:
+            size += mm3
+        else:
+            used, expected = int(weights.used[s]), int(weights.asked[s])
+            share = percent(used / expected)
+            size += f"; {used:,} of {count(expected, 'voxel')} used ({share}){mm3}"
+            size += f", {percent(used / self.mask_voxels)} of the mask" if self.mask_voxels else ""
+            if used == 0:
+                remarks.append("No voxel can be used: all lie outside the image or its mask.")
+            if shared := int(weights.overlaps[s]):
+                verb = "is" if shared == 1 else "are"
+                remarks.append(f"{count(shared, 'voxel')} {verb} in another sphere as well.")
+        caption = " ".join([f"{name}: x = {x}, y = {y}, z = {z} mm, {size}.", *remarks])
+        alt = f"Sagittal, coronal and axial slice through the seed of {caption}"
+        drawing = picture(painter.paint(s), alt, density=1)
+        return Figure(f"sphere-{s}", drawing, caption, f"{s}: {name}")
+
+    def table(self) -> Table:
+        """A row for each sphere."""
+        n, weights = len(self.names), self.weights
+        names = [
+            Cell(name, href=f"#sphere-{s}" if s in self.displayed else None)
+            for s, name in enumerate(self.names)
+        ]
+        lengths = zip(("x", "y", "z", "Radius"), (*self.coordinates.T, self.radii), strict=True)
+        used = asked = overlaps = coverage = np.full(n, np.nan)
+        if weights is not None:
+            used, asked, overlaps = weights.used, weights.asked, weights.overlaps
+            coverage = weights.coverage
+        return table_of(
+            "Seeds, radii and voxels.",
+            number_column("No.", range(n)),
+            (Column("Name", numeric=False), names),
+            *(number_column(label, values, 2, "mm") for label, values in lengths),
+            number_column("Used", used, unit="voxels"),
+            number_column("Expected", asked, unit="voxels"),
+            (Column("Coverage", unit="%"), list(map(_coverage_cell, coverage))),
+            number_column("Overlap", overlaps, unit="voxels"),
+            number_column("Volume", map(self.volume, range(n)), 1, "mm³"),
+            head=1,
+        )
+
 
 def displayed_spheres(
     requested: str | int | Sequence[int] | IntArray, n: int
@@ -82,8 +201,6 @@ def displayed_spheres(
     An int stands for that many of the first; a list or array for those, counted from 0, in that
     order. TypeError for anything else.
 
-    >>> displayed_spheres("all", 3)
-    ((0, 1, 2), ())
     >>> displayed_spheres([2, 0, 7], 3)[0]
     (2, 0)
     """
@@ -92,8 +209,7 @@ def displayed_spheres(
     notes: tuple[str, ...] = ()
     if isinstance(requested, int | np.integer):
         if requested > n:
-            total = count(n, "sphere")
-            notes = (f"displayed_spheres={requested} was set to {n}: there are {total}.",)
+            notes = (f"displayed_spheres={requested} was set to {n}, the number of spheres.",)
         elif requested < 0:
             notes = (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
         return tuple(range(min(int(requested), n))), notes
@@ -128,7 +244,7 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
         image = backdrop(np.asanyarray(facts.background.dataobj), image_grid(facts.background))
     scene = Scene(facts.coordinates, facts.radii, image, facts.weights)
     painter = SlicePainter(scene) if facts.displayed else None
-    figures = (_sphere_figure(facts, s, painter) for s in facts.displayed if painter)
+    figures = (facts.sphere_figure(s, painter) for s in facts.displayed if painter)
     with_radius = bool((facts.radii > 0).any())
     legend = (
         "Left of a picture is left of the head. Thin lines point to the seed",
@@ -139,135 +255,14 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
     return page(
         "masker.html.j2",
         facts.title,
-        summary=tuple(_summary(facts)),
+        summary=tuple(facts.summary()),
         warnings=facts.warnings,
-        overview=_overview_figure(facts, scene),
+        overview=facts.overview_figure(scene),
         legend="; ".join(legend) + ".",
         slices=tuple(figures),
-        table=_table(facts),
-        notes=tuple(_notes(facts)),
+        table=facts.table(),
+        notes=tuple(facts.notes()),
         parameters=tuple(facts.parameters.items()),
-    )
-
-
-def _summary(facts: MaskerFacts) -> Iterator[str]:
-    n, weights = len(facts.names), facts.weights
-    if not n:
-        yield "No spheres to show."
-        return
-    yield describe_spheres(facts.radii)
-    if weights is not None:
-        yield from _coverage_in_words(facts, weights)
-    if len(facts.displayed) < n:
-        yield f"Slices are shown for {count(len(facts.displayed), 'sphere')} of {n:,}."
-
-
-def _coverage_in_words(facts: MaskerFacts, weights: SphereWeights) -> Iterator[str]:
-    partial, empty = int(weights.partial.sum()), int(weights.empty.sum())
-    names = [facts.names[s] for s in np.flatnonzero(weights.empty)]
-    which = f" ({listing(names)})" if names else ""
-    if not partial and not empty:
-        yield "Every sphere has all of its voxels."
-    else:
-        yield (
-            f"Of these, {len(facts.names) - partial - empty:,} have all of their voxels, "
-            f"{partial:,} some, and {empty:,} none{which}: "
-            "the others lie outside the image or its mask."
-        )
-    overlapping = int((weights.overlaps > 0).sum())
-    yield (
-        f"Together they use {count(len(weights.voxels), 'voxel')}. "
-        f"Spheres that share voxels with another: {overlapping or 'none'}."
-    )
-
-
-def _notes(facts: MaskerFacts) -> Iterator[str]:
-    yield "Numbers count from 0, as in displayed_spheres."
-    if (facts.radii == 0).any():
-        yield "A radius of 0 stands for the one voxel that holds the seed."
-    if facts.weights is None:
-        yield "Without an image voxels are not known; volumes are those of ideal spheres."
-    else:
-        yield (
-            "Expected: voxels whose centre lies in the sphere. Used: those of them in the image "
-            "and its mask. Overlap: those used that another sphere uses as well. Volume: of the "
-            "voxels used."
-        )
-
-
-def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
-    if not facts.names:
-        return None
-    low, high = facts.coordinates.min(axis=0), facts.coordinates.max(axis=0)
-    spans = [
-        f"{axis} from {number(a)} to {number(b)}"
-        for axis, a, b in zip("xyz", low, high, strict=True)
-    ]
-    left, right = (int((side * facts.coordinates[:, 0] > 0).sum()) for side in (-1, 1))
-    alt = (
-        f"{sentence(count(len(facts.names), 'sphere'))[:-1]} from the side, the front and "
-        f"above: {left:,} left and {right:,} right of x = 0. Seeds span {', '.join(spans)} mm."
-    )
-    behind = (
-        "" if facts.background is None else " over the brightest voxels along the line of sight"
-    )
-    caption = f"All spheres to scale{behind}; left is on the left."
-    if facts.weights is not None:
-        alt = " ".join([alt, *_coverage_in_words(facts, facts.weights)])
-        if (facts.weights.coverage < 1).any():
-            caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
-    if far := [facts.names[s] for s in np.flatnonzero(~scene.seen)]:
-        caption += f" Too far away to be shown: {listing(far)}."
-    drawing = picture(overview(scene), alt)
-    return Figure("overview", drawing, caption, "All spheres")
-
-
-def _sphere_figure(facts: MaskerFacts, s: int, painter: SlicePainter) -> Figure:
-    """Slices through a seed; the caption says where and how large its sphere is."""
-    name, volume, weights = facts.names[s], facts.volume(s), facts.weights
-    x, y, z = (number(float(mm)) for mm in facts.coordinates[s])
-    mm3 = "" if volume is None else f", {number(volume, 0 if volume >= 100 else 2)} mm³"
-    size = "the voxel of the seed"
-    if facts.radii[s]:
-        size = f"radius {number(float(facts.radii[s]))} mm"
-    remarks = [] if facts.seeds_inside[s] else ["The seed lies outside the image."]
-    if weights is None:
-        size += mm3
-    else:
-        used, expected = int(weights.used[s]), int(weights.asked[s])
-        size += f"; {used:,} of {count(expected, 'voxel')} used ({percent(used / expected)}){mm3}"
-        size += f", {percent(used / facts.mask_voxels)} of the mask" if facts.mask_voxels else ""
-        if used == 0:
-            remarks.append("No voxel can be used: all lie outside the image or its mask.")
-        if shared := int(weights.overlaps[s]):
-            verb = "is" if shared == 1 else "are"
-            remarks.append(f"{count(shared, 'voxel')} {verb} in another sphere as well.")
-    caption = " ".join([f"{name}: x = {x}, y = {y}, z = {z} mm, {size}.", *remarks])
-    alt = f"Sagittal, coronal and axial slice through the seed of {caption}"
-    drawing = picture(painter.paint(s), alt, density=1)
-    return Figure(f"sphere-{s}", drawing, caption, f"{s}: {name}")
-
-
-def _table(facts: MaskerFacts) -> Table:
-    n, weights = len(facts.names), facts.weights
-    names = [
-        Cell(name, href=f"#sphere-{s}" if s in facts.displayed else None)
-        for s, name in enumerate(facts.names)
-    ]
-    lengths = zip(("x", "y", "z", "Radius"), (*facts.coordinates.T, facts.radii), strict=True)
-    unknown = np.full(n, np.nan)
-    coverage = unknown if weights is None else weights.coverage
-    return table_of(
-        "Seeds, radii and voxels.",
-        number_column("No.", range(n)),
-        (Column("Name", numeric=False), names),
-        *(number_column(label, values, 2, "mm") for label, values in lengths),
-        number_column("Used", unknown if weights is None else weights.used, unit="voxels"),
-        number_column("Expected", unknown if weights is None else weights.asked, unit="voxels"),
-        (Column("Coverage", unit="%"), list(map(_coverage_cell, coverage))),
-        number_column("Overlap", unknown if weights is None else weights.overlaps, unit="voxels"),
-        number_column("Volume", map(facts.volume, range(n)), 1, "mm³"),
-        head=1,
     )
 
 

@@ -35,15 +35,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import ReadWriteError
-from bids_spheres.files.atomic import (
-    discard_stale,
-    json_text,
-    remove,
-    table_rows,
-    table_text,
-    write_if_changed,
-    write_text,
-)
+from bids_spheres.files import atomic
 from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.logs import LOGS
 
@@ -72,9 +64,9 @@ class SharedTable:
     keys: tuple[str, ...]
     order: Callable[[Cells], Any]
     about: Mapping[str, object] | None = None
-    read: Callable[[Path, str, Sequence[str]], list[Cells]] = table_rows
+    read: Callable[[Path, str, Sequence[str]], list[Cells]] = atomic.table_rows
     write: Callable[[str, Sequence[str], Sequence[Cells]], str] = lambda _before, columns, rows: (
-        table_text(columns, rows) if rows else ""
+        atomic.table_text(columns, rows) if rows else ""
     )
 
     def parts_folder(self, root: Path) -> Path:
@@ -101,9 +93,11 @@ class SharedTable:
             mine = {name for name in names if _about(name) == _about(wanted)}
             # In this order, so that a process that ends in between does not leave two.
             for old in mine - {wanted}:
-                remove(folder / old)
+                atomic.remove(folder / old)
             if wanted not in mine and (row or mine or key in known):
-                write_text(folder / wanted, table_text(self.columns, [row] if row else []))
+                atomic.write_text(
+                    folder / wanted, atomic.table_text(self.columns, [row] if row else [])
+                )
             known_here |= bool(mine) or key in known
         if known_here:
             self._write(root)
@@ -113,28 +107,29 @@ class SharedTable:
         """Bring the table up to date with all parts, as `change` does."""
         folder = self.parts_folder(root)
         if folder.is_dir():
-            discard_stale(folder)
+            atomic.discard_stale(folder)
             self._write(root)
 
     def _write(self, root: Path) -> None:
         path, folder = root / self.name, self.parts_folder(root)
+        about = path.with_suffix(".json")
         names, listed = _listing(folder), None
         while names != listed:
             listed, before = names, read_own_text(path)
             text = self._merged(path, before, listed)
-            about = path.with_suffix(".json") if self.about else None
             if text:
                 changed = text != before
                 if changed:
-                    write_text(path, text)
-                if about and self.about and write_if_changed(about, json_text(self.about)):
-                    changed = True
+                    atomic.write_text(path, text)
+                if self.about:
+                    changed |= atomic.write_if_changed(about, atomic.json_text(self.about))
             else:
                 # Looked at now, since another process may have written them meanwhile.
-                present = [file for file in (path, about) if file and os.path.lexists(file)]
+                ours = (path, about) if self.about else (path,)
+                present = [file for file in ours if os.path.lexists(file)]
                 changed = bool(present)
                 for file in present:
-                    remove(file)
+                    atomic.remove(file)
             names = _listing(folder) if changed else listed
 
     def _merged(self, path: Path, text: str, listed: Iterable[str]) -> str:
@@ -147,7 +142,7 @@ class SharedTable:
             part = self.parts_folder(path.parent) / name
             # Empty when the row was withdrawn, or the part removed since it was listed.
             content = "" if part.stem.endswith(_NO_ROW) else read_own_text(part)
-            for row in table_rows(part, content, self.columns):
+            for row in atomic.table_rows(part, content, self.columns):
                 # The others are in order; sorting ten thousand takes longer than all the rest.
                 insort(kept, row, key=self.order)
         return self.write(text, self.columns, kept)

@@ -1,17 +1,16 @@
 """Runs of one task to one matrix.
 
 Runs of one session, or of one participant, that share all their other entities make a `RunGroup`.
-Their cleaned series are read from what their jobs have written, standardized run by run, and
-related as if they were one run; the matrices go under the entities that the runs share. Series are
-read from files because the call that wrote them may have been an earlier one, and because then
-only those of one group are in memory.
+Their cleaned series are read from files, since an earlier call may have written them, standardized
+run by run, and related as if they were one run; the matrices go under the entities that they share.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -24,8 +23,8 @@ from bids_spheres.outputs.sidecars import (
     ConcatenationSidecar,
     DesignSidecar,
     ImageSidecar,
+    SummedSidecar,
     read_sidecar,
-    sidecar_path,
 )
 from bids_spheres.participant.series import write_relations
 from bids_spheres.settings import Level, sidecar_keys
@@ -36,30 +35,20 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.outputs.paths import OutputPaths
+    from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.participant.plan import Job
 
+# Entities by which the runs of a group differ.
 _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("ses", "run")}
-"""Entities by which the runs of a group differ."""
+_NEEDED = {*SummedSidecar.__annotations__, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
 
-_SUMMED = (
-    *("NumberOfVolumes", "NumberOfVolumesKept", "NumberOfVolumesCensored"),
-    *("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring"),
-)
-"""Numbers in the sidecar of each run that add up."""
-
-_NEEDED = {*_SUMMED, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
-
+# What a sidecar says of all runs when they agree on it; else each run's own says it.
 _SHARED = (
     *ImageSidecar.__annotations__,
     *DesignSidecar.__annotations__,
     *("SoftwareFilters", "CensoringThresholds", "HeadMotion"),
     *(*sidecar_keys(mixing="refuse"), *sidecar_keys(mixing="note")),
 )
-"""What a sidecar says of all runs when they agree on it; else each run's own says it."""
-
-_OWN = {"Sources", "GeneratedBy"}
-"""Keys among these that always describe the run itself."""
-
 _HOW = (
     "Kept volumes of all runs, one run after the other, each standardized first (mean 0, variance "
     "1 with N - 1)"
@@ -88,10 +77,8 @@ class RunGroup:
 def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
     """Which runs belong together: those of sessions or of participants, or none without a level.
 
-    A single run is a group too where a matrix of the group has another name than the run's own:
-    whoever looks for one matrix per participant finds it for those of one run as well. A dataset
-    without sessions has runs of its participants. A `UsageError` when the matrices of a group would
-    be written over those of one of its runs.
+    A single run is a group too where its matrix gets another name: whoever looks for one matrix
+    per participant finds it. A `UsageError` when a group would overwrite one of its runs.
     """
     if level is None:
         return []
@@ -120,9 +107,8 @@ def concatenate_runs(
 ) -> Iterator[str]:
     """Write the matrices of groups of runs, one after the other; yield what a user should know.
 
-    To be called when the jobs of the runs are done, whatever call did them. `unfinished` are jobs
-    and strategies, by their names, that failed or were not tried: what an earlier call wrote for
-    them does not count.
+    `unfinished` are jobs and strategies, by their names, that failed or were not tried: what an
+    earlier call wrote for them does not count.
     """
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - loads with numpy
 
@@ -135,20 +121,18 @@ def concatenate_runs(
 
 def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> Iterator[str]:
     work = group.jobs[0].work
-    strategies = [strategy.name for strategy in work.strategies]
-    if {(str(job), name) for job in group.jobs for name in strategies} <= set(unfinished):
+    every = {(str(job), strategy.name) for job in group.jobs for strategy in work.strategies}
+    if every <= set(unfinished):
         yield "none of its runs is done, and no matrix of them is written."
         return
-    for strategy in strategies:
-        lost = {job for job, name in unfinished if name == strategy}
-        for seeds in work.seed_sets:
-            parts = _GroupSeries(group, seeds, strategy, lost)
-            yield from (f"made without {job}: {why}" for job, why in parts.missing)
-            yield from parts.left_behind()
-            if parts.described:
-                parts.write()
-            else:
-                yield f"no run is left for {strategy}, and no matrix of all is written."
+    for strategy, seeds in product((each.name for each in work.strategies), work.seed_sets):
+        series = _GroupSeries(group, seeds, strategy, {j for j, s in unfinished if s == strategy})
+        yield from (f"made without {job}: {why}" for job, why in series.missing)
+        yield from series.left_behind()
+        if series.described:
+            series.write()
+        else:
+            yield f"no run is left for {strategy}, and no matrix of all is written."
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,33 +145,21 @@ class RunSeries:
     uri: str
     nodes: str
     values: FloatArray
-    sidecar: Mapping[str, Any]
+    sidecar: Sidecar
 
     @property
     def exclusion(self) -> str | None:
         """Why the run has no result, if so."""
-        if self.sidecar.get("Excluded"):
-            return str(self.sidecar["Excluded"])
+        if reason := self.sidecar.get("Excluded"):
+            return reason
         return None if np.isfinite(self.values).any() else "no sphere has a series"
-
-
-def read_run(paths: OutputPaths, seeds: SeedTable, strategy: str) -> RunSeries:
-    """Series of a run without the rows of censored volumes, and what their sidecar says.
-
-    An error when they are missing, can't be read, are no numbers, or those of other seeds.
-    """
-    path = paths.series(seeds, strategy)
-    series, sidecar = read_series(path), read_sidecar(sidecar_path(path))
-    if series.names != seeds.names or not sidecar.keys() >= _NEEDED:
-        raise DataError(f"{path} and its sidecar are not those of {seeds.label} and of this call.")
-    values = series.values[np.isfinite(series.values).any(axis=1)]
-    return RunSeries(paths.uri(path), paths.uri(paths.spheres(seeds)), values, sidecar)
 
 
 class _GroupSeries:
     """Series of the runs of a group, as their jobs wrote them, and the runs without any, and why.
 
-    Earlier files of jobs that are `lost`, by their names, don't count.
+    Earlier files of jobs that are `lost`, by their names, don't count. `described` are the runs
+    whose sidecars say what was done: those that are used, or else all.
     """
 
     def __init__(
@@ -202,16 +174,24 @@ class _GroupSeries:
                 self.missing.append((job, "It failed, or was not tried."))
                 continue
             try:
-                run = read_run(job.paths, seeds, strategy)
+                run = self._read(job)
             except BidsSpheresError as error:
                 self.missing.append((job, error.message))
             else:
                 (self.excluded if run.exclusion else self.used).append(run)
+        self.described = self.used or self.excluded
 
-    @property
-    def described(self) -> list[RunSeries]:
-        """Runs whose sidecars say what was done: those that are used, or else all."""
-        return self.used or self.excluded
+    def _read(self, job: Job) -> RunSeries:
+        """Series of a run without censored volumes; an error when they are not those of the job."""
+        path = job.paths.series(self.seeds, self.strategy)
+        series, sidecar = read_series(path), read_sidecar(path)
+        if series.names != self.seeds.names or not sidecar.keys() >= _NEEDED:
+            text = f"{path} and its sidecar are not those of {self.seeds.label} and of this call."
+            raise DataError(text)
+        values = series.values[np.isfinite(series.values).any(axis=1)]
+        return RunSeries(
+            self.uri(job), job.paths.uri(job.paths.spheres(self.seeds)), values, sidecar
+        )
 
     def uri(self, job: Job) -> str:
         """BIDS URI of the series of a run."""
@@ -222,7 +202,7 @@ class _GroupSeries:
         stat = measure(self.group.jobs[0].work.processing.connectivity[0]).stat
         path = self.group.paths.matrix(self.seeds, self.strategy, stat)
         try:
-            before = sources(read_sidecar(sidecar_path(path), optional=True))
+            before = sources(read_sidecar(path, optional=True))
         except BidsSpheresError:
             return  # what was there can't be read, and is written anew
         known = {self.uri(job) for job in self.group.jobs}
@@ -231,18 +211,14 @@ class _GroupSeries:
 
     def write(self) -> None:
         """Relate the standardized series, one run after the other; none of excluded runs alone."""
-        together = np.empty((0, len(self.seeds)))
-        if self.used:
-            together = concatenate([run.values for run in self.used])
-        nodes = [run.nodes for run in self.described]
-        place, rules = self.group.paths, self.group.jobs[0].work.processing
-        write_relations(
-            (place, self.seeds, self.strategy), rules.connectivity, together, self.sidecar(), nodes
-        )
+        values, nodes = [run.values for run in self.used], [run.nodes for run in self.described]
+        together = concatenate(values) if values else np.empty((0, len(self.seeds)))
+        place = (self.group.paths, self.seeds, self.strategy)
+        measures = self.group.jobs[0].work.processing.connectivity
+        write_relations(place, measures, together, self.sidecar(), nodes)
 
-    def _mean(self, key: str) -> float | None:
+    def _mean(self, means: Sequence[float | None]) -> float | None:
         """Mean over all volumes of the runs, censored ones too; None when one has none."""
-        means = [run.sidecar.get(key) for run in self.used]
         if not means or None in means:
             return None
         volumes = [run.sidecar["VolumesWithFramewiseDisplacement"] for run in self.used]
@@ -251,18 +227,18 @@ class _GroupSeries:
     def sidecar(self) -> dict[str, object]:
         """What the sidecar of a matrix says of the runs."""
         described, used, names = self.described, self.used, self.seeds.names
-        first = described[0].sidecar
+        first: Mapping[str, object] = described[0].sidecar
         agreed = {
             key: first[key]
             for key in _SHARED
-            if key in first and key not in _OWN
+            if key in first and key not in ("Sources", "GeneratedBy")  # of the run itself
             if all(run.sidecar.get(key) == first[key] for run in described)
         }
         defined = np.sum([defined_series(run.values) for run in used], axis=0)
         incomplete = (defined > 0) & (defined < len(used))
         censored: Counter[str] = Counter()
         for run in used:
-            censored.update(run.sidecar.get("CensoredVolumes") or {})
+            censored.update(run.sidecar.get("CensoredVolumes", {}))
         about = ConcatenationSidecar(
             Sources=[run.uri for run in used],
             Concatenation=_HOW,
@@ -272,11 +248,16 @@ class _GroupSeries:
             NodesMissingInSomeRuns=[names[i] for i in np.flatnonzero(incomplete)],
             CensoredVolumes=dict(censored),
             DegreesOfFreedom=degrees_of_freedom(used),
-            MeanFramewiseDisplacement=self._mean("MeanFramewiseDisplacement"),
-            MeanFramewiseDisplacementRecomputed=self._mean("MeanFramewiseDisplacementRecomputed"),
+            MeanFramewiseDisplacement=self._mean(
+                [run.sidecar.get("MeanFramewiseDisplacement") for run in used]
+            ),
+            MeanFramewiseDisplacementRecomputed=self._mean(
+                [run.sidecar.get("MeanFramewiseDisplacementRecomputed") for run in used]
+            ),
             NodeFiles=[run.nodes for run in described],
         )
-        sums = {key: sum(run.sidecar[key] for run in used) for key in _SUMMED}
+        numbers = [cast("dict[str, float]", run.sidecar) for run in used]
+        sums = {key: sum(own[key] for own in numbers) for key in SummedSidecar.__annotations__}
         return {**agreed, **about, **sums}
 
 

@@ -4,10 +4,8 @@ Negative controls are series between which a strategy should leave no relation. 
 spectrum of every region and no relation between regions; spheres in fluid have no signal of
 neurons; spheres at mirrored seeds show what is not specific to the place of the seeds.
 
-For random placements every sphere is shifted N times, and all of one placement together. The voxels
-that any placement has are kept on disk while the image is read for the spheres themselves, so that
-it is read once; extraction, coverage and cleaning are then those of the spheres, some placements at
-a time.
+For random placements every sphere is shifted N times, and all of one placement together. The image
+is read once: voxels of all placements are kept on disk while it is read for the spheres themselves.
 """
 
 from __future__ import annotations
@@ -48,15 +46,11 @@ if TYPE_CHECKING:
     from bids_spheres.settings import Processing
 
 
-SURROGATES = 150
-"""Surrogates of a seed set with fewer nodes: 11,175 pairs tell 5 % from 5.5 %."""
-
-CRITICAL_Z = 1.959964
-"""Value of a normal distribution with two-sided p = .05."""
+SURROGATES = 150  # surrogates of a seed set with fewer nodes: 11,175 pairs tell 5 % from 5.5 %
+CRITICAL_Z = 1.959964  # value of a normal distribution with two-sided p = .05
 
 _FLUID_SPHERES, _FEWEST_VOXELS = 20, 4
-_FLUID = 0.9
-"""Least probability of fluid of a voxel: less would hold grey matter."""
+_FLUID = 0.9  # least probability of fluid of a voxel: less would hold grey matter
 
 
 # Spheres
@@ -119,11 +113,7 @@ def write_controls(
     extraction: Extraction,
     cleaned: FloatArray,
 ) -> None:
-    """Clean the series of control spheres, and write how many of them correlate.
-
-    `extraction` has the series of all spheres before cleaning, and `cleaned`, (T', S), are those
-    of the seeds.
-    """
+    """Write how many control series correlate; `cleaned`, (T', S), are series of the seeds."""
     controls = {
         control.seeds.label: clean_columns(extraction, control.columns, run_design)
         for control in spheres.controls
@@ -168,10 +158,9 @@ def controls_table(
 
 
 def surrogate_series(cleaned: FloatArray, run_design: RunDesign, seed: int) -> FloatArray:
-    """Series with random phases and the spectra of cleaned ones, (T', S): (T', M).
+    """Series with random phases and the spectra of cleaned ones, (T', S): (T', M >= `SURROGATES`).
 
-    Of few series there are several surrogates each, M of at least `SURROGATES` together. What new
-    phases put back where regressors were is taken out again.
+    What new phases put back where regressors were is taken out again.
     """
     known = cleaned[:, np.isfinite(cleaned).all(axis=0)]
     if not known.size:
@@ -218,8 +207,8 @@ def _known(series: FloatArray) -> int:
     return int(np.isfinite(series).all(axis=0).sum()) if series.size else 0
 
 
+# Series extracted at a time, or of their voxels where these count; and those that are held.
 _BLOCK_BYTES, MOST_HELD = 2**26, 2**27
-"""Series extracted at a time, or of their voxels where these count; and those that are held."""
 
 
 def shifts(distance: float, n_placements: int, n_seeds: int) -> FloatArray:
@@ -231,18 +220,11 @@ def shifts(distance: float, n_placements: int, n_seeds: int) -> FloatArray:
     return distance * np.cbrt(rng.random((n_placements, n_seeds, 1))) * directions
 
 
-def shifted_seeds(seeds: SeedTable, distance: float, n_placements: int) -> Iterator[SeedTable]:
-    """All seeds of each placement; none of regions, which have places of their own."""
-    if seeds.regions is None:
-        for shift in shifts(distance, n_placements, len(seeds)):
-            yield replace(seeds, coordinates=seeds.coordinates + shift)
-
-
 class PlacedSeries:
     """Series of the spheres of each placement, (T, S), and of their voxels where these count.
 
-    `volumes` were read to their end. Computed once where memory may hold all of them, else anew
-    for each strategy. NaN for spheres without enough voxels with a signal.
+    Computed once where memory may hold all of them, else anew for each strategy. NaN for spheres
+    without enough voxels with a signal.
     """
 
     def __init__(self, volumes: SpooledVolumes, spheres: SphereSet, rules: Processing) -> None:
@@ -284,8 +266,7 @@ class PlacedSeries:
 def placement_spread(placed: PlacedSeries, design: RunDesign) -> dict[str, FloatArray]:
     """Mean and standard deviation (N - 1) of Fisher's z over placements, (S, S), by ``stat``.
 
-    A pair has only the placements in which both spheres have a series; NaN for a mean of none and
-    a deviation of fewer than two.
+    A pair has the placements in which both spheres have a series; NaN for too few.
     """
     moments = Moments(placed.n_seeds**2)
     for timeseries, voxels in placed:

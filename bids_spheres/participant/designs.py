@@ -30,7 +30,6 @@ from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.files.names import Name, as_written, parse_name
 from bids_spheres.inputs.matching import anatomical_mask
-from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ if TYPE_CHECKING:
     from bids_spheres.settings import Processing
 
 
+# s. No sequence is as fast or as slow; what is outside was given in other units.
 _SHORTEST_T_R, _LONGEST_T_R = 1e-3, 100.0
-"""s. No sequence is as fast or as slow; what is outside was given in other units."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,15 @@ def run_timing(run: Run, bold: Path) -> Timing:
     return Timing(volumes.n_volumes, float(t_r))
 
 
+@dataclass(frozen=True)
+class FailedStrategy:
+    """Name of a strategy that could not be applied to a run, while others could, and why."""
+
+    name: str
+    error: str
+    trace: str = ""
+
+
 class StrategyFailures:
     """Strategies that can't be applied to a run, each with its error.
 
@@ -195,8 +203,8 @@ class StrategyFailures:
     def of(self, *strategies: Strategy) -> Iterator[None]:
         """Record an unusable input as the failure of these strategies, and go on after the block.
 
-        Errors of writing are passed on, since other strategies would meet them as well; so is
-        every error without strategies.
+        Errors of writing, which other strategies would meet as well, and all without strategies
+        are passed on.
         """
         try:
             yield
@@ -228,11 +236,10 @@ class StrategyFailures:
 def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[RunDesign]:
     """Apply the strategies of an image to the tables of its run.
 
-    `failures` takes those that can't be applied: a table is missing or can't be used, or the run
-    can't carry a filter. An error when the image can't be opened.
+    `failures` takes those that can't be applied; an error when the image can't be opened.
     """
     timing, rules = run_timing(job.run, image.bold), job.work.processing
-    inputs, designs = _RunInputs(job.run, image.bold, job.outliers, timing.n_volumes), []
+    inputs, designs = _RunInputs(job, image.bold, timing.n_volumes), []
     for strategy in image.strategies:
         with failures.of(strategy):
             if inputs.files.confounds is None and strategy.needs_table:
@@ -240,7 +247,7 @@ def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[R
                     f"No confounds table belongs to {image.bold}.", hint=_NO_TABLE
                 )
             extra = inputs.programs if _wants_extra(strategy) else []
-            own = inputs.own_tables if strategy.confounds else []
+            own = inputs.own if strategy.confounds else []
             design = make_design(
                 inputs.confounds,
                 strategy,
@@ -255,9 +262,8 @@ def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[R
                 events=inputs.events if strategy.task else None,
             )
             # A run that is excluded for its length has no need of a filter.
-            if _for_all(strategy, rules).accepts(design.n_kept, timing.t_r) and (
-                problem := timing.filter_problem(strategy)
-            ):
+            long_enough = _for_all(strategy, rules).accepts(design.n_kept, timing.t_r)
+            if long_enough and (problem := timing.filter_problem(strategy)):
                 raise DataError(f"The {strategy} can't be used: {problem}.")
             designs.append(RunDesign(strategy, design, timing, rules))
     return designs
@@ -273,7 +279,7 @@ def missing_events() -> MissingInputError:
 
 
 class _RunTables:
-    """Tables of a run beside fMRIPrep's, read when they are asked for: whole, or headers alone."""
+    """Tables of a run, read when they are asked for: whole, or headers alone."""
 
     def __init__(self, files: Tables, read: Callable[[Path], pd.DataFrame]) -> None:
         self.files, self.read = files, read
@@ -292,14 +298,18 @@ class _RunTables:
             tables.append(components.iloc[:0] if self.read is read_header else components)
         return tables
 
+    @cached_property
+    def own(self) -> list[pd.DataFrame]:
+        """Tables of the user's own."""
+        return own_columns([(link, _desc(path), self.read(path)) for link, path in self.files.own])
+
 
 class _RunInputs(_RunTables):
     """What designs of a run are made of, each read when the first strategy asks for it."""
 
-    def __init__(self, run: Run, bold: Path, user_outliers: Path | None, n_volumes: int) -> None:
-        super().__init__(run.tables, read_confounds)
-        self.run, self.bold = run, bold
-        self.user_outliers, self.n_volumes = user_outliers, n_volumes
+    def __init__(self, job: Job, bold: Path, n_volumes: int) -> None:
+        super().__init__(job.run.tables, read_confounds)
+        self.job, self.bold, self.n_volumes = job, bold, n_volumes
 
     @cached_property
     def confounds(self) -> pd.DataFrame:
@@ -310,16 +320,11 @@ class _RunInputs(_RunTables):
         return read_confounds(path) if path else pd.DataFrame(index=range(self.n_volumes))
 
     @cached_property
-    def own_tables(self) -> list[pd.DataFrame]:
-        """Tables of the user's own."""
-        return own_columns([(link, _desc(path), self.read(path)) for link, path in self.files.own])
-
-    @cached_property
     def events(self) -> RunEvents:
         """Events on the clock of the volumes."""
-        start = self.run.metadata(self.bold).get("StartTime", 0.0)
+        start = self.job.run.metadata(self.bold).get("StartTime", 0.0)
         if not isinstance(start, int | float) or not np.isfinite(start):
-            where = self.run.sidecar(self.bold)
+            where = self.job.run.sidecar(self.bold)
             raise DataError(f"{where}: StartTime is {start!r}, not a time in s.")
         if self.files.events is None:
             raise missing_events()
@@ -342,7 +347,7 @@ class _RunInputs(_RunTables):
     @cached_property
     def outliers(self) -> BoolArray | None:
         """Volumes that the user censors."""
-        return read_outliers(self.user_outliers, self.n_volumes) if self.user_outliers else None
+        return read_outliers(self.job.outliers, self.n_volumes) if self.job.outliers else None
 
 
 _NO_TABLE = "fMRIPrep writes it beside the image as *_desc-confounds_timeseries.tsv."
@@ -364,18 +369,17 @@ def missing_image(strategy: Strategy) -> MissingInputError:
 def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True) -> list[Problem]:
     """Look up what every strategy needs in every run, before the first is read.
 
-    Problems that several runs have are one; strategies and runs that none names can be done. With
-    `values` tables are read as a whole, some 10 ms for each, and not their first lines alone: a
-    column that is n/a throughout is a problem too. A `DataError` when what strategies ask for
+    With `values` tables are read as a whole, some 10 ms for each, and not their first lines alone:
+    a column that is n/a throughout is a problem too. A `DataError` when what strategies ask for
     leaves nothing to be done or, with `strict`, for any problem.
     """
     unusable: list[_Failure] = []
     tables = _tables(jobs, unusable, read_confounds if values else read_header)
-    missing: list[_Failure] = []
-    for job in jobs:
-        missing += [(str(job), strategy, missing_image(strategy)) for strategy in job.without_image]
-        if job.run.tables.events is None:
-            missing += [(str(job), s, missing_events()) for s in job.strategies if s.task]
+    missing: list[_Failure] = [(str(j), s, missing_image(s)) for j in jobs for s in j.without_image]
+    without_events = (job for job in jobs if job.run.tables.events is None)
+    missing += [
+        (str(j), s, missing_events()) for j in without_events for s in j.strategies if s.task
+    ]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=values),
         *_merge_problems([*missing, *_filter_problems(jobs)]),
@@ -396,18 +400,16 @@ def failing(jobs: Iterable[Job], problems: Iterable[Problem]) -> set[tuple[str, 
     for problem in problems:
         for run in problem.runs:
             of_runs[run].add(problem.strategy)
-    pairs = set()
-    for job in jobs:
-        label = str(job)
-        names = of_runs.get(label, set()) | of_runs.get(_source(job.run), set())
-        if "" in names:  # a problem with any strategy
-            names = {strategy.name for strategy in job.work.strategies}
-        pairs |= {(label, name) for name in names}
-    return pairs
+    return {
+        (str(job), strategy.name)
+        for job in jobs
+        for strategy in job.work.strategies
+        # "" stands for any strategy.
+        if {strategy.name, ""} & (of_runs[str(job)] | of_runs[_source(job.run)])
+    }
 
 
-_Failure = tuple[str, "Strategy", BidsSpheresError]
-"""A run, a strategy that can't be applied to it, and why."""
+_Failure = tuple[str, "Strategy", BidsSpheresError]  # a run, a strategy that fails there, and why
 
 
 def _merge_problems(errors: Iterable[_Failure]) -> Iterator[Problem]:
@@ -423,51 +425,46 @@ def _tables(
     jobs: Sequence[Job], unusable: list[_Failure], read: Callable[[Path], pd.DataFrame]
 ) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, object]]]]:
     """Table of every run with its JSON file; tables that can't be used go to the list."""
-    seen = set()
+    first_jobs: dict[str, Job] = {}
     for job in jobs:
-        source, strategies = _source(job.run), job.work.strategies
-        tables = _RunTables(job.run.tables, read)
-        if source in seen:
-            continue
-        seen.add(source)
-        failures = StrategyFailures()
-        if (path := tables.files.confounds) is None:
+        first_jobs.setdefault(_source(job.run), job)
+    for source, job in first_jobs.items():
+        strategies, failures = job.work.strategies, StrategyFailures()
+        if (path := job.run.tables.confounds) is None:
             error = MissingInputError("No confounds table belongs to it.", hint=_NO_TABLE)
             failures.errors |= {strategy: error for strategy in strategies if strategy.needs_table}
         else:
             with failures.of(*strategies):
-                table = read(path)
-                for n_volumes in _volumes(job) if read is read_confounds else ():
-                    check_rows(table, path, n_volumes)
-                metadata = tables.metadata
-                with failures.of(*filter(_wants_extra, strategies)):
-                    table = merge_tables(table, tables.programs)
-                table = _with_own(table, tables, strategies, failures)
-                yield source, (table, metadata)
+                yield source, _run_table(job, path, read, failures)
         unusable += [(source, *failure) for failure in failures.errors.items()]
 
 
-def _with_own(
-    table: pd.DataFrame,
-    tables: _RunTables,
-    strategies: Sequence[Strategy],
-    failures: StrategyFailures,
-) -> pd.DataFrame:
-    """A table with those of the user's own that strategies name columns of."""
+def _run_table(
+    job: Job, path: Path, read: Callable[[Path], pd.DataFrame], failures: StrategyFailures
+) -> tuple[pd.DataFrame, Mapping[str, object]]:
+    """Table of a run, with the columns of others that strategies ask for, and its JSON file."""
+    tables, strategies, table = _RunTables(job.run.tables, read), job.work.strategies, read(path)
+    for n_volumes in _volumes(job) if read is read_confounds else ():
+        check_rows(table, path, n_volumes)
+    metadata = tables.metadata
+    with failures.of(*filter(_wants_extra, strategies)):
+        table = merge_tables(table, tables.programs)
     naming = [strategy for strategy in strategies if strategy.confounds]
-    read: list[tuple[str, str, pd.DataFrame]] = []
-    for link, path in tables.files.own if naming else ():
+    users_tables: list[tuple[str, str, pd.DataFrame]] = []
+    for link, own_path in tables.files.own if naming else ():
         with failures.of(*naming):
-            read.append((link, _desc(path), tables.read(path)))
-    for own in own_columns(read):
-        if users := [strategy for strategy in naming if _names_any(strategy, own)]:
-            with failures.of(*users):
-                table = merge_tables(table, [own])
-            if len(own) and len(own) != len(table):
-                # It has its columns: that its rows are not those of the run is enough to say.
-                rows = np.resize(np.arange(len(own)), len(table))
-                table = merge_tables(table, [own.iloc[rows]])
-    return table
+            users_tables.append((link, _desc(own_path), read(own_path)))
+    for own in own_columns(users_tables):
+        users = [strategy for strategy in naming if _names_any(strategy, own)]
+        if not users:
+            continue
+        with failures.of(*users):
+            table = merge_tables(table, [own])
+        if len(own) and len(own) != len(table):
+            # It has its columns: that its rows are not those of the run is enough to say.
+            rows = np.resize(np.arange(len(own)), len(table))
+            table = merge_tables(table, [own.iloc[rows]])
+    return table, metadata
 
 
 def own_tables_of(tables: Tables, columns: Iterable[str]) -> list[Path]:
@@ -476,9 +473,8 @@ def own_tables_of(tables: Tables, columns: Iterable[str]) -> list[Path]:
     begins = tuple(f"{link}{mark}" for link, _ in tables.own for mark in ".:")
     if not any(column.startswith(begins) for column in columns):
         return []
-    headers = own_columns([(link, _desc(path), read_header(path)) for link, path in tables.own])
-    every = zip(tables.own, headers, strict=True)
-    return [path for (_, path), header in every if columns & set(header.columns)]
+    headers = zip(tables.own, _RunTables(tables, read_header).own, strict=True)
+    return [path for (_, path), header in headers if columns & set(header.columns)]
 
 
 def _desc(table: Path) -> str:
@@ -494,19 +490,17 @@ def _volumes(job: Job) -> Iterator[int]:
 
 def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
     """Filters that runs can't carry; only asked when a strategy has a filter."""
-    for job in jobs:
-        for image in job.images:
-            filtered = [strategy for strategy in image.strategies if strategy.filter]
-            try:
-                timing = run_timing(job.run, image.bold) if filtered else None
-            except BidsSpheresError:
-                continue  # an image that can't be opened fails when its run is done
-            doubtful = [s for s in filtered if timing and timing.filter_problem(s)]
-            if timing and doubtful:
+    for job, image in [(each, image) for each in jobs for image in each.images]:
+        filtered = [strategy for strategy in image.strategies if strategy.filter]
+        if not filtered:
+            continue
+        failures = StrategyFailures()
+        with suppress(BidsSpheresError):  # an image that can't be opened fails when its run is done
+            timing = run_timing(job.run, image.bold)
+            if doubtful := tuple(s for s in filtered if timing.filter_problem(s)):
                 # Only the volumes that are left decide whether the run is excluded before that.
-                failures = StrategyFailures()
-                run_designs(job, replace(image, strategies=tuple(doubtful)), failures)
-                yield from ((str(job), *failure) for failure in failures.errors.items())
+                run_designs(job, replace(image, strategies=doubtful), failures)
+        yield from ((str(job), *failure) for failure in failures.errors.items())
 
 
 def _names_any(strategy: Strategy, table: pd.DataFrame) -> bool:

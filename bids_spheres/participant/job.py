@@ -1,15 +1,21 @@
-"""One job: extract once, clean per strategy, relate, write."""
+"""One job - extract once, clean per strategy, relate, write - and how it ended."""
 
 from __future__ import annotations
 
+import errno
+import time
+import traceback
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bids_spheres.engine.seedmaps import SpooledVolumes
-from bids_spheres.errors import InvalidDatasetError
+from bids_spheres.errors import InvalidDatasetError, describe_error
+from bids_spheres.execute import Lost
+from bids_spheres.files.library_warnings import collected
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
@@ -17,13 +23,13 @@ from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.controls import placement_spread, write_controls
 from bids_spheres.participant.designs import (
+    FailedStrategy,
     RunDesign,
     StrategyFailures,
     own_tables_of,
     run_designs,
     run_timing,
 )
-from bids_spheres.participant.outcomes import JobReport
 from bids_spheres.participant.series import (
     clean_columns,
     effective_dof,
@@ -39,24 +45,111 @@ from bids_spheres.participant.sphere_sets import (
     open_spheres,
     sphere_warnings,
 )
+from bids_spheres.process.versions import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.stream import Volumes
     from bids_spheres.participant.plan import Job, JobImage
-    from bids_spheres.spaces import SeedsInSpace
+    from bids_spheres.participant.up_to_date import Task
+    from bids_spheres.spaces.placement import SeedsInSpace
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # of the whole output folder, for all runs
+_VISIBLE = 60.0  # s until what a worker wrote is seen here: NFS keeps folders for as long
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What a user should know about the outputs of a job, a sentence each.
+
+    `excluded` are names of strategies that exclude the run. Nothing was written of those that
+    failed, and `unwritten` are the tables, as in `Job.current`, that lack because of them.
+    """
+
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    failed: tuple[FailedStrategy, ...] = ()
+    unwritten: frozenset[Path] = frozenset()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    `error` says why nothing was written or which strategies failed, and `trace` where. It is
+    `fatal` when other runs would fail of the same cause, as when the disk is full. `written` names
+    files from the output folder, and `versions` is what the process that failed has installed.
+    """
+
+    job: str
+    report: JobReport = JobReport()
+    error: str | None = None
+    trace: str = ""
+    fatal: bool = False
+    written: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failed_strategies(self) -> tuple[str, ...]:
+        """Strategies that failed when others did not; empty when the whole run did, or nothing."""
+        return tuple(failed.name for failed in self.report.failed)
+
+    @classmethod
+    def of(cls, task: Task, end: Outcome | Lost) -> Outcome:
+        """Outcome of a task: as the worker says, if it is not lost and its files are here."""
+        if isinstance(end, Lost):
+            return cls(str(task), error=str(end))
+        deadline = time.monotonic() + _VISIBLE
+        paths = {task.job.work.output_dir / name for name in end.written}
+        while True:
+            # NFS remembers for a while whether a file exists; a listing asks the server.
+            folders = {path.parent for path in paths if path.parent.is_dir()}
+            unseen = paths.difference(*(folder.iterdir() for folder in folders))
+            if not unseen:
+                return end
+            if time.monotonic() > deadline:
+                error = f"A worker says that it wrote {min(unseen).name}, which is missing here."
+                hint = "Do all machines see the output folder as one?"
+                return cls(str(task), error=f"{error}\n  hint: {hint}")
+            time.sleep(0.5)
+
+
+def attempt(task: Task) -> Outcome:
+    """Do one task; whatever goes wrong goes into the outcome."""
+    try:
+        # Sums come out the same to the last bit only for the same number of BLAS threads.
+        with threadpool_limits(1), collected("bids_spheres") as messages:
+            task.begin()
+            report = run_job(task.job)
+            written = task.finish(report.excluded, report.unwritten)
+    except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
+        message, _ = describe_error(error)
+        # Our own errors take other arguments, and have no number as `errno`.
+        codes = {getattr(e, "errno", None) for e in (error, error.__cause__) if e is not None}
+        trace, fatal = traceback.format_exc(), not codes.isdisjoint(_NO_ROOM)
+        return Outcome(str(task), error=message, trace=trace, fatal=fatal, versions=versions())
+    report = replace(report, warnings=(*messages, *report.warnings))
+    failed = [f"{strategy.name}: {strategy.error}" for strategy in report.failed]
+    return Outcome(
+        str(task),
+        report,
+        error="\n".join(failed) or None,
+        trace="\n".join(strategy.trace for strategy in report.failed),
+        written=written,
+        versions=versions() if failed else {},
+    )
 
 
 def run_job(job: Job) -> JobReport:
-    """Do one job; every image is read once, whatever the number of seed sets and strategies.
+    """Do one job; every image is read once, and not when all of its outputs are up to date.
 
-    What is up to date is left as it is, and an image whose outputs all are is not read. A strategy
-    that can't be applied keeps no other back. An error when no strategy can be applied, and then
-    nothing is written, or when an output can't be written.
+    A strategy that can't be applied keeps no other back; an error when none can be.
     """
     if job.run.problem:
         raise InvalidDatasetError(job.run.problem, hint=KEEP_ONE)
@@ -90,10 +183,9 @@ def run_job(job: Job) -> JobReport:
 
 @dataclass(frozen=True)
 class _ToDo:
-    """Outputs of one image that are missing or out of date.
+    """Outputs of one image that are missing or out of date: strategies, seed sets, and spheres.
 
-    `image` has the strategies concerned, `placements` are the seed sets, and `spheres` those whose
-    spheres are. `designs` are of the strategies that can be applied.
+    `designs` are of the strategies that can be applied.
     """
 
     image: JobImage
@@ -201,10 +293,11 @@ def _write_spheres_and_series(
         for run_design in todo.designs:
             name = run_design.strategy.name
             stale = [s for s in sphere_sets if paths.series(s.seeds, name) not in job.current]
-            if stale:
-                with failures.of(run_design.strategy):
-                    sources = _sources(job, run_design)
-                    _write_strategy(paths, (source, extraction, stale), run_design, sources)
+            if not stale:
+                continue
+            with failures.of(run_design.strategy):
+                sources = _sources(job, run_design)
+                _write_strategy(paths, (source, extraction, stale), run_design, sources)
     if extraction.read_twice:
         notes.append(f"{bold.name} was read twice: it holds values that are not finite.")
     return sphere_sets, notes

@@ -35,8 +35,8 @@ from bids_spheres.outputs.paths import (
     seed_entities,
 )
 from bids_spheres.participant.seeds_in_space import place_in_run, place_in_template
-from bids_spheres.spaces import SeedsInSpace, template_mask
 from bids_spheres.spaces.fmriprep import is_native
+from bids_spheres.spaces.templates import template_mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,22 +44,19 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.inputs.runs import Run
     from bids_spheres.settings import Processing
+    from bids_spheres.spaces.placement import SeedsInSpace
 
 
-PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)
-"""Labels of the matrices over random placements of spheres."""
-
-_LONGEST_NAME = 255
-"""Bytes; of almost every file system."""
+PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)  # labels of matrices over placements of spheres
+_LONGEST_NAME = 255  # bytes; of almost every file system
 
 
 @dataclass(frozen=True)
 class Work:
     """What is asked of every run.
 
-    `links` are the names under which the output's ``DatasetLinks`` has the input datasets, with
-    their roots; `work_dir` is where there is room for temporary files, and `threads` are those of
-    one job.
+    `links` are names of input datasets in ``DatasetLinks`` with their roots, and `threads` those
+    of one job.
     """
 
     seed_sets: tuple[SeedTable, ...]
@@ -93,10 +90,9 @@ class JobImage:
 class Job:
     """Work on one run in one space.
 
-    Every strategy starts from one of the `images`. `placements` are the seed sets in the space of
-    the run, empty while that is the participant's own and the transforms were not read. Without a
-    `mask` the whole image is used; `outliers` is a table of the user's own. `current` are the
-    tables that are up to date: of spheres, designs, and series with all that is made of them.
+    `placements` are the seed sets in the space of the run, empty while that is the participant's
+    own and the transforms were not read. Without a `mask` the whole image is used. `current` are
+    the tables that are up to date: of spheres, designs, and series with all that is made of them.
     """
 
     run: Run
@@ -219,12 +215,10 @@ def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[S
 
 
 def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> list[Job]:
-    """One job per run and space.
+    """One job per run and space; `outliers` is a table of volumes to censor, or a folder of such.
 
-    `outliers` is a table of volumes to censor, or a folder of such tables. A `UsageError` when a
-    seed set can't be used in the space of a run, or two jobs would write one file; an `OutputError`
-    when the name of an output is longer than file systems allow; and other errors when a mask, a
-    transform or an outlier table is missing or can't be used.
+    A `UsageError` when a seed set can't be used in the space of a run, or two jobs would write one
+    file; an `OutputError` when the name of an output is longer than file systems allow.
     """
     rules, spaces = work.processing, sorted({run.space for run in runs})
     placements = {

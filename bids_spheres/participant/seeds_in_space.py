@@ -10,9 +10,15 @@ import numpy as np
 
 from bids_spheres.errors import UsageError
 from bids_spheres.files.names import is_mni, same_template
-from bids_spheres.spaces import RunTransforms, SeedsInSpace, place_seeds, transform_files
-from bids_spheres.spaces.fmriprep import NATIVE, is_native
-from bids_spheres.spaces.placement import FSL_MNI, LINKED_TEMPLATES, TALAIRACH
+from bids_spheres.spaces.fmriprep import NATIVE, is_native, transform_files
+from bids_spheres.spaces.placement import (
+    FSL_MNI,
+    LINKED_TEMPLATES,
+    TALAIRACH,
+    RunTransforms,
+    SeedsInSpace,
+    place_seeds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +29,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ADULTS = "MNI152"
-"""Beginning of the names of templates made of the same 152 adults."""
+_ADULTS = "MNI152"  # beginning of the names of templates made of the same 152 adults
 
+# What notes say of two templates.
 _SAME_HEADS = "the two templates differ by a few millimetres in places"
 OTHER_HEADS = (
     "one of the two templates is of other heads than the 152 adults of the MNI152 templates, and "
     "places may differ by a centimetre and more"
 )
-"""What notes say of two templates."""
 
 
 def place_in_template(
@@ -39,9 +44,8 @@ def place_in_template(
 ) -> tuple[SeedsInSpace, ...]:
     """Seed sets in the space of a template; empty for a native space, which every run has its own.
 
-    With `warp` coordinates are mapped between templates, and not used in the other as they are. A
-    `UsageError` when there is no way from seeds to image, and another error when a transform is
-    missing or can't be read.
+    With `warp` coordinates are mapped between templates, and not used as they are. A `UsageError`
+    when there is no way from seeds to image.
     """
     for seeds in seed_sets:
         _check(seeds, space, warp=warp)
@@ -108,23 +112,15 @@ def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: boo
     if seeds.space == TALAIRACH:
         converted = place_seeds(seeds, FSL_MNI)
         return _after(converted, _place(converted.table, space, transforms, warp=warp))
-    if is_native(space):
-        return _place_natively(seeds, space, transforms, warp=warp)
-    warp = warp and seeds.regions is None
-    return place_seeds(seeds, space) if warp else _as_they_are(seeds, space)
-
-
-def _place_natively(
-    seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool
-) -> SeedsInSpace:
-    """By way of the template that fMRIPrep was asked for, if it was not that of the seeds."""
-    direct = transforms.find(str(seeds.space), space)
-    if warp or direct or not is_mni(str(seeds.space)):
-        return place_seeds(seeds, space, transforms)
-    for template in LINKED_TEMPLATES:
-        if transforms.find(template, space):
-            near = _as_they_are(seeds, template)
-            return _after(near, place_seeds(near.table, space, transforms))
+    if not is_native(space):
+        warp = warp and seeds.regions is None
+        return place_seeds(seeds, space) if warp else _as_they_are(seeds, space)
+    direct = warp or not is_mni(str(seeds.space)) or transforms.find(str(seeds.space), space)
+    ways = [] if direct else [each for each in LINKED_TEMPLATES if transforms.find(each, space)]
+    if ways:
+        # By way of the template that fMRIPrep was asked for, as it was not that of the seeds.
+        near = _as_they_are(seeds, ways[0])
+        return _after(near, place_seeds(near.table, space, transforms))
     return place_seeds(seeds, space, transforms)
 
 

@@ -46,10 +46,9 @@ if TYPE_CHECKING:
 def clean_series(
     timeseries: FloatArray, run_design: RunDesign, voxels: VoxelSeries | None = None
 ) -> FloatArray:
-    """Cleaned series of the volumes in use, (T', S), of series (T, S).
+    """Cleaned series of the volumes in use, (T', S), of series (T, S) or of `voxels` of spheres.
 
-    NaN for spheres without a signal, and for all when the run is excluded. With the series of the
-    `voxels` of the spheres these are cleaned instead, and put together afterwards.
+    NaN for spheres without a signal, and for all when the run is excluded.
     """
     rows = rows_in_use(run_design)
     cleaned = np.full((int(rows.sum()), timeseries.shape[1]), np.nan)
@@ -190,8 +189,7 @@ def recording_voxels(
 ) -> AbstractContextManager[SpooledVolumes]:
     """The image, which keeps voxels in a temporary file while it is read, smoothed if so wanted.
 
-    For maps those of the mask, all without one; else those of spheres that are `shifted` at
-    random, which are among them.
+    For maps those of the mask, all without one; else those of spheres that are `shifted`.
     """
     if not rules.seed_maps:
         voxels = np.unique(np.concatenate([weights.voxels for weights in shifted]))
@@ -213,8 +211,7 @@ def write_seed_maps(
 ) -> None:
     """Write a map of every seed that has a series; none when the run is excluded.
 
-    `volumes`, as `recording_voxels` gave them, were read to their end; each sphere set of the
-    `extraction` has its cleaned series, (T', S).
+    `volumes` were read to their end; each sphere set has its cleaned series, (T', S).
     """
     if run_design.exclusion is not None:
         return

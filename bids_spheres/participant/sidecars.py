@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Work
-    from bids_spheres.spaces import SeedsInSpace
+    from bids_spheres.spaces.placement import SeedsInSpace
 
 
 def image_sidecar(
@@ -123,9 +123,7 @@ def matrix_sidecar(chosen: Measure, nodes: Sequence[str]) -> MatrixSidecar:
     )
 
 
-PLACEMENT_SEED = 0
-"""Fixes random shifts of spheres, which are the same in all runs with as many seeds."""
-
+PLACEMENT_SEED = 0  # of random shifts of spheres, the same in all runs with as many seeds
 _OVER_PLACEMENTS = "{} of Fisher's z of Pearson's r over random placements of the spheres"
 _NO_MEASURE = {
     EFFECTIVE_DOF: "Effective number of volumes of the correlation of two spheres, given the "

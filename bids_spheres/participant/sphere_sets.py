@@ -16,7 +16,7 @@ from bids_spheres.engine.stream import Mask, Volumes, open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
 from bids_spheres.inputs.matching import lesion_masks, tissue_images
-from bids_spheres.participant.controls import PlacedSeries, control_sets, shifted_seeds
+from bids_spheres.participant.controls import PlacedSeries, control_sets, shifts
 from bids_spheres.participant.sidecars import image_sidecar
 from bids_spheres.settings import OFF, Processing
 from bids_spheres.wording import count, plural
@@ -30,15 +30,10 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.runs import Run
     from bids_spheres.outputs.sidecars import ImageSidecar
     from bids_spheres.participant.plan import Job
-    from bids_spheres.spaces import SeedsInSpace
+    from bids_spheres.spaces.placement import SeedsInSpace
 
-COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}
-"""Columns of tables of spheres with the shares of tissues."""
-
-
-_LARGEST = 1e100
-"""Of values of an image: the square of a larger one, or the sum of such squares, can't be held."""
-
+COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}  # with the shares of tissues
+_LARGEST = 1e100  # value of an image: larger ones, or the sums of their squares, can't be held
 _NOT_LINEAR = (
     "Spikes were squeezed by the rule of AFNI's 3dDespike, which is not linear: degrees of freedom "
     "do not count it."
@@ -49,14 +44,11 @@ _NOT_LINEAR = (
 class SphereSet:
     """A seed set of S spheres on the grid of an image.
 
-    `columns` are its part of the columns of an extraction of several sets, and `min_coverage` is
-    the smallest share of a sphere's voxels that must have a signal. `extra` are further columns of
-    the table, (S,): shares of tissues in the voxels used, how far seeds were moved and, once the
-    image was read, the share of voxels with a signal, their temporal signal-to-noise ratio and the
-    share of their values that despiking changed. Then `reduced` counts spheres with voxels that are
-    constant, or not finite in a volume. `controls` are further spheres of the same image, which are
-    extracted with these; `shifted` are all of these spheres, shifted at random, as often as wanted,
-    and `placed` their series, once the image was read.
+    `columns` are its columns of an extraction of several sets, `min_coverage` the smallest share of
+    a sphere's voxels that must have a signal, and `extra` further columns of its table, (S,).
+    `controls` are extracted with it; `shifted` are its spheres at each random placement. Once the
+    image was read, `reduced` counts spheres with voxels that are constant, or not finite in a
+    volume, and `placed` has the series of the placements.
     """
 
     seeds: SeedTable
@@ -177,9 +169,12 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
     for i, spheres in enumerate(sphere_sets):
         controls = tuple(control_sets(spheres, usable, start)) if rules.controls else ()
         start += sum(len(control.seeds) for control in controls)
-        shifted = shifted_seeds(spheres.seeds, *rules.placements) if rules.placements else ()
-        copies = tuple(_weights(table, volumes.grid, usable, overlap) for table in shifted)
-        sphere_sets[i] = replace(spheres, controls=controls, shifted=copies)
+        seeds, shifted = spheres.seeds, []
+        if rules.placements and seeds.regions is None:  # regions have places of their own
+            for shift in shifts(*rules.placements, len(seeds)):
+                moved = replace(seeds, coordinates=seeds.coordinates + shift)
+                shifted.append(_weights(moved, volumes.grid, usable, overlap))
+        sphere_sets[i] = replace(spheres, controls=controls, shifted=tuple(shifted))
     return ImageSpheres(volumes, mask, usable, sphere_sets)
 
 
@@ -233,8 +228,8 @@ def extract_spheres(
 class UsableVoxels:
     """Voxels that may be used: those `inside` on their own `grid`, or all without one.
 
-    On the image's grid are the voxels of the `tissue`, where it is a threshold, its probability as
-    `weight`, where voxels count by it, and the probabilities of all `tissues`.
+    On the image's grid are the voxels of the `tissue` above a threshold, or its probability as
+    `weight` of voxels, and the probabilities of all `tissues`.
     """
 
     inside: BoolArray | None
@@ -280,11 +275,7 @@ class UsableVoxels:
 def usable_voxels(
     run: Run, bold: Path, grid: Grid, mask: Mask | None, rules: Processing
 ) -> UsableVoxels:
-    """Voxels of a run that may be used.
-
-    A `MissingInputError` when the tissue that is asked for has no image in the space of the run, a
-    `DataError` when no voxel is left, and other errors when an image can't be read.
-    """
+    """Voxels of a run that may be used; a `MissingInputError` without an image of the tissue."""
     images = tissue_images(bold, run.space)
     tissues = {name: image_on_grid(path, grid, label) for name, (path, label) in images.items()}
     name, _, least = (rules.tissue or "").partition(":")

@@ -2,16 +2,13 @@
 
 Files of one run that depend on the same inputs and settings form a `Group`: the spheres of a seed
 set, the design of a strategy, the series of a seed set after a strategy, and each kind of matrix or
-map made of these. When everything that a job had to write is written, and not before, its groups
-are put on record under ``logs/done``, in one file for every run and space and one for the designs,
-which all spaces of a run share. The record of a group has the version of this package, digests of
-the settings and of the input files on which the group depends, and the sizes of its files. It is up
-to date when its record says what would be put there now and its files exist.
+map made of these. When a job has written everything, its groups are put on record under
+``logs/done``, in one file for every run and space and one for the designs, which all spaces share.
+A group is up to date when its record has what would be put there now, and its files exist.
 
 Before files are made again, their groups are taken off the record. So a process can be killed at
-any moment, and what it had not finished is made again, whichever settings come next. Of two calls
-that work on the same run in the same millisecond one may lose its record; then its work is done
-again.
+any moment, and what it had not finished is made again. Of two calls that work on the same run in
+the same millisecond one may lose its record; then its work is done again.
 """
 
 from __future__ import annotations
@@ -36,7 +33,7 @@ from bids_spheres.participant.plan import PLACEMENTS, Job
 from bids_spheres.participant.series import chosen_seeds
 from bids_spheres.participant.sphere_sets import restricting_files
 from bids_spheres.settings import MASKS, Processing, settings_that_affect
-from bids_spheres.spaces import transform_files
+from bids_spheres.spaces.fmriprep import transform_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -54,16 +51,14 @@ FILES_GONE = "with outputs that are gone or changed"
 ASKED_FOR = "made again because that was asked for"
 
 _EXCLUSIONS = "exclusions.tsv"
-_THREADS = 8
-"""Look-ups at the same time: each mostly waits for the file system."""
+_THREADS = 8  # look-ups at the same time: each mostly waits for the file system
 
 
 class Stamp(TypedDict):
     """Version of this package and digests of all on which the content of files depends.
 
-    `Settings` are those that change the files, and `Inputs` the names, sizes and times of last
-    change of input files; `Contents` is what is in these, if wanted: then sizes and times don't
-    count.
+    `Inputs` are names, sizes and times of last change of input files; `Contents` is what is in
+    them, if wanted: then sizes and times don't count.
     """
 
     Version: str
@@ -82,10 +77,9 @@ class Entry(Stamp):
 class Group:
     """Files of one run that depend on the same inputs and settings.
 
-    `key` is their name in the `record`, and `unit` stands for all that is made again together, by
-    its table: see `Job.current`; matrices and maps belong to the unit of their series. `files` are
-    all that are possible: with `sparse` some need not exist, as seeds without a series have no map.
-    A `strategy` may exclude the run, so that the group is ``n/a``.
+    `key` is their name in the `record`, and `unit` the table of all that is made again together,
+    as in `Job.current`: for matrices and maps their series. With `sparse` some of the `files` need
+    not exist, as seeds without a series have no map. A `strategy` may exclude the run.
     """
 
     key: str
@@ -123,10 +117,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Task:
-    """A job with what is `current`, and the groups that have to be made, if any.
+    """A job with what is `current`, the groups to be made, and the `reason` for the first of them.
 
-    `reason` says why the first of them has to be. A run without an image for a strategy has a
-    reason without any group: it is not finished.
+    A run without an image for a strategy has a reason without any group: it is not finished.
     """
 
     job: Job
@@ -143,10 +136,7 @@ class Task:
         return {root / name.folder, _record_folder(root, name)}
 
     def begin(self) -> None:
-        """Remove pending outputs from the record, and files that may not be rewritten.
-
-        An `OutputError` when that is impossible, or a folder leads elsewhere.
-        """
+        """Remove pending outputs from the record, and files that may not be rewritten."""
         check_folders(self.job.work.output_dir, self.folders)
         for record, groups in self._by_record().items():
             known = _read(record)
@@ -162,9 +152,8 @@ class Task:
     def finish(self, excluded: Iterable[str], unwritten: Collection[Path] = ()) -> tuple[str, ...]:
         """Put on record what is written now; return the names of the files from the output folder.
 
-        `excluded` are names of strategies that exclude the run: the table that says so counts as
-        one of the files of their groups. Units in `unwritten`, of a strategy that failed, are left
-        to the next call.
+        The table of exclusions is a file of the groups of `excluded` strategies. Units in
+        `unwritten`, of a strategy that failed, are left to the next call.
         """
         root, names = self.job.work.output_dir, set[str]()
         for record, groups in self._by_record().items():
@@ -191,14 +180,13 @@ def find_tasks(
     """Find which outputs of every job of a call are missing or out of date; a task for every job.
 
     With `overwrite` all are. With `hash_inputs` the contents of input files are compared, in
-    `nprocs` threads, instead of sizes and times of last change; what was made without this is
-    stale. Input files are looked at now, before any is read: the next call notices one that changes
-    while its run is at work.
+    `nprocs` threads, instead of sizes and times. Input files are looked at now, before any is
+    read: the next call notices one that changes while its run is at work.
     """
-    lookups = _Lookups(hash_inputs=hash_inputs)
+    groups_of_jobs = _Groups(hash_inputs=hash_inputs)
 
     def task(job: Job) -> Task:
-        groups = list(_JobGroups(job, lookups).all())
+        groups = list(groups_of_jobs.of(job))
         root, records = job.work.output_dir, cache(_read)
         reasons: dict[Group, str | None] = dict.fromkeys(groups, ASKED_FOR)
         if not overwrite:
@@ -221,116 +209,96 @@ def last_finished(output_dir: Path, participant: str) -> int:
     return max((state[1] for state in map(_state, records) if state), default=0)
 
 
-class _Lookups:
-    """Digests of settings and states of input files, each looked up once for all jobs."""
+class _Groups:
+    """Groups of the files of jobs; settings and input files are looked up once for all jobs."""
 
     def __init__(self, *, hash_inputs: bool) -> None:
-        self.transforms = cache(transform_files)
-        self.of_seeds = cache(_digest_of_seeds)
-        self.of_strategy = cache(_digest_of_strategy)
-        self.of_rules = cache(_digest_of_rules)
-        self.restricting_files = cache(restricting_files)
-        self._state = cache(_state)
+        self._transforms, self._restricting_files = cache(transform_files), cache(restricting_files)
+        self._of_seeds, self._of_strategy = cache(_digest_of_seeds), cache(_digest_of_strategy)
+        self._of_rules, self._state = cache(_digest_of_rules), cache(_state)
         self._hash = cache(_hash) if hash_inputs else None
 
-    def stamp(
-        self, settings: list[str], inputs: Iterable[Path], links: tuple[tuple[str, Path], ...]
-    ) -> Stamp:
-        """Stamp of files that depend on settings, by their digests, and on input files."""
-        # Names stay when a dataset is moved, or mounted elsewhere in a container.
-        uris = {path: input_uri(path, links) for path in inputs}
-        names = {u if u.startswith("bids:") else path.name: path for path, u in uris.items()}
-        states = {name: self._state(path) for name, path in names.items()}
-        contents = None
-        if self._hash:
-            contents = _digest({name: self._hash(path) for name, path in names.items()})
-        return Stamp(
-            Version=__version__,
-            Settings=_digest(settings),
-            Inputs=_digest(states),
-            Contents=contents,
-        )
-
-
-class _JobGroups:
-    """Groups of the files of one job."""
-
-    def __init__(self, job: Job, lookups: _Lookups) -> None:
-        self.job, self.lookups, self.paths = job, lookups, job.paths
-        self.rules = job.work.processing
-        folder = _record_folder(job.work.output_dir, job.run.name)
-        self.record = folder / str(Name(job.run.name.entities, "outputs", ".json"))
+    def of(self, job: Job) -> Iterator[Group]:
+        """Everything that a job can be asked to make, spheres first."""
+        paths, name = job.paths, job.run.name
+        folder = _record_folder(job.work.output_dir, name)
+        record = folder / str(Name(name.entities, "outputs", ".json"))
         # The same for every space and resolution of a run.
-        self.record_of_designs = folder / str(Name(job.run.name.source, "designs", ".json"))
-
-    def all(self) -> Iterator[Group]:
-        """Everything that the job can be asked to make, spheres first."""
+        record_of_designs = folder / str(Name(name.source, "designs", ".json"))
         # In the space of the run, where that is known before its transforms are read.
-        seed_sets = [placement.table for placement in self.job.placements]
-        seed_sets = seed_sets or list(self.job.work.seed_sets)
-        for seeds in seed_sets if self.job.images else ():
-            files = [self.paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz")]
-            files += [self.paths.uncleaned(seeds, end) for end in (".tsv.gz", ".json")]
-            inputs = self._images(self.job.images[0].bold, seeds)
-            stamp = self._stamp("spheres", [self.lookups.of_seeds(seeds)], inputs)
-            yield Group(files[0].stem, self.record, files[0], tuple(files), stamp)
-        for image in self.job.images:
-            for strategy in image.strategies:
-                makers, ends = (self.paths.design, self.paths.outliers), (".tsv", ".json")
-                files = [make(strategy.name, end) for make in makers for end in ends]
-                digest = self.lookups.of_strategy(strategy)
-                stamp = self._stamp("design", [digest], self._tables(strategy))
-                table = files[0]
-                yield Group(table.stem, self.record_of_designs, table, tuple(files), stamp)
-                for seeds in seed_sets:
-                    yield from self._series(image.bold, strategy, seeds)
+        seed_sets = [placement.table for placement in job.placements] or list(job.work.seed_sets)
+        for seeds in seed_sets if job.images else ():
+            files = [paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz")]
+            files += [paths.uncleaned(seeds, end) for end in (".tsv.gz", ".json")]
+            inputs = self._images(job, job.images[0].bold, seeds)
+            stamp = self._stamp(job, "spheres", [self._of_seeds(seeds)], inputs)
+            yield Group(files[0].stem, record, files[0], tuple(files), stamp)
+        for strategy, bold in [(each, own.bold) for own in job.images for each in own.strategies]:
+            makers, ends = (paths.design, paths.outliers), (".tsv", ".json")
+            files = [make(strategy.name, end) for make in makers for end in ends]
+            digest = self._of_strategy(strategy)
+            stamp = self._stamp(job, "design", [digest], _tables(job, strategy))
+            yield Group(files[0].stem, record_of_designs, files[0], tuple(files), stamp)
+            for seeds in seed_sets:
+                yield from self._of_series(job, record, bold, strategy, seeds)
 
-    def _series(self, bold: Path, strategy: Strategy, seeds: SeedTable) -> Iterator[Group]:
+    def _of_series(
+        self, job: Job, record: Path, bold: Path, strategy: Strategy, seeds: SeedTable
+    ) -> Iterator[Group]:
         """Groups of the series, and of each thing that is made of them."""
-        settings = [self.lookups.of_seeds(seeds), self.lookups.of_strategy(strategy)]
-        inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self._tables(strategy)]
-        stamp = self._stamp("series", settings, inputs)
-        jittered = self._stamp("series", [*settings, self.rules.placement_jitter or ""], inputs)
-        shifted = {self.paths.matrix(seeds, strategy.name, stat) for stat in PLACEMENTS}
-        series, *others = self.job.tables(seeds, strategy.name)
+        settings = [self._of_seeds(seeds), self._of_strategy(strategy)]
+        inputs = [*self._images(job, bold, seeds), job.run.sidecar(bold), *_tables(job, strategy)]
+        rules, name = job.work.processing, strategy.name
+        stamp = self._stamp(job, "series", settings, inputs)
+        jittered = self._stamp(job, "series", [*settings, rules.placement_jitter or ""], inputs)
+        shifted = {job.paths.matrix(seeds, name, stat) for stat in PLACEMENTS}
+        series, *others = job.tables(seeds, name)
         for table in (series, *others):
             both, own = (table, table.with_suffix(".json")), jittered if table in shifted else stamp
-            yield Group(table.stem, self.record, series, both, own, strategy.name)
-        if self.rules.seed_maps:
-            files = tuple(
-                self.paths.seed_map(seeds, label, strategy.name, extension)
-                for extension in (".nii.gz", ".json")
-                for label in chosen_seeds(seeds, self.rules.seed_maps).values()
-            )
-            key = f"{series.stem}_boldmaps"
-            stamp = self._stamp("series", [*settings, *sorted(self.rules.seed_maps)], inputs)
-            yield Group(key, self.record, series, files, stamp, strategy.name, sparse=True)
+            yield Group(table.stem, record, series, both, own, name)
+        if rules.seed_maps:
+            labels = chosen_seeds(seeds, rules.seed_maps).values()
+            ends = (".nii.gz", ".json")
+            files = tuple(job.paths.seed_map(seeds, x, name, end) for end in ends for x in labels)
+            stamp = self._stamp(job, "series", [*settings, *sorted(rules.seed_maps)], inputs)
+            yield Group(f"{series.stem}_boldmaps", record, series, files, stamp, name, sparse=True)
 
-    def _tables(self, strategy: Strategy) -> list[Path]:
-        """Tables and masks that a design may be made of."""
-        run, tables = self.job.run, self.job.run.tables
-        own = [path for _, path in tables.own] if strategy.confounds else []
-        others = [tables.metadata, self.job.outliers]
-        if strategy.needs_brain_mask:
-            others.append(anatomical_mask(self.job.images[0].bold))
-        if strategy.task:  # with the time of the first volume
-            others += [tables.events, *(run.sidecar(image.bold) for image in self.job.images)]
-        return [*tables.paths, *own, *(path for path in others if path)]
-
-    def _images(self, bold: Path, seeds: SeedTable) -> list[Path]:
+    def _images(self, job: Job, bold: Path, seeds: SeedTable) -> list[Path]:
         """The image, its mask, and the transforms of seeds."""
-        job = self.job
         own = [placement.transforms for placement in job.placements if placement.table is seeds]
         if not job.placements:
             # Which of them the run will use is known only when it does.
-            own = [self.lookups.transforms(r, job.run.participant) for _, r in job.work.links]
+            own = [self._transforms(root, job.run.participant) for _, root in job.work.links]
         masks = [job.mask] if job.mask else []
-        masks += self.lookups.restricting_files(job.run, bold, self.rules)
+        masks += self._restricting_files(job.run, bold, job.work.processing)
         return [bold, *masks, *(path for paths in own for path in paths)]
 
-    def _stamp(self, output: Output, settings: list[str], inputs: Iterable[Path]) -> Stamp:
-        settings = [*settings, self.lookups.of_rules(self.rules, output)]
-        return self.lookups.stamp(settings, inputs, self.job.work.links)
+    def _stamp(
+        self, job: Job, output: Output, settings: list[str], inputs: Iterable[Path]
+    ) -> Stamp:
+        """Stamp of files that depend on settings, by their digests, and on input files."""
+        # Names stay when a dataset is moved, or mounted elsewhere in a container.
+        uris = {path: input_uri(path, job.work.links) for path in inputs}
+        names = {u if u.startswith("bids:") else path.name: path for path, u in uris.items()}
+        hash_of = self._hash
+        return Stamp(
+            Version=__version__,
+            Settings=_digest([*settings, self._of_rules(job.work.processing, output)]),
+            Inputs=_digest({name: self._state(path) for name, path in names.items()}),
+            Contents=_digest({n: hash_of(path) for n, path in names.items()}) if hash_of else None,
+        )
+
+
+def _tables(job: Job, strategy: Strategy) -> list[Path]:
+    """Tables and masks that a design may be made of."""
+    run, tables = job.run, job.run.tables
+    own = [path for _, path in tables.own] if strategy.confounds else []
+    others = [tables.metadata, job.outliers]
+    if strategy.needs_brain_mask:
+        others.append(anatomical_mask(job.images[0].bold))
+    if strategy.task:  # with the time of the first volume
+        others += [tables.events, *(run.sidecar(image.bold) for image in job.images)]
+    return [*tables.paths, *own, *(path for path in others if path)]
 
 
 def _record_folder(output_dir: Path, run: Name) -> Path:

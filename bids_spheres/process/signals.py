@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import FrameType
 
 
-@contextmanager
-def ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> AbstractContextManager[None]:
     """Let SIGTERM, which clusters send when time is up, end the block like an error.
 
     So workers are stopped and temporary files removed. The exit status is 143, as a shell's for the
@@ -27,12 +27,10 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(number, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    with _handled(end, signal.SIGTERM):
-        yield
+    return _handled(end, signal.SIGTERM)
 
 
-@contextmanager
-def ended_at_once() -> Iterator[None]:
+def ended_at_once() -> AbstractContextManager[None]:
     """Let SIGTERM and SIGINT end the process with one line, while libraries are imported.
 
     Python drops what a handler raises during a callback of its import locks, and some libraries
@@ -47,8 +45,7 @@ def ended_at_once() -> Iterator[None]:
 
     # Shells make processes in the background ignore interrupts.
     both = (signal.SIGTERM, signal.SIGINT)
-    with _handled(end, *(n for n in both if signal.getsignal(n) != signal.SIG_IGN)):
-        yield
+    return _handled(end, *(n for n in both if signal.getsignal(n) != signal.SIG_IGN))
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """How an option is declared: once, beside the setting that it makes.
 
-A field of a dataclass of settings is made by `option`, whose `Option` says how the setting is
-given and what depends on it. The parser, the record of settings, sidecars, the check of what is
-up to date, the comparison of matrices at the group level, the Boutiques descriptor and the pages of
-the documentation are all made from these declarations.
+The parser, the record of settings, sidecars, the check of what is up to date, the comparison of
+matrices at the group level, the Boutiques descriptor and the pages of the documentation are all
+made from the declarations.
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
+# Outputs of a run that have to be made again when a setting changes.
 Output = Literal["spheres", "design", "series"]
-"""Outputs of a run that have to be made again when a setting changes."""
-
+# What the group level does with matrices made with different values of a setting.
 Mixing = Literal["refuse", "note", "allow"]
-"""What the group level does with matrices made with different values of a setting."""
-
+# Headings of the help, in their order.
 SECTIONS = (
     "seeds",
     "denoising",
@@ -37,7 +35,6 @@ SECTIONS = (
     "resources; what is written does not depend on them",
     'clusters, which need pip install "bids-spheres[dask]"',
 )
-"""Headings of the help, in their order."""
 
 
 @dataclass(frozen=True)
@@ -45,34 +42,20 @@ class Option:
     """How a setting is given on the command line, and what depends on it."""
 
     help: str
-    section: str = ""
-    """Beginning of one of `SECTIONS`; "" for a positional argument."""
-    kind: Kind | None = None
-    """How a word becomes a value; None for a switch, whose default is a bool or a count."""
-    short: str = ""
-    """Further flag of one letter, with its dash."""
-    levels: tuple[str, ...] = ("participant",)
-    """Analysis levels at which it has an effect."""
-    selects_at_group: bool = False
-    """At the group level it chooses among what was written, and its default is everything."""
-    affects: tuple[Output, ...] = ()
-    """Outputs that are made again when it changes."""
-    sidecar: str = ""
-    """Key under which the outputs it affects record it; "" for none."""
-    mixing: Mixing = "allow"
-    """Whether the group level pools matrices made with different values."""
-    voxels: bool = False
-    """Whether it decides which voxels spheres are made of."""
-    needs: tuple[str, ...] = ()
-    """Names of options without any of which it has no effect; empty when it needs none."""
-    changes: str = ""
-    """Key of every strategy that it sets, from the top and joined by dots; "" for none."""
-    common: bool = False
-    """Whether the short help has it."""
-    alone: str = ""
-    """Word that the flag of a list stands for where none follows; "" when one has to."""
-    aliases: tuple[str, ...] = ()
-    """Flags of other BIDS Apps, with dashes, that stand for it."""
+    section: str = ""  # beginning of one of `SECTIONS`; "" for a positional argument
+    kind: Kind | None = None  # how a word becomes a value; None for a switch: a bool or a count
+    short: str = ""  # further flag of one letter, with its dash
+    levels: tuple[str, ...] = ("participant",)  # analysis levels at which it has an effect
+    selects_at_group: bool = False  # it chooses among what was written; there all by default
+    affects: tuple[Output, ...] = ()  # outputs that are made again when it changes
+    sidecar: str = ""  # key under which the outputs it affects record it; "" for none
+    mixing: Mixing = "allow"  # whether the group level pools matrices made with different values
+    voxels: bool = False  # whether it decides which voxels spheres are made of
+    needs: tuple[str, ...] = ()  # options without any of which it has no effect
+    changes: str = ""  # key of every strategy that it sets, from the top and joined by dots
+    common: bool = False  # whether the short help has it
+    alone: str = ""  # word that the flag of a list stands for where none follows
+    aliases: tuple[str, ...] = ()  # flags of other BIDS Apps, with dashes, that stand for it
 
 
 @dataclass(frozen=True)
@@ -97,8 +80,9 @@ class Declared:
         return (*short, *dict.fromkeys((self.flag, f"--{self.name}")))
 
 
-def option(default: Any, text: str, kind: Kind | None = None, **rest: Any) -> Any:
-    """A field of settings with its option; `rest` are further parameters of `Option`."""
+def option(text: str, kind: Kind | None = None, **rest: Any) -> Any:
+    """A field of settings; `rest` are parameters of `Option`, and a default but None or False."""
+    default = rest.pop("default", None if kind else False)
     return field(default=default, metadata={"option": Option(text, kind=kind, **rest)})
 
 

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from bids_spheres.data.published import seed_set_name
+from bids_spheres.data.published import seed_set_name, strategy_name
 from bids_spheres.settings.option import Output, build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
     FileOrSeed,
-    ImageOrAtlas,
     Kind,
     Labels,
     Memory,
     NamedPath,
-    NameOrFile,
+    NameOrPath,
     Number,
     PathName,
-    WordOrPath,
     choice,
     jitter,
     key_and_value,
@@ -32,7 +32,6 @@ from bids_spheres.settings.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from _typeshed import DataclassInstance
 
@@ -43,17 +42,10 @@ if TYPE_CHECKING:
 
 DEFAULT_STRATEGY = "simple"
 
-Level = Literal["session", "participant"]
-"""Whose runs are put one after the other."""
-
-PARTICIPANT, GROUP = "participant", "group"
-"""Analysis levels."""
-
-MASKS = ("run", "template", OFF)
-"""What `mask` can be instead of a file."""
-
-ALL = "all"
-"""Word for all seeds, where some can be named."""
+Level = Literal["session", "participant"]  # whose runs are put one after the other
+PARTICIPANT, GROUP = "participant", "group"  # analysis levels
+MASKS = ("run", "template", OFF)  # what mask can be instead of a file
+ALL = "all"  # word for all seeds, where some can be named
 
 _BOTH = (PARTICIPANT, GROUP)
 _FILE, _FOLDER, _NAME = PathName("FILE"), PathName(), Kind("NAME")
@@ -69,6 +61,7 @@ _DESIGN: tuple[Output, ...] = ("design", "series")
 
 # Options of each section of the help; of the first two, those that sidecars record as well.
 _seeds = partial(option, section="seeds")
+_seeds_at_both = partial(_seeds, levels=_BOTH)
 _spheres = partial(_seeds, affects=_SPHERES, mixing="refuse")
 _voxels = partial(_spheres, voxels=True)
 _denoising = partial(option, section="denoising")
@@ -85,20 +78,18 @@ class Processing:
     """What is done with every run, apart from seeds and strategies."""
 
     warp_seeds: bool = _seeds(
-        False,
         "map seeds between MNI templates by TemplateFlow's transforms (default: use them as they "
         "are, with a note)",
         affects=_SPHERES,
     )
     mask: str = _voxels(
-        "run",
         "voxels that spheres may use (default: run, the brain mask of each run)",
-        WordOrPath("|".join((*MASKS, "PATH")), MASKS),
+        NameOrPath("|".join((*MASKS, "PATH")), is_path=lambda path: str(path) not in MASKS),
+        default="run",
         sidecar="Mask",
         common=True,
     )
     tissue: str | None = _voxels(
-        None,
         "use voxels of the participant's own grey matter (GM), white matter (WM) or fluid (CSF): "
         "those of a probability of at least 0.5 or as given (GM:0.3), or all, weighted by it "
         "(GM:weight)",
@@ -106,96 +97,88 @@ class Processing:
         sidecar="Tissue",
     )
     exclude_mask: str | None = _voxels(
-        None,
         "leave out voxels of lesions: a mask of all participants, or a folder with masks under "
         "BIDS names, in the space of the images",
-        WordOrPath("PATH"),
+        NameOrPath("PATH"),
         sidecar="ExcludeMask",
         mixing="note",
     )
     min_coverage: float = _voxels(
-        0.5,
         "smallest share of a sphere's voxels that must have a signal; the sphere is n/a below "
         "it (default: 0.5)",
         Number("SHARE", most=1, unit="a share"),
+        default=0.5,
         sidecar="MinimumCoverage",
     )
     overlap: Literal["allow", "error", "nearest"] = _voxels(
-        "allow",
         "voxels in several spheres of a set: use them in each (default), stop, or give them to "
         "the nearest seed",
         choice("allow", "error", "nearest"),
+        default="allow",
         sidecar="Overlap",
     )
     aggregation: Aggregation = _spheres(
-        "mean",
         "how the voxels of a sphere make one series (default: mean)",
         choice("mean", "median", "eigenvariate"),
+        default="mean",
         sidecar="Aggregation",
     )
     despike: bool = _spheres(
-        False,
         "squeeze spikes of every voxel of the spheres first, by the rule of AFNI's 3dDespike",
         sidecar="Despike",
     )
     smoothing_fwhm: float | None = _spheres(
-        None,
         "smooth images by a Gaussian of this width first (default: off)",
         _FWHM,
         sidecar="SmoothingFWHM",
         common=True,
     )
-    connectivity: tuple[str, ...] = _seeds(
-        ("pearson",),
+    connectivity: tuple[str, ...] = _seeds_at_both(
         "measures of connectivity between spheres: pearson (default), fisher-z, partial, "
         "covariance, precision, ledoit-wolf, spearman",
         _NAME,
-        levels=_BOTH,
+        default=("pearson",),
         selects_at_group=True,
         common=True,
     )
-    seed_maps: tuple[str, ...] = _seeds(
-        (),
+    seed_maps: tuple[str, ...] = _seeds_at_both(
         "also write maps of Fisher's z between the named seeds or regions, or all, and every voxel "
         "in the mask; at the group level average and test these maps",
         _NAME,
-        levels=_BOTH,
+        default=(),
         alone=ALL,
     )
     effective_dof: bool = _seeds(
-        False,
         "also write the effective degrees of freedom of each correlation, given the "
-        "autocorrelation of both series",
+        "autocorrelation of both series"
     )
     placement_jitter: str | None = _seeds(
-        None,
         "also shift every sphere N times (default: 50) at random by at most so many mm, and write "
         "mean and standard deviation of each correlation over these placements",
         Kind("MM[:N]", read=jitter),
     )
-    controls: bool = _seeds(
-        False,
+    controls: bool = _seeds_at_both(
         "also write how many pairs of series correlate that should not: surrogates with random "
         "phases, spheres in fluid, and mirrored seeds; at the group level average these, and "
-        "compare QC-FC with permutations of head motion",
-        levels=_BOTH,
+        "compare QC-FC with permutations of head motion"
     )
-    detrend: bool = _series(True, "remove the linear trend (default: on)", sidecar="Detrend")
+    detrend: bool = _series(
+        "remove the linear trend (default: on)", default=True, sidecar="Detrend"
+    )
     standardize: Standardize = _series(
-        "zscore_sample",
         "scale of the series (default: zscore_sample)",
         choice("zscore_sample", "zscore", "psc", OFF, off=False),
+        default="zscore_sample",
         sidecar="Standardize",
     )
     min_dof: int = _series(
-        10,
         "exclude runs with fewer degrees of freedom after cleaning (default: 10)",
         _COUNT,
+        default=10,
         sidecar="MinimumDegreesOfFreedom",
         mixing="note",
     )
     dummy_scans: DummyScans = _series(
-        None,
         "volumes to leave out at the start; auto: those that fMRIPrep marks as non-steady",
         Number("N|auto", whole=True, words=("auto",)),
         affects=_DESIGN,
@@ -203,14 +186,12 @@ class Processing:
         common=True,
     )
     equal_seconds: float | None = _series(
-        None,
         "after cleaning, use as much data of every run and exclude those with less (default: off)",
         Number("S", zero_is_off=True),
         affects=_DESIGN,
         sidecar="EqualSeconds",
     )
     equal_seconds_seed: int | None = _series(
-        None,
         "draw these volumes at random, with this seed (default: the first that are kept)",
         _WHOLE,
         affects=_DESIGN,
@@ -218,7 +199,7 @@ class Processing:
         needs=("equal_seconds",),
     )
     full_length: bool = _denoising(
-        False, "keep a row of n/a for every censored volume", affects=("series",)
+        "keep a row of n/a for every censored volume", affects=("series",)
     )
 
     @property
@@ -229,7 +210,7 @@ class Processing:
 
 
 def _change(text: str, kind: Kind, key: str, **rest: Any) -> Any:
-    return _denoising(None, text, kind, changes=key, **rest)
+    return _denoising(text, kind, changes=key, **rest)
 
 
 _FREQUENCY = Number("HZ", words=(OFF,))
@@ -307,7 +288,7 @@ class StrategyChanges:
 
 def _labels(what: str, key: str, otherwise: str = "all", **rest: Any) -> Any:
     text = f"{what} to use, with or without {key}-, or @FILE of them (default: {otherwise})"
-    return _selection((), text, Labels(key=key), levels=_BOTH, **rest)
+    return _selection(text, Labels(key=key), default=(), levels=_BOTH, **rest)
 
 
 @dataclass(frozen=True)
@@ -323,7 +304,7 @@ class Selected:
     space: tuple[str, ...] = _labels("spaces", "space", "the MNI space", common=True)
     res: tuple[str, ...] = _labels("resolutions", "res")
     bids_filter_file: Path | None = _selection(
-        None, 'JSON file of further filters: {"bold": {"direction": "AP", "run": [1, 2]}}', _FILE
+        'JSON file of further filters: {"bold": {"direction": "AP", "run": [1, 2]}}', _FILE
     )
 
     def named(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -339,161 +320,160 @@ class GroupChoices:
     """What is wanted of the group level."""
 
     model: str | None = _group(
-        None,
         'variables of participants that explain every edge, as in "age + C(site)"; mean_fd is '
         "the mean framewise displacement",
         Kind("FORMULA"),
         common=True,
     )
     contrast: tuple[str, ...] = _group(
-        (),
         "test NAME=TERMS, a sum of terms of the model with factors, as old=age or diff=a-0.5*b; "
         "F:NAME=TERMS tests several together, with commas or as all levels of a factor",
         Kind("NAME=TERMS"),
+        default=(),
     )
     tail: Literal["two", "positive", "negative"] = _group(
-        "two",
         "tails of tests of the mean and of contrasts (default: two)",
         choice("two", "positive", "negative"),
+        default="two",
     )
     inference: tuple[str, ...] = _group(
-        ("fdr",),
         "corrections of those tests for the number of edges: fdr (default, always written), and "
         "by permutations maxt (family-wise, every edge), nbs (components above a threshold), tfnbs "
         "(without a threshold), cnbs (pairs of networks); of maps maxt, cluster and tfce",
         choice("fdr", "maxt", "nbs", "tfnbs", "cnbs", "cluster", "tfce"),
+        default=("fdr",),
     )
     permutations: int = _group(
-        5000, "permutations or sign flips (default: 5000); all, where they are no more", _COUNT
+        "permutations or sign flips (default: 5000); all, where they are no more",
+        _COUNT,
+        default=5000,
     )
-    seed: int = _group(0, "number that fixes the random permutations (default: 0)", _WHOLE)
+    seed: int = _group("number that fixes the random permutations (default: 0)", _WHOLE, default=0)
     within: Literal["session", "task", "run"] | None = _group(
-        None,
         "repeated measures: contrasts compare these conditions within participants, as "
         "change=post-pre, and their reliability is written; with a model the conditions are a "
         "column of it, and standard errors are robust to the rows of a participant",
         choice("session", "task", "run"),
     )
     stability: bool = _group(
-        False,
         "correlate matrices of split halves and of the first 2, 4, 6 ... minutes of each run with "
-        "that of the whole, and find the minutes that pairs of networks need",
+        "that of the whole, and find the minutes that pairs of networks need"
     )
     clusters: str | None = _group(
-        None,
         "column of that table, as site or family, within which errors may be correlated: robust "
         "standard errors (CR2)",
         Kind("COLUMN"),
     )
     weights: Literal["precision"] | None = _group(
-        None,
         "precision: random effects, which weight participants by how precise their values are",
         choice("precision"),
     )
     harmonize: str | None = _group(
-        None,
         "column of sites whose shifts and scales ComBat removes before models and contrasts; "
         "effects of the model are kept",
         Kind("COLUMN"),
     )
     harmonize_within: bool = _group(
-        False, "estimate ComBat anew in each permutation, so that tests are not liberal"
+        "estimate ComBat anew in each permutation, so that tests are not liberal"
     )
     harmonize_from: Path | None = _group(
-        None, "apply the estimates of an earlier call, a *_harmonization.tsv", _FILE
+        "apply the estimates of an earlier call, a *_harmonization.tsv", _FILE
     )
     blocks: str | None = _group(
-        None,
         "column of that table, as site or family: participants change places within a block alone",
         Kind("COLUMN"),
     )
     whole_blocks: bool = _group(
-        False, "blocks of the same size change places as a whole, or signs, as families do"
+        "blocks of the same size change places as a whole, or signs, as families do"
     )
     variance_groups: str | None = _group(
-        None,
         "column of that table: participants with the same value have the same variance, others "
         "may differ (Welch's t for two groups)",
         Kind("COLUMN"),
     )
     nbs_threshold: float = _group(
-        3.1,
         "t above which edges join components of nbs (default: 3.1); of an F test its p counts",
         Number("T"),
+        default=3.1,
     )
     tfnbs_extent: float = _group(
-        0.4, "power of the extent of components in tfnbs (default: 0.4)", Number("E")
+        "power of the extent of components in tfnbs (default: 0.4)", Number("E"), default=0.4
     )
-    tfnbs_height: float = _group(3.0, "power of the threshold in tfnbs (default: 3)", Number("H"))
+    tfnbs_height: float = _group(
+        "power of the threshold in tfnbs (default: 3)", Number("H"), default=3.0
+    )
     tfnbs_step: float = _group(
-        0.1, "step between thresholds in tfnbs (default: 0.1)", Number("STEP", least=0.001)
+        "step between thresholds in tfnbs (default: 0.1)", Number("STEP", least=0.001), default=0.1
     )
     cluster_threshold: float = _group(
-        0.001, "p of voxels that join clusters of maps (default: 0.001)", Number("P", most=0.5)
+        "p of voxels that join clusters of maps (default: 0.001)",
+        Number("P", most=0.5),
+        default=0.001,
     )
     tfce_extent: float = _group(
-        0.5, "power of the size of clusters in tfce (default: 0.5)", Number("E")
+        "power of the size of clusters in tfce (default: 0.5)", Number("E"), default=0.5
     )
-    tfce_height: float = _group(2.0, "power of the threshold in tfce (default: 2)", Number("H"))
+    tfce_height: float = _group(
+        "power of the threshold in tfce (default: 2)", Number("H"), default=2.0
+    )
     tfce_step: float | Literal["auto"] = _group(
-        0.1,
         "step between thresholds in tfce (default: 0.1), or auto: a hundredth of the largest t",
         Number("STEP", least=0.001, words=("auto",)),
+        default=0.1,
     )
     participants_table: Path | None = _group(
-        None,
         "table with these variables (default: participants.tsv of bids_dir, of the raw "
         "dataset it was made from, or of output_dir)",
         _FILE,
         common=True,
     )
     by_session: bool = _group(
-        False, "summarize every session separately (default: average the sessions of a participant)"
+        "summarize every session separately (default: average the sessions of a participant)"
     )
     pool_spaces: bool = _group(
-        False,
         "put participants whose images are in different MNI spaces into one group (default: a "
-        "group for every space)",
+        "group for every space)"
     )
     qcfc_covariates: tuple[str, ...] = _group(
-        (),
         "columns of that table, such as age sex, for which the correlation of edges with head "
         "motion (QC-FC) is adjusted",
         Kind("COLUMN"),
+        default=(),
     )
     min_participants: int = _group(
-        3, "do not test edges that fewer participants have (default: 3)", _COUNT
+        "do not test edges that fewer participants have (default: 3)", _COUNT, default=3
     )
     stacked_format: Literal["tsv", "parquet"] = _group(
-        "tsv",
         "table with the edges of all participants as compressed text (default), or as Parquet, "
         "which is read faster and needs pyarrow",
         choice("tsv", "parquet"),
+        default="tsv",
     )
     multiverse: bool = _group(
-        False,
         "write effects - means of pairs of networks, and contrasts - under every strategy, radius, "
-        "measure and seed set of the same nodes, which are robust, and what each choice changes",
+        "measure and seed set of the same nodes, which are robust, and what each choice changes"
     )
     multiverse_edges: tuple[str, ...] = _group(
-        (),
         "edges whose mean is one more effect of --multiverse, as PCC,mPFC",
         Kind("NODE,NODE"),
+        default=(),
     )
     robust_q: float = _group(
-        0.05, "q below which an effect of --multiverse is significant (default: 0.05)", _SHARE
+        "q below which an effect of --multiverse is significant (default: 0.05)",
+        _SHARE,
+        default=0.05,
     )
     robust_share: float = _group(
-        0.8,
         "share of analyses in which an effect of one sign must be significant to be robust, among "
         "those whose QC-FC is within chance (default: 0.8)",
         _SHARE,
+        default=0.8,
     )
     robust_qcfc: float = _group(
-        0.1,
         "largest share of edges that go with head motion (p < 0.05) in an analysis whose QC-FC is "
         "within chance (default: 0.1)",
         _SHARE,
+        default=0.1,
     )
 
 
@@ -502,16 +482,15 @@ class Execution:
     """Where and how jobs are done; what is written does not depend on it."""
 
     nprocs: int = option(
-        1,
         "runs to process in parallel (default: 1)",
         _COUNT,
+        default=1,
         levels=_BOTH,
         common=True,
         aliases=("--n-cpus", "-n-cpus", "--nthreads"),
         section="running",
     )
     omp_nthreads: int | None = option(
-        None,
         "threads per run: with 1 it reads and computes in turn, from 2 on one thread reads "
         "ahead (default: 2, which share one core on a cluster); linear algebra always has one "
         "thread, since sums in another order differ in the last bit",
@@ -519,7 +498,6 @@ class Execution:
         section="resources",
     )
     mem: int | None = option(
-        None,
         "memory for the whole call, in MB or as 16GB: fewer runs than --nprocs are processed "
         "in parallel when so many are not expected to fit (default: no limit)",
         Memory(),
@@ -527,44 +505,35 @@ class Execution:
         section="resources",
     )
     executor: Literal["local", "dask"] | None = _clusters(
-        None,
         "where runs are processed: local processes (default), or Dask workers, --nprocs of "
         "them on this machine or as one of the next options says",
         choice("local", "dask"),
     )
     dask_scheduler: str | None = _clusters(
-        None,
         "use all workers of a running scheduler, as tcp://10.0.0.1:8786; each must see the "
         "folders under the same names and have this version installed",
         Kind("ADDRESS"),
     )
     dask_scheduler_file: Path | None = _clusters(
-        None,
         "the same, with the file in which dask scheduler --scheduler-file FILE has left its "
         "address",
         _FILE,
     )
     dask_slurm: tuple[str, ...] = _clusters(
-        (),
         "have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE, e.g. "
         "queue=short account=lab walltime=04:00:00 memory=4GB jobs=100. By default --nprocs jobs "
         "with one worker each, --omp-nthreads cores or one, the memory that the largest run needs, "
         "30 minutes, or what jobqueue.yaml says",
         Kind("KEY=VALUE", read=key_and_value),
+        default=(),
     )
 
 
-class IgnoredOption(NamedTuple):
-    """An option that wrappers of BIDS Apps type, and that has no effect here."""
-
-    why: str
-    takes_value: bool = False
-
-
+# Options that wrappers of BIDS Apps type: why they have no effect, and whether they take a value.
 IGNORED = {
-    "--skip-bids-validation": IgnoredOption("the input is not validated"),
-    "--notrack": IgnoredOption("nothing is tracked"),
-    "--fs-license-file": IgnoredOption("FreeSurfer is not used", takes_value=True),
+    "--skip-bids-validation": ("the input is not validated", False),
+    "--notrack": ("nothing is tracked", False),
+    "--fs-license-file": ("FreeSurfer is not used", True),
 }
 
 
@@ -573,108 +542,99 @@ class Settings:
     """Settings of one call; at the group level an empty `strategy` stands for all there are."""
 
     bids_dir: Path = option(
-        MISSING,
         "fMRIPrep's output, or a dataset with derivatives/fmriprep* in it",
+        default=MISSING,
         kind=_FOLDER,
         levels=_BOTH,
     )
-    output_dir: Path = option(MISSING, "folder of the results", kind=_FOLDER, levels=_BOTH)
+    output_dir: Path = option("folder of the results", default=MISSING, kind=_FOLDER, levels=_BOTH)
     analysis_level: str = option(
-        PARTICIPANT,
         "participant: time series and connectivity of every run; group: a summary of what the "
         "participant level has written, or of the part that the options select",
+        default=PARTICIPANT,
         kind=Kind("LEVEL"),
         levels=_BOTH,
     )
-    atlas: tuple[str, ...] = _seeds(
-        (),
+    atlas: tuple[str, ...] = _seeds_at_both(
         "built-in seed sets: Power2011, Dosenbach2010, Seitzman2018, Raichle2011",
         Kind("NAME", read=seed_set_name),
-        levels=_BOTH,
+        default=(),
         common=True,
     )
-    seeds: tuple[Path | str, ...] = _seeds(
-        (),
+    seeds: tuple[Path | str, ...] = _seeds_at_both(
         "your own seeds: tables with columns x, y, z in mm and optionally name, radius, network, "
         'and "Space" in a JSON file beside it; or typed, as PCC=0,-52,18',
         FileOrSeed(),
-        levels=_BOTH,
+        default=(),
         common=True,
     )
-    parcellation: tuple[str, ...] = _seeds(
-        (),
+    parcellation: tuple[str, ...] = _seeds_at_both(
         "regions instead of spheres: images of labels or 4-D images of maps, BIDS-Atlas datasets, "
         "or TemplateFlow's atlases, as Schaefer2018:100Parcels7Networks",
-        ImageOrAtlas(),
-        levels=_BOTH,
+        NameOrPath("FILE|NAME", is_path=Path.exists),
+        default=(),
     )
-    roi: tuple[Path, ...] = _seeds(
-        (), "masks of regions, which are one set of regions", _FILE, levels=_BOTH
+    roi: tuple[Path, ...] = _seeds_at_both(
+        "masks of regions, which are one set of regions", _FILE, default=()
     )
     parcellation_space: str | None = _seeds(
-        None,
         "space of images of regions whose names and JSON files don't say it, and template of "
         "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
         Kind("SPACE"),
         needs=("parcellation", "roi"),
     )
     parcellation_weights: MapWeighting = _seeds(
-        "least-squares",
         "signals of maps: least-squares, all maps together, or mean, weighted by each map "
         "(default: least-squares)",
         choice("least-squares", "mean"),
+        default="least-squares",
         needs=("parcellation",),
     )
-    radius: tuple[float, ...] = _seeds(
-        (),
+    radius: tuple[float, ...] = _seeds_at_both(
         "radius of all spheres (default: the seed set's); each set is extracted once per radius",
         _RADIUS,
-        levels=_BOTH,
+        default=(),
         common=True,
     )
     processing: Processing = field(default_factory=Processing)
     concatenate: Level | None = _seeds(
-        None,
         "also relate all selected runs of a task in a session, or of a participant, as one: "
         "each standardized, one after the other",
         choice("session", "participant"),
         common=True,
     )
     strategy: tuple[str, ...] = _denoising(
-        (DEFAULT_STRATEGY,),
         f"denoising strategies by name (default: {DEFAULT_STRATEGY}; all: bids-spheres "
         "strategies), or JSON or YAML files of your own",
-        NameOrFile(),
+        NameOrPath("NAME", read=strategy_name, is_path=attrgetter("suffix")),
+        default=(DEFAULT_STRATEGY,),
         levels=_BOTH,
         selects_at_group=True,
         common=True,
     )
     changes: StrategyChanges = field(default_factory=StrategyChanges)
     outliers: Path | None = _denoising(
-        None,
         "your own outlier table (a row per volume, 1 = censored) of a single run, or a folder "
         "with one *_outliers.tsv for every run",
         _FOLDER,
     )
     derivatives: tuple[tuple[str, Path], ...] = _selection(
-        (),
         "fMRIPrep's output, if it is neither bids_dir nor in bids_dir/derivatives; also "
         "outputs of other programs: aroma=PATH (fMRIPost-AROMA), tedana=PATH, and by any other "
         "name tables of your own, whose columns strategies can name",
         NamedPath(),
+        default=(),
         short="-d",
         common=True,
     )
     labels: Selected = field(default_factory=Selected)
     bids_database_dir: Path | None = _selection(
-        None,
         "folder in which pybids keeps its index of the input between calls; delete it when "
         "the input has changed",
         _FOLDER,
     )
     group: GroupChoices = field(default_factory=GroupChoices)
     work_dir: Path | None = _keeping(
-        None,
         "folder for temporary files (default: the output folder)",
         _FOLDER,
         short="-w",
@@ -682,31 +642,28 @@ class Settings:
         levels=_BOTH,
     )
     overwrite: bool = _keeping(
-        False,
         "make everything again (default: only what is missing or out of date)",
         levels=_BOTH,
         common=True,
     )
     hash_inputs: bool = _keeping(
-        False,
         "compare the contents of input files instead of sizes and times; takes as long as "
-        "reading them",
+        "reading them"
     )
     strict: bool = _keeping(
-        False,
         "process nothing when a strategy can't be applied to one of the runs (default: "
-        "process the others, and end with status 1)",
+        "process the others, and end with status 1)"
     )
-    stop_on_first_error: bool = _keeping(False, "stop when a run fails")
+    stop_on_first_error: bool = _keeping("stop when a run fails")
     report_level: Literal["participant", "session", "none"] = option(
-        "participant",
         "one page for each participant (default), for each session, or none",
         choice("participant", "session", OFF),
+        default="participant",
         levels=_BOTH,
         section="reports",
     )
     reports_only: bool = option(
-        False, "only make the pages again, from existing results", levels=_BOTH, section="reports"
+        "only make the pages again, from existing results", levels=_BOTH, section="reports"
     )
     execution: Execution = field(default_factory=Execution)
 

@@ -1,7 +1,6 @@
 """Kinds of option values: how a word of the command line becomes a value, and how it is shown.
 
-A kind can be called with a word, as argparse does; its error says what the word should be. Its
-attributes say what it takes, for documentation and descriptors.
+A kind can be called with a word, as argparse does; its error says what the word should be.
 """
 
 from __future__ import annotations
@@ -14,21 +13,16 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.data.published import is_typed_seed, strategy_name
+from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.text import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OFF = "none"
-"""The word that switches a threshold, an edge or a step off."""
-
-_LONGEST = 40
-"""Letters of a word in a message."""
-
-_MOST_DIGITS = 9
-"""Digits of a number of volumes, processes or MB."""
+OFF = "none"  # the word that switches a threshold, an edge or a step off
+_LONGEST = 40  # letters of a word in a message
+_MOST_DIGITS = 9  # digits of a number of volumes, processes or MB
 
 
 @dataclass(frozen=True)
@@ -88,20 +82,17 @@ class FileOrSeed(PathName):
         """Path of a word, or the seed."""
         return text.strip() if is_typed_seed(text) else Path(text)
 
-    def show(self, value: Any) -> Any:
-        """Its text."""
-        return value if isinstance(value, str) else super().show(value)
-
 
 @dataclass(frozen=True)
-class ImageOrAtlas(Kind):
-    """An image or a dataset of regions, or the name of an atlas; both as text."""
+class NameOrPath(Kind):
+    """A path, or a name that stays as it is when `is_path` is false of it; both as text."""
 
-    metavar: str = "FILE|NAME"
+    is_path: Callable[[Path], object] = field(default=bool, kw_only=True)
 
     def absolute(self, value: str) -> str:
         """The same name, or an absolute path."""
-        return str(Path(value).absolute()) if Path(value).exists() else value
+        path = Path(value)
+        return str(path.absolute()) if self.is_path(path) else value
 
 
 def tissue_rule(text: str) -> str:
@@ -115,8 +106,7 @@ def tissue_rule(text: str) -> str:
     )
 
 
-MOST_JITTER, MOST_PLACEMENTS = 20, 1000
-"""mm by which spheres are shifted at random, and how often, at most."""
+MOST_JITTER, MOST_PLACEMENTS = 20, 1000  # mm of random shifts of spheres, and how many
 
 
 def jitter(text: str) -> str:
@@ -130,32 +120,6 @@ def jitter(text: str) -> str:
         f"{text} is no distance of at most {MOST_JITTER} mm, with a number of placements from "
         f"2 to {MOST_PLACEMENTS} if any, as 3 or 3:100"
     )
-
-
-@dataclass(frozen=True)
-class WordOrPath(Kind):
-    """One of several words, or the path of a file; both as text."""
-
-    words: tuple[str, ...] = ()
-
-    def absolute(self, value: str) -> str:
-        """The same word, or an absolute path."""
-        return value if value in self.words else str(Path(value).absolute())
-
-
-@dataclass(frozen=True)
-class NameOrFile(Kind):
-    """A strategy that ships with the package, or a file of the user's own, which has an ending."""
-
-    metavar: str = "NAME"
-
-    def __call__(self, text: str) -> str:
-        """The name of the strategy, or a file or an unknown name as it is."""
-        return strategy_name(text)
-
-    def absolute(self, value: str) -> str:
-        """The same name, or an absolute path."""
-        return str(Path(value).absolute()) if Path(value).suffix else value
 
 
 @dataclass(frozen=True)
@@ -185,8 +149,7 @@ class NamedPath(Kind):
 class Number(Kind):
     """A number within limits, both included, or one of some words, taken as they are.
 
-    `unit` names the quantity in messages, as in "a length in mm". With `zero_is_off` 0 stands for
-    None, which switches a step off.
+    `unit` names the quantity in messages. With `zero_is_off` 0 stands for None, for no such step.
     """
 
     metavar: str = "N"

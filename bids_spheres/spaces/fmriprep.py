@@ -14,7 +14,7 @@ Where the anatomical reference is a T2w image, that stands in the place of T1w.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,11 +106,10 @@ def find_transforms(
 ) -> tuple[Path, ...]:
     """Files that take points from one space to another, at least one of them the subject's.
 
-    `files` are those to search, e.g. `transform_files`; `run` has the entities of the BOLD file.
-    Spaces are templates as fMRIPrep names them in these files (``MNI152NLin2009cAsym``,
-    ``MNIPediatricAsym+2``), ``T1w``, ``T2w``, or one of `NATIVE` for the grid of the run. In the
-    order in which points pass (`bids_spheres.spaces.move_points`); empty when no transforms lead
-    there. InvalidDatasetError when several files do the same for this run.
+    `files` are those to search; `run` has the entities of the BOLD file. Spaces are templates as
+    fMRIPrep names them in these files (``MNIPediatricAsym+2``), ``T1w``, ``T2w``, or one of
+    `NATIVE`. In the order in which points pass (`bids_spheres.spaces.itk.move_points`); empty when no
+    transforms lead there. InvalidDatasetError when several files do the same for this run.
     """
     if not (is_native(source) or is_native(target)):
         return ()
@@ -124,13 +123,10 @@ def _way(
     available: Sequence[_Transform], run: Mapping[str, str], source: str, target: str
 ) -> tuple[Path, ...]:
     """Files between two spaces, directly or by way of the anatomical image."""
-    if direct := _pick(available, run, source, target):
-        return (direct,)
-    for anatomy in ANATOMICAL:
-        first = _pick(available, run, source, anatomy)
-        second = _pick(available, run, anatomy, target)
-        if first and second:
-            return (first, second)
+    for stops in ((source, target), *((source, anatomy, target) for anatomy in ANATOMICAL)):
+        files = [_pick(available, run, *ends) for ends in pairwise(stops)]
+        if all(files):
+            return tuple(filter(None, files))
     return ()
 
 

@@ -1,6 +1,6 @@
 """Points through the transform files of ITK, which ANTs and fMRIPrep write.
 
-A file named ``from-A_to-B_mode-image_xfm`` resamples images of A onto B. To fill a voxel of B, ITK
+A file named ``from-A_to-B_mode-image_xfm`` resamples images of A onto B: to fill a voxel of B, ITK
 asks where its centre lies in A. So the same file takes *points* of B to A. ITK counts millimetres
 to the left, posterior and superior (LPS); coordinates here, as in NIfTI, go to the right, anterior
 and superior (RAS).
@@ -13,6 +13,7 @@ eight voxels each, so only these are read here, and interpolated as ITK does.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
 
     import h5py
     from nitransforms.io.itk import ITKLinearTransform
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.float64]
-    IndexArray = NDArray[np.intp]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 """Signs that turn the axes of either frame into those of the other."""
@@ -79,22 +79,18 @@ class MovedPoints:
     """Points (S, 3), mm, RAS, after transforms; `outside`, (S,): those beyond a field."""
 
     coordinates: FloatArray
-    outside: NDArray[np.bool_]
+    outside: BoolArray
 
 
 def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
     """Take points, mm, RAS, through transform files, as ``antsApplyTransformsToPoints`` does.
 
     Points, (S, 3), start in the space that the name of the first file gives as ``to-``, pass the
-    files in order, and end in that which the name of the last gives as ``from-``: with
-    ``from-T1w_to-MNI..._xfm.h5`` and then ``from-boldref_to-T1w..._xfm.txt``, points of MNI space
-    come to the BOLD reference. ``.h5`` files hold any number of affine transforms and displacement
-    fields, of which the last in the file is applied first (as ITK's ``CompositeTransform`` says),
-    ``.txt`` and ``.mat`` files one affine transform. Points outside a field are not displaced by
-    it.
-
-    DataError when a file is not an ITK transform or of a kind that can't be read here, has numbers
-    that can't be those of a transform, or a displacement field reaches none of the points.
+    files in order, and end in that which the name of the last gives as ``from-``. ``.h5`` files
+    hold any number of affine transforms and displacement fields, of which the last is applied first
+    (as ITK's ``CompositeTransform`` says), ``.txt`` and ``.mat`` files one affine transform. Points
+    outside a field are not displaced by it. DataError when a file is not an ITK transform or of a
+    kind that can't be read here, has impossible numbers, or a field reaches none of the points.
     """
     coordinates = as_points(points)
     moved = MovedPoints(coordinates, np.zeros(len(coordinates), bool))
@@ -143,13 +139,11 @@ def _through_file(points: FloatArray, path: Path) -> MovedPoints:
                 moved = _through_h5(points, path)
             else:
                 content = read_limited(path, "linear transform", _LINEAR_BYTES)
-                kind = import_module("nitransforms.io.itk").ITKLinearTransform
-                is_binary = path.suffix == ".mat"
-                transform = (
-                    kind.from_binary(BytesIO(content))
-                    if is_binary
-                    else kind.from_string(content.decode())
-                )
+                linear = import_module("nitransforms.io.itk").ITKLinearTransform
+                if path.suffix == ".mat":
+                    transform = linear.from_binary(BytesIO(content))
+                else:
+                    transform = linear.from_string(content.decode())
                 moved = MovedPoints(_by_affine(points, transform), np.zeros(len(points), bool))
     except DataError:
         raise
@@ -173,8 +167,7 @@ def _by_affine(points: FloatArray, transform: ITKLinearTransform) -> FloatArray:
     affine = transform.to_ras()
     if not _is_invertible(affine):
         raise _NotATransformError("its matrix can't be inverted")
-    moved: FloatArray = apply_affine(affine, points)
-    return moved
+    return np.asarray(apply_affine(affine, points))
 
 
 def _is_invertible(matrix: FloatArray) -> bool:
@@ -188,31 +181,36 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
     outside = np.zeros(len(points), bool)
     with h5py.File(path, "r") as file:
         for kind, member in reversed(_members(_child(file, "TransformGroup", h5py.Group))):
-            if kind.startswith(_LINEAR):
-                # nitransforms is slow to import, and not needed for fields.
-                linear = import_module("nitransforms.io.itk").ITKLinearTransform
-                numbers = _numbers(member, "Parameters", 12)
-                affine = from_matvec(numbers[:9].reshape(3, 3), numbers[9:])
-                offset = _numbers(member, "FixedParameters", 3)
-                points = _by_affine(points, linear(parameters=affine, offset=offset))
-            elif _FIELD in kind:
-                displacements, inside = _Field.read(member).at(_RAS_TO_LPS * points)
-                if len(points) and not inside.any():
-                    raise DataError(
-                        f"The displacement field of {path} reaches none of the "
-                        f"{count(len(points), 'point')}.",
-                        hint="Are the coordinates in mm, and in the space that its name gives as "
-                        '"to-"?',
-                    )
-                points = points + _RAS_TO_LPS * displacements
-                outside |= ~inside
-            else:
-                raise DataError(
-                    f"{path} holds a {kind}, which can't be read here.",
-                    hint="Affine transforms and displacement fields can; ANTs' "
-                    "antsApplyTransforms turns any other into a displacement field.",
-                )
+            points, beyond = _by_member(points, kind, member, path)
+            outside |= beyond
     return MovedPoints(points, outside)
+
+
+def _by_member(
+    points: FloatArray, kind: str, member: h5py.Group, path: Path
+) -> tuple[FloatArray, BoolArray]:
+    """Points through one transform of a file, and which of them it does not reach."""
+    if kind.startswith(_LINEAR):
+        # nitransforms is slow to import, and not needed for fields.
+        linear = import_module("nitransforms.io.itk").ITKLinearTransform
+        numbers = _numbers(member, "Parameters", 12)
+        affine = from_matvec(numbers[:9].reshape(3, 3), numbers[9:])
+        offset = _numbers(member, "FixedParameters", 3)
+        transform = linear(parameters=affine, offset=offset)
+        return _by_affine(points, transform), np.zeros(len(points), bool)
+    if _FIELD not in kind:
+        raise DataError(
+            f"{path} holds a {kind}, which can't be read here.",
+            hint="Affine transforms and displacement fields can; ANTs' antsApplyTransforms turns "
+            "any other into a displacement field.",
+        )
+    displacements, inside = _Field.read(member).at(_RAS_TO_LPS * points)
+    if len(points) and not inside.any():
+        raise DataError(
+            f"The displacement field of {path} reaches none of the {count(len(points), 'point')}.",
+            hint='Are the coordinates in mm, and in the space that its name gives as "to-"?',
+        )
+    return points + _RAS_TO_LPS * displacements, ~inside
 
 
 def _members(group: h5py.Group) -> list[tuple[str, h5py.Group]]:
@@ -245,20 +243,20 @@ def _child(group: Any, name: str, kind: Any) -> Any:
     child = group[name]
     if not isinstance(child, kind):
         raise _NotATransformError(f"{name} is of another kind")
-    if kind is h5py.Dataset:
-        if child.external or child.is_virtual:
-            raise _NotATransformError(f"{name} is stored in other files")
-        if int(np.prod(child.chunks or (1,), dtype=object)) * child.dtype.itemsize > _CHUNK_BYTES:
-            raise _NotATransformError(f"{name} has chunks that are too large")
+    if kind is h5py.Group:
+        return child
+    if child.external or child.is_virtual:
+        raise _NotATransformError(f"{name} is stored in other files")
+    if math.prod(child.chunks or (1,)) * child.dtype.itemsize > _CHUNK_BYTES:
+        raise _NotATransformError(f"{name} has chunks that are too large")
     return child
 
 
 def _dataset(member: h5py.Group, name: str) -> h5py.Dataset:
     """Parameters of a transform; older versions of ITK misspell their name."""
     full = f"Transform{name}"
-    numbers = _child(
-        member, full if full in member else f"Tranform{name}", import_module("h5py").Dataset
-    )
+    stored = full if full in member else f"Tranform{name}"
+    numbers = _child(member, stored, import_module("h5py").Dataset)
     if numbers.dtype.kind not in "fiu" or len(numbers.shape) != 1:
         raise _NotATransformError(f"{full} must be a row of numbers")
     return numbers
@@ -281,7 +279,7 @@ class _Field:
     """
 
     numbers: h5py.Dataset
-    shape: IndexArray
+    shape: IntArray
     affine: FloatArray
 
     @classmethod
@@ -302,7 +300,7 @@ class _Field:
             raise _NotATransformError("the displacements are not as many as the grid asks for")
         return field
 
-    def at(self, points: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def at(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Linearly interpolated displacements of (S, 3) points in LPS, (S, 3); which are inside."""
         index = apply_affine(np.linalg.inv(self.affine), points)
         # As in ITK, the grid reaches to the outer borders of its voxels.
@@ -313,23 +311,20 @@ class _Field:
         corners = np.clip(lowest[:, np.newaxis].astype(np.intp) + _CORNERS, 0, self.shape - 1)
         strides = 3 * np.array([1, self.shape[0], self.shape[0] * self.shape[1]])
         first = (corners @ strides)[..., np.newaxis]
-        displacements = np.zeros_like(points)
-        displacements[inside] = np.einsum(
-            "sc,scd->sd", weights, _take(self.numbers, first + np.arange(3))
-        )
+        displacements, around = np.zeros_like(points), self.numbers_at(first + np.arange(3))
+        displacements[inside] = np.einsum("sc,scd->sd", weights, around)
         return displacements, inside
 
-
-def _take(numbers: h5py.Dataset, positions: IndexArray) -> FloatArray:
-    """Numbers at positions in a one-dimensional HDF5 dataset, in blocks of bounded size."""
-    wanted, place = np.unique(positions, return_inverse=True)
-    # A compressed chunk has to be inflated as a whole, so blocks are made of whole chunks, and each
-    # is read once.
-    chunk = numbers.chunks[0] if numbers.chunks else 1
-    step = chunk * -(-_BLOCK // chunk)
-    taken = np.empty(len(wanted))
-    for block in np.unique(wanted // step):
-        low, high = np.searchsorted(wanted, (block * step, (block + 1) * step))
-        values = numbers[block * step : (block + 1) * step]
-        taken[low:high] = values[wanted[low:high] - block * step]
-    return taken[place].reshape(positions.shape)
+    def numbers_at(self, positions: IntArray) -> FloatArray:
+        """Numbers at positions in the file, read in blocks of bounded size."""
+        numbers = self.numbers
+        wanted, place = np.unique(positions, return_inverse=True)
+        # A compressed chunk is inflated as a whole, so blocks are of whole chunks, each read once.
+        chunk = numbers.chunks[0] if numbers.chunks else 1
+        step = chunk * -(-_BLOCK // chunk)
+        taken = np.empty(len(wanted))
+        for block in np.unique(wanted // step):
+            low, high = np.searchsorted(wanted, (block * step, (block + 1) * step))
+            values = numbers[block * step : (block + 1) * step]
+            taken[low:high] = values[wanted[low:high] - block * step]
+        return taken[place].reshape(positions.shape)

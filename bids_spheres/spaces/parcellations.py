@@ -40,17 +40,14 @@ def load_regions(
     Names are as ``Schaefer2018:100Parcels7Networks``; all masks are one set. `space` is that of
     images that do not say it, and the template of named atlases.
     """
-    tables = []
+    loaded: list[tuple[Path | str, tuple[SeedTable, list[str]]]] = []
     for word in parcellations:
         path = _image(word, space)
         known = _space_of(path, space or (None if is_there(Path(word)) else _TEMPLATE))
         label = parcellation_label(str(path) if Path(word).is_dir() else word)
         if not label:
             raise UsageError(f"No label can be made from the name of {path}.", hint="Rename it.")
-        table, notes = load_parcellation(path, label, known, weighting)
-        for note in notes:
-            logger.warning("%s", f"{path}: {note}")
-        tables.append(table)
+        loaded.append((path, load_parcellation(path, label, known, weighting)))
     if masks:
         spaces = sorted({_space_of(path, space) for path in masks})
         if len(spaces) > 1:
@@ -58,11 +55,10 @@ def load_regions(
                 f"--roi: masks in several spaces: {listing(spaces)}.",
                 hint="Resample them to one.",
             )
-        table, notes = load_masks(masks, ROI_LABEL, spaces[0])
-        for note in notes:
-            logger.warning("--roi: %s", note)
-        tables.append(table)
-    return tuple(tables)
+        loaded.append(("--roi", load_masks(masks, ROI_LABEL, spaces[0])))
+    for where, note in ((where, note) for where, (_, notes) in loaded for note in notes):
+        logger.warning("%s: %s", where, note)
+    return tuple(table for _, (table, _) in loaded)
 
 
 def _image(word: str, space: str | None) -> Path:

@@ -1,14 +1,9 @@
 """Bring seeds into the space of an image.
 
 There are up to four steps from the space of the seeds to that of the image: Talairach to
-MNI152NLin6Asym, one template to another, template to anatomical image, anatomical image to the
-grid of the run. A subject's own transforms are used where the image or the seeds are in the
-subject's space, and only there: between templates all subjects go the same way.
-
-The transforms of Lancaster et al. (2007) from Talairach to MNI152 were fitted, over one hundred
-brains, between coordinates that landmarks give in the frame of Talairach and Tournoux and those
-that SPM2 or FSL's FLIRT gives with the ICBM-152 template. The residual was 1 to 2 mm on average,
-where the two frames differ by 5 to 13 mm.
+MNI152NLin6Asym, one template to another, template to anatomical image, anatomical image to the grid
+of the run. A subject's own transforms are used where the image or the seeds are in the subject's
+space, and only there: between templates all subjects go the same way.
 """
 
 from __future__ import annotations
@@ -29,11 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seeds import SeedTable
-
-    FloatArray = NDArray[np.float64]
 
 TALAIRACH = "Talairach"
 FSL_MNI = "MNI152NLin6Asym"
@@ -83,11 +77,11 @@ class SeedsInSpace:
 def talairach_to_mni(points: ArrayLike) -> FloatArray:
     """Talairach coordinates as MNI152 coordinates, (S, 3), mm, by Lancaster et al. (2007).
 
-    Of the transforms that the authors fitted, the one to brains that FSL registered: its standard
-    space has a name, MNI152NLin6Asym, from which a transform to MNI152NLin2009cAsym is published.
-    Over the seeds of Raichle et al. (2011), that for SPM2 differs from it by less than 4 mm, and
-    that for other software by less than 2 mm. Points go through the inverse of the matrix that the
-    article prints.
+    They fitted matrices, over one hundred brains, between landmarks in the frame of Talairach and
+    Tournoux and the ICBM-152 template; 1 to 2 mm were left of 5 to 13 mm. This is the inverse of
+    the one for brains that FSL registered, whose space has a name and a transform to
+    MNI152NLin2009cAsym. Over the seeds of Raichle et al. (2011), that for SPM2 differs from it by
+    less than 4 mm, and that for other software by less than 2 mm.
 
     >>> talairach_to_mni([(-44, 31, 27)]).round(1).tolist()
     [[-45.4, 34.9, 24.3]]
@@ -104,11 +98,8 @@ def place_seeds(
     A table that does not name its space is taken to be in that of the image: a template, ``T1w`` or
     ``T2w`` as in its name; ``func`` for an image without ``space``, on the grid of its run.
     `transforms` are needed where seeds or image are in the subject's own space. Radii stay as they
-    are: millimetres of the image.
-
-    MissingInputError when no transform leads there: fMRIPrep did not write one, or TemplateFlow's
-    is not in the template home and can't be had. UsageError when the space is Talairach's: no image
-    is in it.
+    are. MissingInputError when fMRIPrep wrote no transform that leads there, or TemplateFlow's
+    can't be had; UsageError when the space is Talairach's: no image is in it.
     """
     if table.space is None or table.space == target_space:
         return SeedsInSpace(table)

@@ -1,14 +1,11 @@
 """Files of TemplateFlow: transforms between templates, and their brain masks.
 
-The template home is the folder that ``TEMPLATEFLOW_HOME`` names, else TemplateFlow's own default,
-a cache in the user's home. A file in it is used by its name, without importing
-``templateflow``, which indexes the whole home and, where that is missing or empty, creates it.
-It is imported only to download a missing file. Files are downloaded to the default home when it
-exists already, and never create it: nothing is written below ``$HOME`` that the user did not set
-up.
-
-Two processes must not download the same file at the same time, so ask for what is needed before
-the work is spread over processes.
+The template home is the folder that ``TEMPLATEFLOW_HOME`` names, else TemplateFlow's own default, a
+cache in the user's home. A file in it is used by its name, without importing ``templateflow``,
+which indexes the whole home, or creates it. It is imported only to download a missing file: to the
+default home when that exists already, as nothing is written below ``$HOME`` that the user did not
+set up. Two processes must not download the same file at the same time, so ask for what is needed
+before the work is spread over processes.
 """
 
 from __future__ import annotations
@@ -105,24 +102,30 @@ def template_atlas(space: str, atlas: str, desc: str) -> Path:
     be empty.
     """
     named = f"atlas-{atlas}" + (f"_desc-{desc}" if desc else "")
-    query = {"atlas": atlas, "desc": desc or None, "extension": ".nii.gz"}
-    images = [
-        _Wanted(
-            space,
-            tuple(f"res-{res:02d}_{named}_{suffix}.nii.gz" for res in (1, 2)),
-            {**query, "suffix": suffix, "resolution": 1},
-        )
-        for suffix in ("dseg", "probseg")
-    ]
-    home = template_home()
+    query = {"atlas": atlas, "desc": desc or None}
     for suffix in ("dseg", "probseg"):
         with suppress(MissingInputError):
             _obtain(_Wanted(space, (f"{named}_{suffix}.tsv",), query | {"extension": ".tsv"}))
+    images = [
+        _Wanted(
+            space,
+            (f"res-{resolution:02d}_{named}_{suffix}.nii.gz",),
+            {**query, "suffix": suffix, "resolution": resolution, "extension": ".nii.gz"},
+        )
+        for suffix in ("dseg", "probseg")
+        for resolution in (1, 2)
+    ]
+    home = template_home()
     if paths := [path for image in images if (path := image.inside(home))]:
         return paths[0]
-    with suppress(MissingInputError):
-        return _obtain(images[1])
-    return _obtain(images[0])
+    problems = []
+    for image in images:
+        try:
+            return _obtain(image)
+        except MissingInputError as error:
+            problems.append(error)
+    # That a file could not be downloaded says more than that TemplateFlow has no such file.
+    raise max(problems, key=lambda problem: problem.__cause__ is not None)
 
 
 def _obtain(wanted: _Wanted) -> Path:

@@ -181,11 +181,11 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "options_of_the_app": lambda: options_page(options.main_parser()),
-    "options_of_demo": lambda: options_page(options.demo_parser()),
-    "options_of_strategies": lambda: options_page(options.strategies_parser()),
-    "options_of_seeds": lambda: options_page(options.seeds_parser()),
-    "options_of_export": lambda: options_page(options.export_parser()),
-    "options_of_why": lambda: options_page(options.why_parser()),
+    "options_of_demo": lambda: options_page(options.command_parser("demo")),
+    "options_of_strategies": lambda: options_page(options.command_parser("strategies")),
+    "options_of_seeds": lambda: options_page(options.command_parser("seeds")),
+    "options_of_export": lambda: options_page(options.command_parser("export")),
+    "options_of_why": lambda: options_page(options.command_parser("why")),
     "exit_statuses": exit_statuses,
     "strategies": strategies,
     "seed_sets": seed_sets,

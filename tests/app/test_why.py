@@ -197,10 +197,10 @@ def test_of_several_correlations_one_has_to_be_named(why, results, tiny):
     assert "run-2_space" in done.out.splitlines()[0]
     assert "desc-gsrOnly_relmat.tsv" in done.out.splitlines()[0]
     done = why("--run", "3")
-    assert done.status == 2
-    assert "No correlations match --run 3.\n  hint: There are: --run 1 or 2." in done.err
-    done = why("--run", "1", "--session", "pre", "--radius", "99")
-    assert "There are: --session (none); --run 1 or 2; --radius 10." in done.err
+    assert done.status == 18
+    assert "No matrix has run-3.\n  hint: Available: run-1 and run-2." in done.err
+    assert "Available: ses-(none)." in why("--run", "1", "--session", "pre").err
+    assert "Available: scale-10mm." in why("--run", "1", "--radius", "99").err
     done = why(*chosen, edge="left,rigth")
     assert done.status == 2
     assert "Did you mean right?" in done.err

@@ -11,9 +11,12 @@ import pytest
 from scipy import signal
 
 from bids_spheres.confounds.degrees_of_freedom import (
+    DegreesOfFreedom,
     count_degrees_of_freedom,
     exclusion,
     filter_problem,
+    parts,
+    without_undrawn,
 )
 from bids_spheres.confounds.design import make_design, removed_regressors, temporal_steps
 from bids_spheres.confounds.strategy import Censor, Strategy, TemporalFilter
@@ -268,3 +271,82 @@ def test_the_shortest_run_is_scipys(order, edges):
         except ValueError:
             fits = False
         assert (filter_problem(band, 2.0, n_volumes) is None) == fits
+
+
+def test_the_shortest_run_for_a_high_pass_filter_has_half_a_period():
+    for n_volumes, problem in ((24, True), (25, False)):
+        for kind in ("cosine", "butterworth"):
+            band = TemporalFilter(0.01, type=kind, order=1)
+            assert bool(filter_problem(band, 2.0, n_volumes)) == problem
+    said = filter_problem(TemporalFilter(0.01, order=1), 2.0, 20)
+    assert said == (
+        "high_pass of 0.01 Hz has no half period in a run of 40 s; a run can carry frequencies "
+        "from 0.0125 Hz to the Nyquist frequency, 0.25 Hz"
+    )
+    # A cosine filter needs no volumes beyond the ends.
+    assert filter_problem(TemporalFilter(0.2, type="cosine"), 2.0, 3, 1) is None
+    assert "needs more than 12 volumes, and the run has 12 " in filter_problem(
+        TemporalFilter(0.2, order=3), 2.0, 12
+    )
+
+
+def test_volumes_that_are_not_drawn_take_their_degrees_of_freedom():
+    """Of white series, each volume that is left but one, as the mean is taken from those left."""
+    strategy = Strategy("a", "", censor=Censor(fd_threshold=0.5))
+    design = design_of(strategy, framewise_displacement=FD)
+    left = count_degrees_of_freedom(design, strategy, 2.0, detrend=False)
+    assert (left.residual, left.undrawn) == (89, 0)
+    used = np.arange(100) < 40
+    drawn = without_undrawn(left, design, strategy, used, t_r=2.0, detrend=False)
+    assert (drawn.residual, drawn.undrawn) == (pytest.approx(35), pytest.approx(54))
+    assert replace(drawn, residual=89, undrawn=0) == left
+    all_of_them = without_undrawn(left, design, strategy, used | True, t_r=2.0, detrend=False)
+    assert (all_of_them.residual, all_of_them.undrawn) == (pytest.approx(89), pytest.approx(0))
+
+
+def test_parts_in_words():
+    dof = DegreesOfFreedom(100, 90, 4, 3.27, 2.5, 70.23, 180, undrawn=10)
+    assert parts(dof) == (
+        "90 volumes kept - 4 rank removed - 3.3 lost to filtering - 2.5 to filtering across "
+        "censored volumes - 10 with volumes that are not drawn"
+    )
+    assert parts(replace(dof, censored=0, undrawn=0)).endswith("- 3.3 lost to filtering")
+    assert parts(replace(dof, undrawn=0)).endswith("censored volumes")
+
+
+def test_an_exclusion_gives_every_reason():
+    dof = DegreesOfFreedom(100, 50, 4, 0, 0, 46, 100, problem="no filter fits")
+    strategy = Strategy("a", "", min_volumes=51, min_seconds=100.5)
+    assert exclusion(dof, strategy).reason == (
+        "50 of 100 volumes are left, fewer than 51; 100 s are left, fewer than 100.5; "
+        "no filter fits"
+    )
+    assert exclusion(replace(dof, problem="", residual=0.99), Strategy("a", "")).reason == (
+        "1 degrees of freedom, fewer than 1 "
+        "(50 volumes kept - 4 rank removed - 0 lost to filtering)"
+    )
+    assert exclusion(replace(dof, problem="", residual=1), Strategy("a", "")) is None
+
+
+def test_arguments_of_cleaning_for_censoring_and_filter():
+    strategy = Strategy("a", "", ("a",), filter=TemporalFilter(0.01, 0.1, order=3))
+    design = design_of(strategy)
+    always = {"interpolate": "censored", "extrapolate": False, "trend": "time", "t_r": 2.5}
+    assert temporal_steps(design, strategy, 2.5) == {
+        **always,
+        "sample_mask": None,
+        "filter": "butterworth",
+        "order": 3,
+        "high_pass": 0.01,
+        "low_pass": 0.1,
+    }
+    # Cosines are regressors.
+    cosine = replace(strategy, filter=TemporalFilter(0.01, type="cosine"))
+    assert temporal_steps(design, cosine, 2.5) == {**always, "sample_mask": None}
+    censored = design_of(
+        replace(strategy, censor=Censor(fd_threshold=0.5)), framewise_displacement=FD
+    )
+    steps = temporal_steps(censored, replace(strategy, filter=None), 2.5)
+    np.testing.assert_array_equal(steps.pop("sample_mask"), FD < 0.5)
+    assert steps == always
+    assert removed_regressors(design_of(Strategy("a", "")), Strategy("a", ""), 2.0) is None

@@ -9,8 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_spheres.confounds.columns import column_names
 from bids_spheres.confounds.design import REASONS, make_design
-from bids_spheres.confounds.strategy import Censor, CompCor, Strategy, TemporalFilter
+from bids_spheres.confounds.strategy import (
+    Censor,
+    CompCor,
+    HeadMotion,
+    Strategy,
+    Task,
+    TemporalFilter,
+)
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.confounds.tables import read_confounds
 from bids_spheres.data.published import published_strategies
@@ -19,6 +27,7 @@ from bids_spheres.errors import DataError, UsageError
 MOTION = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
 FORMS = ("", "_derivative1", "_power2", "_derivative1_power2")
 TISSUES = ("global_signal", "csf", "white_matter")
+THRESHOLDS = ("fd", "std_dvars", "rmsd")
 PATH = Path("sub-01_desc-confounds_timeseries.tsv")
 
 
@@ -397,3 +406,148 @@ def test_dummy_scans_end_with_the_first_steady_volume():
 def test_as_many_volumes_as_a_strategy_asks_for_are_enough(n_kept, accepted):
     assert strategy_of(min_volumes=10).accepts(n_kept, 2.0) is accepted
     assert strategy_of(min_seconds=20).accepts(n_kept, 2.0) is accepted
+
+
+def test_displacement_in_numbers():
+    table = table_of(a=[1, 2, 3, 4], framewise_displacement=[np.nan, 0.2, 0.4, 0.9])
+    design = make_design(table, strategy_of("a"), PATH, 4)
+    assert design.n_framewise_displacement == 3
+    assert design.mean_framewise_displacement == pytest.approx(0.5)
+    assert design.displacements == {}
+    motion = {name: np.arange(4.0) * (name == "trans_x") for name in MOTION}
+    measured = make_design(
+        table.assign(**motion), strategy_of("a", head_motion=HeadMotion()), PATH, 4
+    )
+    both = measured.displacements
+    assert list(both) == ["fd", "fd_recomputed"]
+    np.testing.assert_array_equal(both["fd"], table["framewise_displacement"])
+    np.testing.assert_array_equal(both["fd_recomputed"], [np.nan, 1, 1, 1])
+    assert make_design(table[["a"]], strategy_of("a"), PATH, 4).n_framewise_displacement == 0
+
+
+def test_ranks_of_a_design_with_and_without_a_trend():
+    """A square is no trend; of no volume nothing is left."""
+    time = np.arange(30.0)
+    table = table_of(a=time**2, b=5 - 2 * time, non_steady_state_outlier00=time < 25)
+    design = make_design(table, strategy_of("a", "b"), PATH, 30)
+    assert [design.rank(detrend=detrend) for detrend in (False, True, False)] == [3, 3, 3]
+    alone = make_design(table, strategy_of("a"), PATH, 30)
+    assert [alone.rank(detrend=detrend) for detrend in (False, True)] == [2, 3]
+    nothing = make_design(table.assign(non_steady_state_outlier00=1.0), strategy_of("a"), PATH, 30)
+    assert (nothing.n_kept, nothing.rank(detrend=True)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "needed"),
+    [
+        ({}, False),
+        ({"confounds": ("a",)}, True),
+        *(({key: "basic"}, True) for key in ("motion", "wm_csf", "global_signal", "ica_aroma")),
+        ({"ica_aroma": "orthogonal"}, True),
+        ({"ica_aroma": "full"}, False),
+        ({"compcor": CompCor("WM")}, True),
+        ({"tedana": "aggressive"}, True),
+        ({"head_motion": HeadMotion()}, True),
+        ({"high_pass": True}, True),
+        ({"high_pass": "unless_filtered"}, True),
+        ({"high_pass": "unless_filtered", "filter": TemporalFilter(low_pass=0.1)}, True),
+        ({"high_pass": "unless_filtered", "filter": TemporalFilter(0.01)}, False),
+        ({"filter": TemporalFilter(0.01)}, False),
+        ({"task": Task("hrf")}, False),
+        *(({"censor": Censor(**{f"{name}_threshold": 0.0})}, True) for name in THRESHOLDS),
+        ({"censor": Censor(before=1, after=2, min_segment=5)}, False),
+        ({"min_volumes": 5, "bold": ("optcom",)}, False),
+    ],
+)
+def test_which_strategies_need_a_table(parts, needed):
+    assert Strategy("a", "", **parts).needs_table is needed
+
+
+def test_which_strategies_need_a_mask_and_how_they_are_called():
+    assert Strategy("a", "", head_motion=HeadMotion(head_radius="auto")).needs_brain_mask
+    assert not Strategy("a", "", head_motion=HeadMotion()).needs_brain_mask
+    assert not Strategy("a", "").needs_brain_mask
+    assert str(Strategy("a", "")) == "strategy a"
+    assert str(Strategy("a", "", source="x.json")) == "strategy a (x.json)"
+    assert HeadMotion("gratton2020").stop_band == (pytest.approx(0.1), np.inf)
+    assert HeadMotion("notch:12:18").stop_band == (pytest.approx(0.2), pytest.approx(0.3))
+    assert Strategy("a", "", tedana="orthogonal", bold=("x", "y")).bold_kinds == ("x", "y")
+
+
+def test_columns_of_a_list_by_every_kind():
+    strategy = strategy_of(
+        "mine",
+        compcor=CompCor("temporal_anat_separated", 3),
+        ica_aroma="orthogonal",
+        tedana="aggressive",
+        task=Task("fir"),
+        motion="power2",
+    )
+    assert column_names(strategy) == (
+        "cosine*",
+        *(f"{name}{form}" for name in MOTION for form in ("", "_power2")),
+        "t_comp_cor_* (first 3)",
+        "a_comp_cor_* (WM, first 3)",
+        "a_comp_cor_* (CSF, first 3)",
+        "task.* (fir)",
+        "aroma_orth_motion_*",
+        "rejected_ICA_*",
+        "mine",
+    )
+    assert column_names(strategy_of(ica_aroma="full", compcor=CompCor("temporal"))) == (
+        "cosine*",
+        "t_comp_cor_* (all)",
+    )
+
+
+def test_two_columns_of_one_name_of_the_users_own():
+    table = table_of(csf=[1, 2, 4], rvt=[3, 1, 2])
+    own = pd.DataFrame({"physio.rvt": [1.0, 2, 5], "other:a.rvt": [1.0, 3, 5]})
+    for entry, ways in (
+        ("rvt", "name physio.rvt or name other:a.rvt or rename the column of your own"),
+        ("other.rvt", None),
+        ("^rvt", None),
+    ):
+        if ways:
+            with pytest.raises(DataError, match=f"{entry} in several tables: {ways}, which"):
+                make_design(table, strategy_of(entry), PATH, 3, extra=[own])
+        else:
+            columns = make_design(table, strategy_of(entry), PATH, 3, extra=[own]).columns
+            assert columns == (
+                ("other:a.rvt",) if entry[0] == "o" else ("rvt", "physio.rvt", "other:a.rvt")
+            )
+
+
+def test_components_by_their_names_alone():
+    """Of the JSON file only those that it describes count, in the order of their numbers."""
+    names = ["a_comp_cor_00", "t_comp_cor_00", "w_comp_cor_00", "a_comp_cor_01", "a_comp_cor_2"]
+    table = table_of(**{name: np.random.default_rng(i).random(5) for i, name in enumerate(names)})
+
+    def columns(mask, metadata, n="all"):
+        strategy = strategy_of(compcor=CompCor(mask, n))
+        design = make_design(table, strategy, PATH, 5, metadata=metadata)
+        return design.columns, design.notes[:-1]
+
+    assert columns("anat_combined", {}) == (("a_comp_cor_00", "a_comp_cor_01", "a_comp_cor_2"), ())
+    assert columns("temporal_anat_combined", {}, 1) == (("t_comp_cor_00", "a_comp_cor_00"), ())
+    described = {
+        "a_comp_cor_2": {"Mask": "WM"},
+        "a_comp_cor_01": {"Mask": "WM", "Retained": True},
+        "a_comp_cor_00": {"Mask": "WM", "Retained": False},
+        "t_comp_cor_00": {"Mask": "x"},
+    }
+    assert columns("WM", described) == (("a_comp_cor_01", "a_comp_cor_2"), ())
+    assert columns("WM", described, 5)[1] == (
+        "5 aCompCor (WM mask) components are asked for; there are 2.",
+    )
+    assert columns("anat_separated", described, 2) == (
+        ("a_comp_cor_01", "a_comp_cor_2"),
+        ("The JSON file has no aCompCor (CSF mask) components.",),
+    )
+    assert columns("temporal", described)[0] == ("t_comp_cor_00",)
+    with pytest.raises(DataError, match=r"no tCompCor components in its JSON file, which"):
+        columns("temporal", {"a_comp_cor_00": {"Mask": "WM"}})
+    with pytest.raises(DataError, match=r"has no tCompCor components, which the"):
+        make_design(
+            table[["a_comp_cor_00"]], strategy_of(compcor=CompCor("temporal")), PATH, 5, metadata={}
+        )

@@ -275,3 +275,14 @@ def test_the_formula_of_one_step():
     still = np.zeros((2, 6))
     still[1] = [1, -2, 3, 0.01, -0.02, 0.03]
     assert framewise_displacement(still, 50)[1] == pytest.approx(6 + 50 * 0.06)
+
+
+def test_a_filter_needs_the_repetition_time_and_a_measure_the_parameters(table):
+    with pytest.raises(DataError, match="needs the repetition time"):
+        design_of(table, t_r=None, filter="fair2020")
+    plain = design_of(table, t_r=None)
+    assert (plain.motion.stop_band, plain.motion.head_radius) == (None, 50)
+    np.testing.assert_array_equal(plain.framewise_displacement, table["framewise_displacement"])
+    # With a stop band up to the Nyquist frequency nothing folds.
+    assert design_of(table, t_r=60 / 40, filter="notch:10:20").notes == ()
+    assert len(design_of(table, t_r=60 / 40, filter="notch:18:20.1").notes) == 1

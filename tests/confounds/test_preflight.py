@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.confounds.design import check_strategies
-from bids_spheres.confounds.strategy import Censor, Strategy
+from bids_spheres.confounds.design import Problem, check_strategies
+from bids_spheres.confounds.strategy import Censor, HeadMotion, Strategy
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies as published
 
@@ -102,3 +102,33 @@ def test_a_name_twice(tables):
     )
     assert "2 strategies have the name a, so their outputs would collide" in first
     assert second == "The confounds table: column a occurs twice. In 1 run: run-6."
+
+
+def test_motion_that_can_not_be_measured_is_a_problem_of_the_file(tables):
+    motion = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+    rng = np.random.default_rng(1)
+    whole = pd.DataFrame(rng.standard_normal((9, 6)), columns=motion)
+    gap = whole.copy()
+    gap.loc[4, "rot_y"] = np.nan
+    runs = {"a": (whole, {}), "b": (gap, {})}
+    # Neither repetition time nor head radius are known yet, nor is fMRIPrep's measure needed.
+    rules = HeadMotion("fair2020", "auto")
+    strategy = Strategy("m", "", head_motion=rules, censor=Censor(fd_threshold=0.5))
+    (problem,) = check_strategies(runs.items(), [strategy])
+    assert (problem.runs, problem.strategy, problem.of_file) == (("b",), "", True)
+    assert problem.message.endswith("the value in column rot_y, row 5, is missing.")
+    (problem,) = check_strategies(tables.items(), [strategy])
+    assert (problem.strategy, problem.of_file) == ("m", False)
+    assert "asks for head_motion, but the confounds table has no columns trans_x" in str(problem)
+
+
+def test_problems_are_in_the_order_of_the_strategies(tables):
+    tables["run-1"] = (pd.DataFrame([[1, 2]], columns=["a", "a"]), {})
+    second = Strategy("b", "", ("y",))
+    first, then = Strategy("a", "", ("^cosine", "x")), Strategy("b", "", wm_csf="full")
+    found = check_strategies(tables.items(), [first, second, then])
+    assert [problem.strategy for problem in found] == ["b", "", "a", "b", "b"]
+    assert found[0].message.startswith("2 strategies have the name b")
+    assert found[1].runs == ("run-1",)
+    assert str(Problem("What.", ("a",), hint="So.")) == "What. In 1 run: a.\n  hint: So."
+    assert str(Problem("What.")) == "What."

@@ -378,3 +378,89 @@ def test_what_is_wrong_with_yaml_is_one_line(tmp_path):
     with pytest.raises(DataError) as caught:
         load_strategy(path)
     assert caught.value.message == f"{path} is not YAML: found end of stream, in line 3."
+
+
+@pytest.mark.parametrize(
+    ("content", "accepted"),
+    [
+        ({"censor": {"before": 10**9 - 1}}, True),
+        ({"censor": {"before": 10**9}}, False),
+        ({"censor": {"fd_threshold": 0}}, True),
+        ({"censor": {"fd_threshold": 9e299}}, True),
+        ({"censor": {"fd_threshold": 1e300}}, False),
+        ({"min_seconds": 0}, True),
+        ({"head_motion": {"head_radius": 1}}, True),
+        ({"head_motion": {"head_radius": 0.99}}, False),
+        ({"head_motion": {"head_radius": 200}}, True),
+        ({"head_motion": {"head_radius": 200.1}}, False),
+        ({"head_motion": {"head_radius": "auto"}}, True),
+        ({"head_motion": {"head_radius": True}}, False),
+        ({"head_motion": {"filter": "lowpass:1234.123456"}}, True),
+        ({"head_motion": {"filter": "lowpass:12345"}}, False),
+        ({"head_motion": {"filter": "lowpass:1.1234567"}}, False),
+        ({"head_motion": {"filter": "notch:10:10"}}, False),
+        ({"head_motion": {"filter": "lowpass:6:7"}}, False),
+        ({"head_motion": {"filter": "notch:0:7"}}, False),
+        ({"task": {"model": "fir", "window": 60}}, True),
+        ({"task": {"model": "fir", "window": 60.1}}, False),
+        ({"filter": {"low_pass": 0.1, "order": 1}}, True),
+        ({"compcor": {"mask": "separated", "n": 1}}, True),
+        ({"compcor": "combined"}, True),
+        ({"confounds": []}, True),
+        ({"high_pass": "unless_filtered"}, True),
+        ({"high_pass": "always"}, False),
+        ({"name": "aB9"}, True),
+        ({"name": "a b"}, False),
+        ({"bold": ["preproc", "other"]}, False),
+    ],
+)
+def test_the_last_value_that_is_accepted(content, accepted):
+    if accepted:
+        strategy = strategy_from_json({"name": "a", **content}, "x.json")
+        back = strategy_to_json(strategy)
+        assert strategy_from_json(back, "") == strategy
+    else:
+        with pytest.raises(DataError, match=r"x\.json: "):
+            strategy_from_json({"name": "a", **content}, "x.json")
+
+
+def test_defaults_of_a_file():
+    content = {"compcor": "separated", "task": {"model": "hrf"}, "filter": {"low_pass": 0.1}}
+    content |= {"head_motion": {"filter": "fair2020"}, "censor": {"after": 1}, "tedana": None}
+    strategy = strategy_from_json({"name": "a", **content}, "x.json")
+    assert (strategy.compcor.mask, strategy.compcor.n) == ("anat_separated", "all")
+    assert (strategy.task.hrf, strategy.filter.order, strategy.filter.type) == (
+        *("glover", 5, "butterworth"),
+    )
+    assert (strategy.head_motion.head_radius, strategy.head_motion.filter_regressors) == (50, False)
+    assert strategy.censor == Censor(None, None, 0, 1, 0, None, "any")
+    assert strategy.description == ""
+    assert strategy.source == "x.json"
+    assert isinstance(strategy_from_json({"name": "a", "min_seconds": 5}, "").min_seconds, float)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(58, "x" * 58 + "'"), (59, "x" * 56 + "...")])
+def test_long_values_are_cut_in_messages(length, shown):
+    with pytest.raises(DataError) as error:
+        strategy_from_json({"name": "a", "bold": "x" * length}, "x.json")
+    assert error.value.message.endswith(f", not '{shown}.")
+
+
+def test_options_that_change_kinds_of_filters_and_inner_keys():
+    band = Strategy("a", "d", filter=TemporalFilter(0.01, 0.1, order=2), source="s.json")
+    changed = override(band, {"filter.type": "butterworth", "filter.order": 4})
+    assert (changed.filter, changed.source) == (TemporalFilter(0.01, 0.1, order=4), "s.json")
+    for order in ({}, {"filter.order": 3}):
+        options = {"filter.type": "cosine", "filter.low_pass": None, **order}
+        if order:
+            with pytest.raises(
+                DataError, match=r"s\.json with the options given: filter must be w"
+            ):
+                override(band, options)
+        else:
+            assert override(band, options).filter == TemporalFilter(0.01, type="cosine")
+    with pytest.raises(DataError, match="a with the options given: filter must be an object with"):
+        override(Strategy("a", ""), {"filter.type": "cosine"})
+    made = override(Strategy("a", ""), {"filter.high_pass": 0.02, "censor.before": 2})
+    assert (made.filter, made.censor) == (TemporalFilter(0.02), Censor(before=2))
+    assert override(band, {"filter.type": "none", "filter.low_pass": 0.1}).filter is None

@@ -16,12 +16,17 @@ from nilearn.interfaces.fmriprep import load_confounds
 from bids_spheres.confounds.design import make_design
 from bids_spheres.confounds.strategy import Strategy
 from bids_spheres.confounds.tables import (
+    computable,
+    expand,
+    merge_tables,
     numbers,
+    own_columns,
     read_confounds,
     read_header,
     read_metadata,
     read_outliers,
     read_tedana,
+    run_columns,
     tedana_regressors,
     without_gaps,
 )
@@ -284,3 +289,84 @@ def test_without_its_tables():
 def test_tables_that_dont_belong_together(metrics, phrase):
     with pytest.raises(DataError, match=phrase):
         tedana_regressors(pd.DataFrame({"ICA_00": [1.0, 2]}), pd.DataFrame(metrics), PATH)
+
+
+def test_the_largest_value_and_the_first_gap():
+    values = without_gaps(np.array([np.nan, 9e99, 1]), "a", "x")
+    assert values.tolist() == [9e99, 9e99, 1]
+    with pytest.raises(DataError, match="row 2, is too large") as error:
+        without_gaps(np.array([1, 1e100, 1]), "a", "x")
+    assert error.value.hint is None
+    with pytest.raises(DataError, match="row 1, is missing") as error:
+        without_gaps(np.array([np.nan, np.nan, 1]), "a", "x")
+    assert error.value.hint == "Only the first row of a derivative may be n/a."
+    assert without_gaps(np.array([]), "a", "x").size == 0
+
+
+def test_what_can_be_computed_of_a_table():
+    motion = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+    forms = ("_derivative1", "_power2", "_derivative1_power2")
+    expected = tuple(base + form for base in (*motion, "csf") for form in forms)
+    assert computable([*motion, "csf", "std_dvars"]) == expected
+    assert computable([*motion, "csf", "physio.x_power2", "motion_outlier01"]) == expected
+    assert computable([*motion[1:], "csf"]) == ()
+    assert computable([*motion, "csf", "csf_power2"]) == ()
+    assert computable([*motion, "csf", "x_derivative1"]) == ()
+    values = np.array([1.0, 3, 2])
+    for name, wanted in zip(expected[:3], ([2, -1], [1, 9, 4], [4, 1]), strict=True):
+        made = expand(name, values)
+        np.testing.assert_array_equal(made, [np.nan] * (3 - len(wanted)) + wanted)
+
+
+def test_names_of_old_and_new_tables_and_of_the_users_own():
+    table = pd.DataFrame([[1.0, 2, 3, 4]], columns=[" X ", "aCompCor7", "CSF", "mine"])
+    columns = run_columns(table, "x")
+    assert columns.names == ("trans_x", "a_comp_cor_07", "csf", "mine")
+    assert columns.renamed
+    assert not run_columns(table[["mine"]], "x").renamed
+    with pytest.raises(DataError, match="x: column csf occurs twice"):
+        run_columns(pd.DataFrame([[1.0, 2]], columns=["csf", "csf "]), "x")
+    with pytest.raises(DataError, match="x: column a_comp_cor_07 occurs twice"):
+        run_columns(pd.DataFrame([[1.0, 2]], columns=["aCompCor7", "aCompCor07"]), "x")
+    rvt, hr = pd.DataFrame({"rvt": [1.0]}), pd.DataFrame({"rvt": [1.0], "hr": [2.0]})
+    named = own_columns([("physio", "a", rvt), ("physio", "b", hr), ("other", "a", hr)])
+    assert [list(part.columns) for part in named] == [
+        ["physio:a.rvt"],
+        ["physio:b.rvt", "physio.hr"],
+        ["other.rvt", "other.hr"],
+    ]
+
+
+def test_tables_beside_one_another_whatever_their_index():
+    table = pd.DataFrame({"csf": [1.0, 2], "AROMAAggrComp01": [5.0, 6]}, index=[7, 8])
+    other = pd.DataFrame({"aroma_motion_2": [3.0, 4]}, index=[1, 0])
+    merged = merge_tables(table, [other])
+    assert list(merged.columns) == ["csf", "aroma_motion_2"]
+    np.testing.assert_array_equal(merged, [[1, 3], [2, 4]])
+    plain = merge_tables(table, [pd.DataFrame({"x": [0.0, 1]})])
+    assert list(plain.columns) == ["csf", "AROMAAggrComp01", "x"]
+    assert merge_tables(table, []) is table
+
+
+def test_a_header_is_read_as_the_table_is(tmp_path):
+    path = written(tmp_path, "a\tb \n1\t2\n1\n")
+    assert list(read_header(path).columns) == ["a", "b"]
+    assert len(read_header(path)) == 0
+    path = written(tmp_path, "a\n1\n")
+    assert read_confounds(path)["a"].tolist() == [1]
+    for content in ("a\ta\n", "1\t2\n", "a,b\n"):
+        with pytest.raises(DataError):
+            read_header(written(tmp_path, content))
+
+
+def test_numbers_of_a_column_are_a_copy():
+    table = pd.DataFrame({"a": [1.5, np.nan], "b": [True, False], "c": [3, 4]})
+    values = numbers(table, "a", "x")
+    values[0] = 9
+    assert table["a"][0] == 1.5
+    assert numbers(table, "b", "x").tolist() == [1, 0]
+    assert numbers(table, "c", "x").dtype == np.float64
+    words = pd.DataFrame({"a": [None, 1.5, "x", "y"]})
+    with pytest.raises(DataError, match="x: 'x' in column a, row 3, is not a number") as error:
+        numbers(words, "a", "x")
+    assert error.value.hint is None

@@ -185,3 +185,28 @@ def test_rules_that_make_no_sense_are_refused(rules):
 def test_rules_survive_a_file(task):
     strategy = Strategy("a", "", task=task)
     assert strategy_from_json(strategy_to_json(strategy), "") == strategy
+
+
+def test_what_is_read_of_events(tmp_path):
+    table = EVENTS.iloc[:4].assign(
+        trial_type=["b", None, " a ", "b"], modulation=[1.0, 2, 3, 4], onset=[3.0, 1, 2, 0]
+    )
+    events = read_events(events_file(tmp_path, table), 1.5)
+    assert (events.start_time, list(events.conditions)) == (1.5, ["a", "b"])
+    own = events.conditions["b"]
+    assert [column.tolist() for column in own] == [[3, 0], [4, 10], [1, 4]]
+    plain = read_events(events_file(tmp_path, EVENTS.drop(columns="trial_type")), 0.0)
+    assert list(plain.conditions) == ["event"]
+    assert plain.conditions["event"].values.tolist() == [1] * 9
+    assert plain.notes == ()
+    gone = table.assign(trial_type=None)
+    with pytest.raises(DataError, match="has no events"):
+        read_events(events_file(tmp_path, gone), 0.0)
+    # Events are counted among those that have a type.
+    odd = table.assign(modulation=[1, np.nan, 2, np.nan])
+    with pytest.raises(DataError, match=r"the modulation of event 3 \(b\) is n/a"):
+        read_events(events_file(tmp_path, odd), 0.0)
+    zero = EVENTS.assign(duration=0.0)
+    assert read_events(events_file(tmp_path, zero), 0.0).conditions["go"].durations.tolist() == (
+        [0.0] * 3
+    )

@@ -206,8 +206,7 @@ def test_every_option_is_on_the_page_of_the_command_line(generated):
     page = generated.filled((DOCS / "reference" / "command-line.md").read_text(encoding="utf-8"))
     from bids_spheres.app import parser as parsers  # noqa: PLC0415
 
-    names = ("main", "demo", "strategies", "seeds", "export", "why")
-    for parser in (getattr(parsers, f"{name}_parser")() for name in names):
+    for parser in (parsers.main_parser(), *map(parsers.command_parser, parsers.COMMANDS)):
         for action in parser._actions:
             names = [n for n in action.option_strings if "_" not in n] or [action.dest]
             assert all(re.search(rf"{{option}}.*{re.escape(n)}\b", page) for n in names), names

@@ -19,6 +19,7 @@ from bids_spheres.engine.seeds import (
     load_seed_file,
     load_seeds,
     published_seed_sets,
+    typed_seeds,
 )
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError, UsageError
 
@@ -417,3 +418,40 @@ def test_a_table_that_may_not_be_read(write, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ReadWriteError, match=r"mine\.tsv can't be read: Permission denied"):
         load_seed_file(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "units"),
+    [
+        (["0.149,0,-0.1"], "metres"),
+        (["0.15,0,-0.1"], None),
+        (["0,0,0"], None),
+        (["11.99,0,0.5", "1.5,2,-3"], "centimetres"),
+        (["12,0,0.5", "1.5,2,-3"], None),
+        (["-12,0,0.5", "1.5,2,-3"], None),
+        (["11.99,0,0.5", "1,2,-3"], None),
+        (["11.99,0,0.5"], None),
+        (["0.1,0,0", "0.149,0.1,-0.1"], "metres"),
+    ],
+)
+def test_units_by_how_far_seeds_are_from_the_origin(words, units):
+    if units is None:
+        assert len(typed_seeds(words)) == len(words)
+    else:
+        with pytest.raises(DataError, match=f"these look like {units}, not mm"):
+            typed_seeds(words)
+
+
+def test_the_largest_lengths():
+    assert typed_seeds(["-10000,0,0"]).coordinates.tolist() == [[-10000, 0, 0]]
+    with pytest.raises(DataError, match=r"--seeds: -10000\.5 in row 2 is no coordinate"):
+        typed_seeds(["1,2,3", "4,-10000.5,10001"])
+    assert typed_seeds(["1,2,3"]).with_radius(1000).radii.tolist() == [1000]
+    for radius in (1000.1, -0.1, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="must be a length in mm"):
+            typed_seeds(["1,2,3"]).with_radius(radius)
+    table = typed_seeds(["a = 1, 2, 3", "4,5,6", "a=7,8,9"])
+    assert table.names == ("a_1", "seed_2", "a_2")
+    assert (table.label, table.space, table.networks) == ("typed", None, None)
+    assert table.radii.tolist() == [5, 5, 5]
+    assert typed_seeds(["1,2,3"] * 10).names[8:] == ("seed_09", "seed_10")

@@ -31,8 +31,8 @@ from bids_spheres.execute import Lost, clusters, dask, proof
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource
 from bids_spheres.execute.proof import WorkerProblemError, shared_objects, tokens
 from bids_spheres.files.atomic import STALE_SECONDS, discard_stale
-from bids_spheres.participant import outcomes
-from bids_spheres.participant.outcomes import Outcome
+from bids_spheres.participant import job
+from bids_spheres.participant.job import Outcome
 from bids_spheres.participant.up_to_date import find_tasks
 from bids_spheres.process import versions
 
@@ -488,7 +488,7 @@ def test_a_job_costs_ten_milliseconds_at_most(two_workers, deeds):
 def test_a_run_is_not_written_before_its_files_are_seen_here(call, monkeypatch, tmp_path):
     tasks = find_tasks(plan_jobs(settings_of(main_parser().parse_args(call("out"))))[1])
     end = Outcome(str(tasks[0]), written=("sub-01/func/a.tsv", "logs/done/b.json"))
-    monkeypatch.setattr(outcomes, "_VISIBLE", 0.2)
+    monkeypatch.setattr(job, "_VISIBLE", 0.2)
     (tmp_path / "out" / "sub-01" / "func").mkdir(parents=True)
     (tmp_path / "out" / "sub-01" / "func" / "a.tsv").touch()
     failed = Outcome.of(tasks[0], end)

@@ -162,7 +162,7 @@ def boot_with(monkeypatch, code):
 
 KILLED_ONCE = """
 import os, pathlib, signal
-import bids_spheres.participant.outcomes as e
+import bids_spheres.participant.job as e
 real = e.attempt
 def attempt(task):
     seen = pathlib.Path({folder!r}, str(task.job.run.name.get("sub")))

@@ -59,7 +59,7 @@ def planned(tiny, seeds_file, tmp_path):
 
 PEAK = """
 import pickle, sys
-from bids_spheres.participant.outcomes import attempt
+from bids_spheres.participant.job import attempt
 from bids_spheres.app.memory_limits import own_memory
 outcome = attempt(pickle.loads(sys.stdin.buffer.read()))
 assert outcome.error is None, outcome.error

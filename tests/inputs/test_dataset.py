@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 
-from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError, UsageError
+from bids_spheres.errors import (
+    DataError,
+    InvalidDatasetError,
+    MissingInputError,
+    NothingSelectedError,
+    UsageError,
+)
 from bids_spheres.inputs.dataset import Dataset, find_inputs, index_files
 
 
@@ -134,3 +141,142 @@ def test_what_is_found_is_what_pybids_would_index(tiny, tmp_path):
     )
     assert found == indexed
     assert len(found) == 12
+
+
+def test_files_of_runs_by_their_names_and_folders(tiny, caplog):
+    for name in NAMES:
+        path = tiny.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    files, skipped = index_files(Dataset(tiny.root, "x"))
+    stem = "sub-01/func/sub-01_task-rest"
+    # In every folder in the order of names, its own files before those of folders below.
+    assert [path.relative_to(tiny.root).as_posix() for path, _ in files] == [
+        "sub-02_task-rest_desc-tedana_metrics.tsv",
+        "group/sub-03_task-rest_desc-aroma_timeseries.tsv",
+        f"{stem}_bold_confounds.tsv",
+        f"{stem}_bold_space-MNI152NLin2009cAsym_preproc.nii.gz",
+        f"{stem}_desc-confounds_timeseries.json",
+        f"{stem}_desc-confounds_timeseries.tsv",
+        f"{stem}_space-T1w_desc-brain_mask.nii.gz",
+        f"{stem}_space-T1w_desc-preproc_bold.json",
+        f"{stem}_space-T1w_desc-preproc_bold.nii",
+        f"{stem}_space-T1w_desc-preproc_bold.nii.gz",
+        "sub-01/logbook/sub-01_task-rest_desc-tedana_metrics.tsv",
+        "sub-01/ses-a+b/func/sub-01_ses-a+b_task-rest_desc-ICA_mixing.tsv",
+    ]
+    assert skipped == []
+    odd = tiny.root / "sub-01" / "func" / "sub-01_rest_bold.nii.gz"
+    odd.touch()
+    ((path, reason),) = index_files(Dataset(tiny.root, "x"), ("01", "01"))[1]
+    assert (path, reason) == (odd, "sub-01_rest_bold.nii.gz is not the name of a BIDS file.")
+    assert f"{reason} Left out." in caplog.text
+    own = index_files(Dataset(tiny.root, "x"), ("01", "01"))[0]
+    assert [item for item in files if "sub-01" in item[0].parts] == own
+
+
+def test_participants_that_are_not_there(tiny):
+    for label in (f"{i:02d}" for i in range(1, 23)):
+        (tiny.root / f"sub-{label}").mkdir()
+    (tiny.root / "sub-30").touch()
+    wanted = ["03", "30", "x", *(f"y{i}" for i in range(21))]
+    with pytest.raises(NothingSelectedError) as error:
+        index_files(Dataset(tiny.root, "x"), wanted)
+    assert error.value.message.startswith(
+        f"--participant-label: {tiny.root} has no sub-30, sub-x, sub-y0,"
+    )
+    assert "sub-y17 and 3 more." in error.value.message
+    assert error.value.hint.startswith("It has sub-01, sub-02, sub-03,")
+    assert error.value.hint.endswith("sub-20 and 2 more.")
+    for folder in tiny.root.glob("sub-*"):
+        folder.rename(folder.with_name(folder.name.replace("sub-", "old")))
+    with pytest.raises(NothingSelectedError) as error:
+        index_files(Dataset(tiny.root, "x"), ("01",))
+    assert error.value.hint == "It has no participant at all."
+
+
+def test_a_folder_that_can_not_be_searched(tmp_path):
+    with pytest.raises(InvalidDatasetError, match=r"gone can't be searched: No such file"):
+        index_files(Dataset(tmp_path / "gone", "x"))
+
+
+def described(folder, **content):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dataset_description.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"Name": "raw"},
+        {"Name": "raw", "DatasetType": "raw", "GeneratedBy": [{"Name": "HeuDiConv"}]},
+        {"Name": "raw", "DatasetType": "raw", "PipelineDescription": {"Name": "x"}},
+    ],
+)
+def test_a_raw_dataset_holds_its_derivatives(tmp_path, content, caplog):
+    raw = described(tmp_path / "raw", **content)
+    (raw / "derivatives" / "fmriprep-old").mkdir(parents=True)
+    described(raw / "derivatives" / "mriqc", Name="MRIQC", DatasetType="derivative")
+    with pytest.raises(InvalidDatasetError, match=r"raw dataset without .* derivatives/fmriprep"):
+        find_inputs(raw)
+    own = described(raw / "derivatives" / "fmriprep-24", Name="mine", DatasetType="derivative")
+    with caplog.at_level(logging.INFO):
+        inputs = find_inputs(raw)
+    assert inputs.main == Dataset(own, "mine")
+    assert f"Taken as fMRIPrep's output: {own} (mine)" in caplog.text
+    # What does not say what it is, is fMRIPrep's where the dataset is a raw one.
+    other = described(tmp_path / "other", Name="x", DatasetType="derivative")
+    inputs = find_inputs(raw, [("", other), ("physio", own)])
+    assert (inputs.main.root, inputs.others) == (other, {"physio": Dataset(own, "mine")})
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({}, ("here", None, None)),
+        ({"Name": ""}, ("here", None, None)),
+        ({"GeneratedBy": [{"Name": "xcp", "Version": "2"}, {"Name": "y"}]}, ("here", "xcp", "2")),
+        (
+            {"GeneratedBy": [{"Name": "xcp", "Version": "2"}, {"Name": "TEDANA", "Version": 3}]},
+            ("here", "TEDANA", "3"),
+        ),
+        ({"GeneratedBy": [{"Version": "2"}, {"Name": "x"}]}, ("here", "x", None)),
+        ({"GeneratedBy": [], "PipelineDescription": {"Name": "x"}}, ("here", "x", None)),
+        (
+            {"Name": "N", "PipelineDescription": ["?", {"Name": "x", "Version": "1.1"}]},
+            ("N", "x", "1.1"),
+        ),
+        (
+            {"GeneratedBy": [{"Name": "x"}], "PipelineDescription": {"Name": "fMRIPrep"}},
+            ("here", "x", None),
+        ),
+    ],
+)
+def test_what_made_a_dataset(tiny, tmp_path, content, expected):
+    folder = described(tmp_path / "here", **content)
+    dataset = find_inputs(tiny.root, [("mine", folder)]).others["mine"]
+    assert dataset == Dataset(folder, *expected)
+
+
+@pytest.mark.parametrize("made_by", ["fMRIPrep", {"Name": "fMRIPrep"}, ["fMRIPrep"], [{}, 1]])
+def test_generated_by_that_is_no_list_of_objects(tmp_path, made_by):
+    with pytest.raises(InvalidDatasetError, match="GeneratedBy is no list of objects"):
+        find_inputs(described(tmp_path / "x", Name="x", GeneratedBy=made_by))
+
+
+def test_words_and_programs_in_any_case(tiny, tmp_path):
+    folders = {
+        "aroma": derivatives(tmp_path / "a", "fmripost-aroma"),
+        "tedana": derivatives(tmp_path / "t", None),
+        "Mine": derivatives(tmp_path / "m", "fMRIPrep"),
+    }
+    words = [("", folders["aroma"]), ("TEDANA", folders["tedana"]), ("Mine", folders["Mine"])]
+    inputs = find_inputs(tiny.root, words)
+    assert {name: dataset.root for name, dataset in inputs.others.items()} == folders
+    assert list(inputs.all) == ["preprocessed", "aroma", "tedana", "Mine"]
+    # The word counts more than what the folder says.
+    assert set(find_inputs(tiny.root, [("tedana", folders["aroma"])]).others) == {"tedana"}
+    with pytest.raises(UsageError, match="are both Mine") as error:
+        find_inputs(tiny.root, [("Mine", folders["Mine"]), ("Mine", folders["aroma"])])
+    assert f"{folders['Mine']} and {folders['aroma']}" in error.value.message

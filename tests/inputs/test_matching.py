@@ -17,7 +17,7 @@ from bids_spheres.errors import (
     UsageError,
 )
 from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
-from bids_spheres.inputs.matching import find_outliers
+from bids_spheres.inputs.matching import find_events, find_outliers
 from bids_spheres.inputs.runs import find_runs
 from tests.inputs.conftest import select
 
@@ -370,3 +370,42 @@ def test_tables_of_the_users_own_are_of_whatever_desc_and_of_the_participants_as
     assert first.tables.confounds.name == table("_run-1")
     (alone,) = find_runs(inputs, select(sub=("02",)), PREPROC).runs
     assert alone.name.get("sub") == "02"
+
+
+def test_a_table_without_entities_belongs_to_no_run(tmp_path):
+    (run,) = runs_of(tmp_path / "x", [bold("_run-1")])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "desc-x_outliers.tsv").touch()
+    with pytest.raises(MissingInputError) as error:
+        find_outliers(folder, [run.name])
+    assert error.value.hint == "It would be sub-01_task-rest_run-1_outliers.tsv."
+    own = folder / "task-rest_outliers.tsv"
+    own.touch()
+    (folder / "task-rest_echo-1_outliers.tsv").touch()
+    assert find_outliers(folder, [run.name]) == [own]
+
+
+def test_which_of_several_files_is_named_first(tmp_path):
+    """The paths of a message are in the order of their names, whatever the file system's."""
+    labels = ["3", "03", "003", "0003", "00003"]
+    names = [mask(f"_run-{label}") for label in labels]
+    for order in (names, names[::-1]):
+        folder = tmp_path / order[0]
+        with pytest.raises(InvalidDatasetError) as error:
+            runs_of(folder, [bold("_run-3"), *order])
+        first, second = sorted(str(folder / "sub-01" / "func" / name) for name in names)[:2]
+        assert error.value.message == (
+            f"No run can be used. {first} and {second} are both the brain mask of one run."
+        )
+
+
+def test_events_that_clash_are_named_in_the_order_of_their_names(tmp_path):
+    (run,) = runs_of(tmp_path, [bold("_run-1")])
+    names = [f"sub-01_task-rest_run-{label}_events.tsv" for label in ("1", "001", "01")]
+    for name in names:
+        (tmp_path / "sub-01" / "func" / name).touch()
+    with pytest.raises(InvalidDatasetError) as error:
+        find_events(run.name, tmp_path)
+    first, second = sorted(tmp_path / "sub-01" / "func" / name for name in names)[:2]
+    assert error.value.message == f"{first} and {second} are both the events of one run."

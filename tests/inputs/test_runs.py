@@ -6,12 +6,14 @@ import json
 
 import pytest
 
-from bids_spheres.errors import DataError, NothingSelectedError
+from bids_spheres.errors import DataError, InvalidDatasetError, NothingSelectedError
 from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
+from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.inputs.runs import find_runs as find
 from tests.inputs.conftest import select
 
 PREPROC = ("preproc",)
+MNI = "MNI152NLin2009cAsym"
 
 
 def find_runs(inputs, selection, kinds):
@@ -219,3 +221,102 @@ def test_a_mask_of_another_resolution_or_echo_will_do(tiny):
     runs = find_runs(find_inputs(tiny.root), select(), PREPROC)
     assert {run.mask.name for run in runs} == {bold.name.replace("preproc_bold", "brain_mask")}
     assert len(runs) == 2
+
+
+def test_files_that_are_none_of_a_run(tiny):
+    """Each is like one that would be used, but for one part of its name or its folder."""
+    bold = tiny.add_run()
+    func = bold.parent
+    for path in func.iterdir():
+        if path != bold:
+            path.unlink()
+    stem = "sub-01_task-rest"
+    for name in (
+        f"{stem}_space-{MNI}_desc-brain_mask.json",
+        f"{stem}_space-{MNI}_desc-lesion_mask.nii.gz",
+        f"{stem}_space-{MNI}_mask.nii.gz",
+        f"{stem}_desc-confounds_timeseries.json",
+        f"{stem}_desc-confounds_mixing.tsv",
+        f"{stem}_desc-other_timeseries.tsv",
+        f"{stem}_desc-other_timeseries.json",
+        f"{stem}_desc-ICA_metrics.tsv",
+        f"{stem}_desc-tedana_mixing.tsv",
+        f"{stem}_space-{MNI}_desc-preproc_bold.dtseries.nii",
+        f"{stem}_space-{MNI}_desc-preproc_bold.tsv",
+        f"deeper/{stem}_space-{MNI}_desc-brain_mask.nii.gz",
+    ):
+        (func / name).parent.mkdir(exist_ok=True)
+        (func / name).touch()
+    (run,) = find_runs(find_inputs(tiny.root), select(), PREPROC)
+    assert run == Run(run.name, (("preproc", bold),), None, Tables())
+    assert run.sidecar(bold) == func / f"{stem}_space-{MNI}_desc-preproc_bold.json"
+    assert (run.participant, run.space, run.tables.paths) == ("01", MNI, ())
+
+
+def test_tables_of_tedana_are_two_or_none(tiny):
+    bold = tiny.add_run()
+    mixing, metrics = (
+        bold.with_name(f"sub-01_task-rest_desc-{end}.tsv")
+        for end in ("ICA_mixing", "tedana_metrics")
+    )
+    confounds = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    for path, other in ((mixing, metrics), (metrics, mixing)):
+        path.touch()
+        (run,) = find_runs(find_inputs(tiny.root), select(), PREPROC)
+        assert run.tables.tedana == ((mixing, metrics) if other.exists() else None)
+        assert run.tables.paths == (confounds, *((mixing, metrics) if other.exists() else ()))
+
+
+def test_what_is_not_used_and_why(tiny):
+    bold = tiny.add_run()
+    others = [bold.with_name(bold.name.replace("preproc", kind)) for kind in ("optcom", "x")]
+    for path in others:
+        path.touch()
+    bold.with_name("sub-01_odd_bold.nii.gz").touch()
+    second = tiny.add_run("sub-01_task-rest_run-2", space="T1w")
+    found = find(find_inputs(tiny.root), select(), ("preproc", "denoised", "preproc"))
+    assert [run.images for run in found.runs] == [(("preproc", bold),)]
+    assert found.skipped == (
+        (
+            bold.with_name("sub-01_odd_bold.nii.gz"),
+            "sub-01_odd_bold.nii.gz is not the name of a BIDS file.",
+        ),
+        *((path, "no strategy starts from it") for path in others),
+        (second, "in another space than the one that is taken"),
+    )
+    with pytest.raises(InvalidDatasetError) as error:
+        find(find_inputs(tiny.root), select(), ("denoised", "y", "denoised"))
+    assert error.value.message == (
+        f"{tiny.root} holds no preprocessed BOLD image "
+        "(*_desc-denoised_bold.nii.gz, *_desc-y_bold.nii.gz)."
+    )
+
+
+def test_other_datasets_need_not_have_every_participant(tiny, tmp_path):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    func = tmp_path / "post" / "sub-02" / "func"
+    func.mkdir(parents=True)
+    (tmp_path / "post" / "dataset_description.json").write_text(json.dumps({"Name": "x"}))
+    table = func / "sub-02_task-rest_desc-aroma_timeseries.tsv"
+    table.touch()
+    inputs = find_inputs(tiny.root, [("aroma", tmp_path / "post")])
+    for wanted, tables in ((("01",), [None]), (("01", "02"), [None, table]), ((), [None, table])):
+        runs = find_runs(inputs, select(sub=wanted), PREPROC)
+        assert [run.tables.aroma for run in runs] == tables
+    with pytest.raises(NothingSelectedError, match="has no sub-03"):
+        find_runs(inputs, select(sub=("01", "03")), PREPROC)
+
+
+def test_a_table_of_the_users_own_that_stands_in_for_fmripreps_is_no_other_as_well(tiny, tmp_path):
+    bold = tiny.add_run()
+    own = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    own.unlink()
+    func = tmp_path / "mine" / "sub-01" / "func"
+    func.mkdir(parents=True)
+    (func / own.name).touch()
+    (func / "sub-01_task-rest_timeseries.tsv").touch()
+    (run,) = find_runs(find_inputs(tiny.root, [("mine", tmp_path / "mine")]), select(), PREPROC)
+    assert run.tables.confounds == func / own.name
+    assert run.tables.own == (("mine", func / "sub-01_task-rest_timeseries.tsv"),)
+    assert str(run) == f"sub-01 task-rest space-{MNI}"

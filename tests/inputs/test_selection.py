@@ -213,3 +213,57 @@ def test_events_are_inherited_from_the_folders_above(tmp_path):
     twice.touch()
     with pytest.raises(InvalidDatasetError, match="are both the events of one run"):
         find_events(run, tmp_path)
+
+
+def test_what_is_left_out_is_told_with_the_filter_and_the_participants(caplog):
+    files = files_of(
+        *(f"sub-{i}_task-{'x' if i < 3 else 'y'}_run-{i}_space-{FIRST}" for i in (1, 2, 3, 10)),
+        f"sub-1_task-y_run-7_space-{FIRST}",
+    )
+    left, skipped = apply(select(task=("x",)), files)
+    assert left == [f"sub-{i}_task-x_run-{i}_space-{FIRST}" for i in (1, 2)]
+    assert set(skipped.values()) == {"--task-label x"}
+    assert caplog.messages == ["Left out: sub-3 and sub-10: --task-label x"]
+
+
+def test_filters_apply_one_after_the_other_and_part_only_when_it_is_asked_for():
+    stems = [
+        f"sub-1_task-{task}_part-{part}_space-{FIRST}"
+        for task in "xy"
+        for part in ("mag", "phase", "real", "imag")
+    ]
+    left, skipped = apply(select(task=("x",)), files_of(*stems))
+    assert left == stems[:1]
+    phase = 'not of magnitude, and no --bids-filter-file asks for its "part"'
+    assert [why for why in skipped.values() if why == phase] == [phase] * 6
+    left, _ = apply(select((("part", ("phase", "mag")),), task=("y",)), files_of(*stems))
+    assert left == stems[4:6]
+
+
+def test_spaces_that_are_asked_for_are_those_of_every_participant(caplog):
+    files = files_of(
+        *(f"sub-{i}_task-x_space-{s}" for i, s in ((1, FIRST), (1, "T1w"), (2, "T1w"))),
+        "sub-2_task-x",
+        *(f"sub-10_task-x_space-{s}" for s in ("T1w", FIRST)),
+    )
+    left, skipped = apply(select(space=(FIRST, "func", "T1w")), files)
+    assert (len(left), skipped) == (6, {})
+    (line,) = caplog.messages
+    assert line == (
+        "Participants are in different spaces, which --space chooses. "
+        f"{FIRST} and T1w: sub-1 and sub-10; T1w and func: sub-2"
+    )
+    caplog.clear()
+    left, _ = apply(select(space=("T1w",)), files)
+    assert len(left) == 3
+    assert caplog.messages == []
+    with pytest.raises(NothingSelectedError, match="--space MNI305 leaves no run") as error:
+        apply(select(space=("MNI305",)), files)
+    assert error.value.hint == f"Available: space-(none), space-{FIRST} and space-T1w."
+
+
+def test_images_without_a_space_are_not_taken_for_one_of_the_template(caplog):
+    files = files_of(f"sub-1_task-x_space-{FIRST}", "sub-1_task-x", "sub-1_task-y_space-MNI")
+    left, _ = apply(Selection(), files)
+    assert left == [f"sub-1_task-x_space-{FIRST}"]
+    assert caplog.messages == []

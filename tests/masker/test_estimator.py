@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -642,3 +643,267 @@ def test_images_are_read_once(tmp_path, img, mask, monkeypatch):
     masker = NiftiSpheresMasker(SEEDS, radius=4, mask_img=paths["mask"])
     masker.fit_transform(paths["run"])
     assert sorted(opened) == ["mask.nii.gz", "run.nii.gz"]
+
+
+# What the report is made of
+
+
+@pytest.fixture
+def report_facts(monkeypatch):
+    """Facts of a masker's report, without drawing it."""
+    monkeypatch.setattr("bids_spheres.masker.report.masker_report", lambda facts: facts)
+
+    def collect(masker, *args):
+        return masker.generate_report(*args)
+
+    return collect
+
+
+def test_facts_of_a_report(data, mask, report_facts):
+    masker = NiftiSpheresMasker(SEEDS, radius=[3, 0, 5], mask_img=mask, t_r=2.5, clean__order=3)
+    odd = nib.Nifti1Image(data[..., :7], AFFINE)
+    facts = report_facts(masker.fit(odd), [2, 0])
+    assert facts.title == "NiftiSpheresMasker"
+    assert facts.names == tuple(f"niftispheresmasker{i}" for i in range(3))
+    assert_array_equal(facts.coordinates, SEEDS)
+    assert facts.radii.tolist() == [3, 0, 5]
+    assert facts.displayed == (2, 0)
+    assert facts.warnings == ()
+    # The volume in the middle, of which there are 3 before and 3 after.
+    assert_allclose(facts.background.get_fdata(), data[..., 3], rtol=1e-6)
+    assert facts.background.get_data_dtype() == np.float32
+    assert_array_equal(facts.background.affine, AFFINE)
+    assert facts.mask_voxels == 11 * 10 * 9
+    inside = np.asarray(mask.dataobj, bool)
+    centres = np.moveaxis(np.indices(SHAPE), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    for s, radius in ((0, 3), (2, 5)):
+        sphere = np.linalg.norm(centres - SEEDS[s], axis=-1) <= radius
+        assert (facts.weights.asked[s], facts.weights.used[s]) == (
+            sphere.sum(),
+            (sphere & inside).sum(),
+        )
+    shown = dict(facts.parameters)
+    assert shown["radius"] == "[3, 0, 5]"
+    assert (shown["t_r"], shown["clean__order"], shown["standardize"]) == ("2.5", "3", "False")
+    assert "seeds" not in shown
+    assert "memory" not in shown
+    assert len(shown) == len(masker.get_params()) - 2
+
+
+def test_the_background_of_a_report_is_of_the_first_series(img, data, mask, report_facts):
+    four = nib.Nifti1Image(data[..., 10:14], AFFINE)
+    facts = report_facts(NiftiSpheresMasker(SEEDS, radius=4).fit([four, img]))
+    assert_allclose(facts.background.get_fdata(), data[..., 12], rtol=1e-6)
+    assert (facts.mask_voxels, facts.displayed) == (None, (0, 1, 2))
+    # The mask alone; overlapping and empty spheres are shown, though transform refuses them.
+    seeds = [(0, 1, 2), (2, 1, 2), (500, 0, 0)]
+    facts = report_facts(NiftiSpheresMasker(seeds, radius=4, mask_img=mask).fit(), 1)
+    assert_array_equal(facts.background.get_fdata(), mask.get_fdata())
+    assert (facts.mask_voxels, facts.displayed) == (990, (0,))
+    assert facts.weights.empty.tolist() == [False, False, True]
+    assert facts.weights.overlaps.all() == facts.weights.overlaps[2]
+    # On another grid, numbers of voxels can't be compared.
+    coarse = nib.Nifti1Image(data[::2, ::2, ::2, :2], AFFINE @ np.diag([2, 2, 2, 1]))
+    facts = report_facts(NiftiSpheresMasker(SEEDS, radius=4, mask_img=mask).fit(coarse))
+    assert facts.mask_voxels is None
+    facts = report_facts(NiftiSpheresMasker(SEEDS, radius=4).fit(), "all")
+    assert (facts.background, facts.weights, facts.mask_voxels) == (None, None, None)
+    assert facts.warnings == ("No image was given to fit; spheres are drawn without a background.",)
+    with pytest.warns(UserWarning, match="This masker has not been fitted yet"):
+        facts = report_facts(NiftiSpheresMasker(SEEDS))
+    assert (facts.names, facts.displayed, facts.coordinates.shape) == ((), (), (0, 3))
+    assert facts.radii.shape == (0,)
+    with pytest.warns(UserWarning, match="Report generation not enabled"):
+        facts = report_facts(NiftiSpheresMasker(SEEDS, mask_img=mask, reports=False).fit(img), 7)
+    assert (facts.names, facts.displayed, facts.background) == ((), (), None)
+    assert len(facts.warnings) == 2
+
+
+# Details
+
+
+def test_clean_arguments_are_set_one_by_one():
+    masker = NiftiSpheresMasker(SEEDS, clean__filter="cosine", clean__order=2)
+    masker.set_params(clean__order=3)
+    kept = {k: v for k, v in masker.get_params().items() if k.startswith("clean__")}
+    assert kept == {"clean__filter": "cosine", "clean__order": 3}
+    with pytest.raises(TypeError, match="no parameter 'order'"):
+        NiftiSpheresMasker(SEEDS, clean__filter="cosine", order=2)
+
+
+def test_clean_arguments_with_the_prefix_count_more_than_the_others(img):
+    parameters = {"radius": 4, "high_pass": 0.01, "t_r": 2.0}
+    both = NiftiSpheresMasker(
+        SEEDS, clean_args={"filter": "butterworth"}, clean__filter="cosine", **parameters
+    )
+    prefixed = NiftiSpheresMasker(SEEDS, clean__filter="cosine", **parameters)
+    assert_array_equal(both.fit_transform(img), prefixed.fit_transform(img))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored", "expected"),
+    [
+        (None, np.float64, np.float64),
+        (None, np.float32, np.float32),
+        (None, np.int32, np.int32),
+        (None, bool, np.int32),
+        ("auto", np.float64, np.float32),
+        ("auto", np.int64, np.int32),
+        ("auto", np.uint8, np.float32),
+        ("float64", np.int16, np.float64),
+        (np.int16, np.float64, np.int16),
+    ],
+)
+def test_type_of_inverse_transform(mask, dtype, stored, expected):
+    masker = NiftiSpheresMasker(SEEDS, radius=4, mask_img=mask, dtype=dtype).fit()
+    image = masker.inverse_transform(np.array([1, 0, 1]).astype(stored))
+    assert image.get_data_dtype() == expected
+    assert set(np.unique(image.dataobj)) == {0, 1}
+    assert image.shape == SHAPE
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored", "expected"),
+    [
+        (None, np.int64, np.float64),
+        (None, np.float64, np.float64),
+        (None, np.float32, np.float32),
+        (None, np.int16, np.float32),
+        ("auto", np.int16, np.int32),
+        ("auto", np.uint16, np.float32),
+        ("auto", np.float64, np.float32),
+        ("float32", np.float64, np.float32),
+    ],
+)
+def test_type_of_transform(data, dtype, stored, expected):
+    image = nib.Nifti1Image(data[..., :3].astype(stored), AFFINE, dtype=stored)
+    assert NiftiSpheresMasker(SEEDS, dtype=dtype).fit_transform(image).dtype == expected
+
+
+def test_inverse_transform_of_spheres_that_are_empty_or_share_voxels(mask):
+    seeds = [(0, 1, 2), (2, 1, 2), (500, 0, 0)]
+    parameters = {"radius": 4, "mask_img": mask, "allow_overlap": True}
+    masker = NiftiSpheresMasker(seeds, empty="nan", **parameters).fit()
+    signals = np.array([[1.0, 3, np.nan], [10, 20, np.nan]])
+    image = masker.inverse_transform(signals).get_fdata()
+    centres = np.moveaxis(np.indices(SHAPE), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    first, second = (np.linalg.norm(centres - seed, axis=-1) <= 4 for seed in seeds[:2])
+    expected = np.zeros((*SHAPE, 2))
+    expected[first], expected[second], expected[first & second] = (1, 10), (3, 20), (2, 15)
+    assert_array_equal(image, expected)
+    with pytest.raises(ValueError, match=r"These spheres are empty: \[2\]"):
+        NiftiSpheresMasker(seeds, **parameters).fit().inverse_transform(signals)
+    for wrong, said in (
+        (np.zeros((2, 2, 3)), r"Expected \(2, 3\).*Got \(2, 2, 3\)"),
+        (np.zeros((4, 2)), r"Expected \(4, 3\).*Got \(4, 2\)"),
+        (np.zeros(2), r"Expected \(3,\).*Got \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=f"(?s){said}"):
+            masker.inverse_transform(wrong)
+
+
+def test_lists_of_images_and_what_goes_with_them(img, data, confounds, tmp_path):
+    three, four = nib.Nifti1Image(data[..., 0], AFFINE), nib.Nifti1Image(data[..., :20], AFFINE)
+    masker = NiftiSpheresMasker(SEEDS, radius=4).fit()
+    for images, said in (([], "empty list"), ([three, four], "must hold 3-D or 4-D images")):
+        with pytest.raises(ValueError, match=said):
+            masker.transform(images)
+    with pytest.raises(ValueError, match="more than one series; use transform"):
+        masker.transform_single_imgs([four, four])
+    own = (confounds[:20], None)
+    results = masker.transform([four, img], confounds=own, sample_mask=(None, np.arange(5, 9)))
+    assert_array_equal(results[0], masker.transform(four, confounds=own[0]))
+    assert_array_equal(results[1], masker.transform(img)[5:9])
+    for name in ("confounds", "sample_mask"):
+        with pytest.raises(ValueError, match=f"{name} must be a list with one entry"):
+            masker.transform([four, img], **{name: [None] * 3})
+    # A name with brackets is a file's before it is a pattern; of a pattern, by name.
+    volumes = {"run[1]": [1, 2], "run1": [2, 3], "v3": [5], "v1": [3], "v2": [4]}
+    for name, chosen in volumes.items():
+        nib.Nifti1Image(data[..., chosen], AFFINE).to_filename(tmp_path / f"{name}.nii")
+    whole = masker.transform(img)
+    assert_allclose(masker.transform(str(tmp_path / "run[1].nii")), whole[1:3], rtol=1e-6)
+    assert_allclose(masker.transform(str(tmp_path / "run[123].nii")), whole[2:4], rtol=1e-6)
+    assert_allclose(masker.transform(str(tmp_path / "v*.nii")), whole[3:6], rtol=1e-6)
+
+
+def test_confounds_may_have_gaps_in_a_list(img, confounds):
+    masker = NiftiSpheresMasker(SEEDS, radius=4, detrend=True).fit()
+    expected = masker.transform(img, confounds=confounds)
+    for given in ((confounds[:, :1], None, confounds[:, 1:]), [None, confounds]):
+        assert_allclose(masker.transform(img, confounds=given), expected, rtol=1e-9, atol=1e-9)
+    assert_array_equal(masker.transform(img, confounds=[None]), masker.transform(img))
+
+
+def test_cache_of_images_in_memory_and_of_files_of_the_same_size(tmp_path, data, monkeypatch):
+    reads = []
+    extract = import_module("bids_spheres.masker.parameters").extract
+    monkeypatch.setattr(
+        "bids_spheres.masker.parameters.extract",
+        lambda *args, **kwargs: reads.append(1) or extract(*args, **kwargs),
+    )
+    masker = NiftiSpheresMasker(SEEDS, radius=4, memory=str(tmp_path / "cache")).fit()
+    first, second = (nib.Nifti1Image(data[..., t : t + 5], AFFINE) for t in (0, 5))
+    results = [masker.transform(one) for one in (first, second, first)]
+    assert len(reads) == 2
+    assert_array_equal(results[0], results[2])
+    assert not np.allclose(results[0], results[1])
+    masker.transform(first, sample_mask=[0, 1, 2])
+    masker.transform(first, confounds=np.arange(5.0))
+    assert len(reads) == 4
+    path, other = tmp_path / "run.nii", tmp_path / "elsewhere" / "run.nii"
+    other.parent.mkdir()
+    first.to_filename(path)
+    second.to_filename(other)
+    stamp = path.stat().st_mtime_ns
+    os.utime(other, ns=(stamp, stamp))
+    assert_array_equal(masker.transform(path), results[0])
+    assert_array_equal(masker.transform(other), results[1])
+    second.to_filename(path)
+    os.utime(path, ns=(stamp, stamp + 1))
+    assert_array_equal(masker.transform(path), results[1])
+    assert len(reads) == 7
+    # Nothing is cached, and nothing is said of it, where no memory was given.
+    NiftiSpheresMasker(SEEDS, memory_level=0).fit()
+
+
+def test_messages_name_the_class_the_method_and_the_images(img, data, mask, capsys, tmp_path):
+    path = tmp_path / "run.nii"
+    nib.Nifti1Image(data[..., :4], AFFINE).to_filename(path)
+    masker = NiftiSpheresMasker(SEEDS, radius=4, mask_img=mask, verbose=1).fit()
+    named = "[NiftiSpheresMasker.transform_single_imgs] Loading data from"
+    volumes = [nib.Nifti1Image(data[..., t], AFFINE) for t in (0, 1)]
+    shown = "Nifti1Image of shape (13, 12, 11)"
+    for images, words in (
+        (path, str(path)),
+        (nib.load(path), str(path)),
+        (img, "Nifti1Image of shape (13, 12, 11, 50)"),
+        (volumes, f"[{shown}, {shown}]"),
+    ):
+        masker.transform(images)
+        lines = capsys.readouterr().out.splitlines()
+        assert f"{named} {words}" in lines
+        assert not any("Smoothing" in line for line in lines)
+    assert f"[NiftiSpheresMasker.fit] Loading mask from {shown}" not in lines
+
+
+def test_tables_of_spheres_on_the_mask_and_then_on_the_image(data, mask):
+    seeds = [(0, 1, 2), (500, 0, 0), (2, 1, 2), (2, 3, 2)]
+    masker = NiftiSpheresMasker(seeds, radius=4, mask_img=mask, allow_overlap=True, empty="nan")
+    coverage = masker.fit().coverage_
+    assert list(coverage.columns) == ["voxels_asked", "voxels_used", "coverage", "overlap"]
+    centres = np.moveaxis(np.indices(SHAPE), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    inside = [np.linalg.norm(centres - seed, axis=-1) <= 4 for seed in seeds]
+    shared = [(inside[i] & inside[j]).sum() for i, j in ((0, 2), (0, 3), (2, 3))]
+    overlap = masker.overlap_
+    assert sorted(overlap.itertuples(index=False, name=None)) == [
+        (f"niftispheresmasker{i}", f"niftispheresmasker{j}", n)
+        for (i, j), n in zip(((0, 2), (0, 3), (2, 3)), shared, strict=True)
+    ]
+    others = [np.any([inside[j] for j in range(4) if j != i], axis=0) for i in range(4)]
+    pairs = zip(inside, others, strict=True)
+    assert coverage["overlap"].tolist() == [(own & other).sum() for own, other in pairs]
+    assert coverage["coverage"].tolist()[:2] == [1, 0]
+    fine = np.repeat(np.repeat(np.repeat(data[..., :1], 2, 0), 2, 1), 2, 2)
+    masker.transform(nib.Nifti1Image(fine, AFFINE @ np.diag([0.5, 0.5, 0.5, 1])))
+    assert masker.coverage_["voxels_used"].iloc[0] > 4 * inside[0].sum()

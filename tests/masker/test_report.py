@@ -13,7 +13,7 @@ from nibabel.affines import apply_affine
 from nilearn.maskers.base_masker import check_displayed_maps, sanitize_displayed_maps
 
 from bids_spheres import __version__
-from bids_spheres.engine import load_mask, load_seeds, sphere_weights
+from bids_spheres.engine import Grid, load_mask, load_seeds, sphere_weights
 from bids_spheres.engine.stream import image_grid
 from bids_spheres.errors import DataError
 from bids_spheres.masker.report import MaskerFacts, displayed_spheres, masker_report
@@ -311,3 +311,113 @@ def test_real_scan(real_scan, parse):
     )
     rows = rows_of(parse(masker_report(facts)))
     assert [int(row["Used"].text) for row in rows] == weights.used.tolist()
+
+
+def test_words_of_a_page_of_whole_spheres(background, parse):
+    """No radius of zero, no sphere that is cut, none that overlaps, no mask."""
+    seeds, radii = np.array([[-5.0, 2, 1], [8, -6, 3.5], [9, 10, -4]]), np.array([3.0, 4, 4])
+    grid = image_grid(background)
+    whole = MaskerFacts(
+        "Whole",
+        {},
+        ("a", "b", "c"),
+        seeds,
+        radii,
+        background,
+        sphere_weights(seeds, radii, grid, None),
+        displayed=(1,),
+    )
+    page = parse(masker_report(whole))
+    words = page.all("header")[0].text
+    assert "Every sphere has all of its voxels." in words
+    assert "Spheres that share voxels with another: none." in words
+    assert "Slices are shown for 1 sphere of 3." in words
+    (caption,) = (e.text for e in page.all("section", id="sphere-1")[0].all("figcaption"))
+    n = int(whole.weights.used[1])
+    assert caption.endswith(
+        f"b: x = 8, y = -6, z = 3.5 mm, radius 4 mm; {n} of {n} voxels used "
+        f"(100\N{NO-BREAK SPACE}%), {27 * n} mm³."
+    )
+    text = page.text
+    assert "A radius of 0 stands for" not in text
+    assert "Expected: voxels whose centre lies in the sphere." in text
+    assert (
+        "Thin lines point to the seed; the yellow ring is the sphere to scale; blue voxels are "
+        "those it uses; dashed rings are spheres that overlap it."
+    ) in text
+    assert "All spheres to scale over the brightest voxels along the line of sight; left" in text
+    assert "Solid blue" not in text
+    assert "Too far away" not in text
+    (alt, *_) = (shown.attrs["alt"] for shown in page.all("img"))
+    assert alt.startswith(
+        "3 spheres from the side, the front and above: 1 left and 2 right of x = 0. Seeds span "
+        "x from -5 to 9, y from -6 to 10, z from -4 to 3.5 mm. Every sphere has all"
+    )
+
+
+def test_words_of_a_page_of_single_voxels_without_an_image(parse):
+    single = MaskerFacts(
+        "Single",
+        {},
+        ("a", "b"),
+        np.array([[0.0, 2, 1], [-8, -6, 3]]),
+        np.zeros(2),
+        displayed=(0, 1),
+    )
+    page = parse(masker_report(single))
+    text = page.text
+    assert "A radius of 0 stands for the one voxel that holds the seed." in text
+    assert "Without an image voxels are not known; volumes are those of ideal spheres." in text
+    assert "Thin lines point to the seed." in text
+    assert "yellow ring" not in text
+    assert "Slices are shown for" not in text
+    assert "All spheres to scale; left is on the left." in text
+    captions = [e.text for e in page.all("figcaption")]
+    assert any("b: x = -8, y = -6, z = 3 mm, the voxel of the seed." in words for words in captions)
+    assert "1 left and 0 right of x = 0" in page.all("img")[0].attrs["alt"]
+
+
+def test_captions_of_spheres_that_are_small_cut_or_shared(parse):
+    """Volumes below 100 mm3 have decimals; one voxel is shared, or several."""
+    affine = np.diag([2.0, 2.5, 3, 1])
+    grid = Grid((6, 5, 4), affine)
+    seeds = np.array([[2.0, 2.5, 3], [6, 2.5, 3], [0, 0, 0], [10, 10, 9]])
+    radii = np.array([2.2, 2.2, 0, 2.6])
+    weights = sphere_weights(seeds, radii, grid, None)
+    made = MaskerFacts("x", {}, tuple("abcd"), seeds, radii, None, weights, (0, 1, 2, 3))
+    captions = [e.text for e in parse(masker_report(made)).all("figcaption")]
+    first, second, third, fourth = captions[-4:]
+    space = "\N{NO-BREAK SPACE}"
+    assert "radius 2.2 mm; 3 of 3 voxels used (100" in first
+    assert first.endswith("45 mm³. 1 voxel is in another sphere as well.")
+    assert second.endswith("1 voxel is in another sphere as well.")
+    assert third.endswith(f"the voxel of the seed; 1 of 1 voxel used (100{space}%), 15 mm³.")
+    assert f"3 of 5 voxels used (60{space}%), 45 mm³." in fourth
+    assert made.volume(3) == pytest.approx(45)
+    rows = rows_of(parse(masker_report(replace(made, displayed=()))))
+    assert [row["Overlap"].text for row in rows] == ["1", "1", "0", "0"]
+    assert "of the mask" not in " ".join(captions)
+
+
+def test_how_many_are_displayed_is_told():
+    assert displayed_spheres(9, 1) == (
+        (0,),
+        ("displayed_spheres=9 was set to 1, the number of spheres.",),
+    )
+    assert displayed_spheres(-1, 3) == (
+        (),
+        ("displayed_spheres=-1 is negative: no sphere is displayed.",),
+    )
+    assert displayed_spheres([4, -1, 0], 3) == (
+        (0,),
+        ("Report cannot display the following: 4 and -1. Spheres are numbered 0 to 2.",),
+    )
+    assert displayed_spheres([0], 0)[1] == (
+        "Report cannot display the following: 0. There are no spheres.",
+    )
+    (many,) = displayed_spheres(list(range(2, 14)), 2)[1]
+    assert "2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more. Spheres" in many
+    with pytest.raises(TypeError, match=r"not an array of 2 dimensions of int"):
+        displayed_spheres(np.zeros((1, 2), int), 3)
+    with pytest.raises(TypeError, match=r"not \(1, 2\) \(tuple\)"):
+        displayed_spheres((1, 2), 3)

@@ -109,6 +109,31 @@ def test_words_that_select_nothing(output, labels, error, message, hint):
     assert hint in raised.value.hint
 
 
+def test_a_radius_selects_whether_names_or_sidecars_have_it(output, tmp_path, run_app):
+    seeds = tmp_path / "other.tsv"
+    seeds.write_text("name\tx\ty\tz\tradius\nleft\t-10\t0\t0\t6\nright\t10\t0\t0\t6\n")
+    mixed = tmp_path / "mixed.tsv"
+    mixed.write_text(seeds.read_text().replace("10\t0\t0\t6", "10\t0\t0\t8", 1))
+    words = (tmp_path / "fmriprep", output, "participant", "--strategy", "none", "--run", 1)
+    words += ("--report-level", "none", "--controls")
+    assert run_app(*words, "--seeds", mixed).status == 0
+    assert run_app(*words, "--seeds", seeds, "--radius", 5, 6.5).status == 0
+    assert run_app(*words, "--seeds", seeds).status == 0
+    results = open_results(output)
+    # "mine" has no radius of its own: 5 mm.
+    assert results.select(radius=5).seeds == ("mine", "other, 5mm")
+    assert results.select(radius="5mm", run=1, seeds="mine").select(strategy="none").seeds == (
+        "mine",
+    )
+    assert results.select(radius=[6, 6.5]).seeds == ("other", "other, 6p5mm")
+    assert results.select(radius=None).seeds == ("mine", "mixed", "other")
+    (own,) = results.select(radius=6, run=1).runs["timeseries"]
+    assert own.name.count("scale") == 0
+    with pytest.raises(NothingSelectedError, match="scale-7mm") as raised:
+        results.select(radius=7)
+    assert "scale-5mm, scale-6mm, scale-6p5mm and scale-(none)" in raised.value.hint
+
+
 def test_one_of_each_is_read_and_several_are_refused(output):
     results = open_results(output)
     part = results.select(run=1, strategy="simple")

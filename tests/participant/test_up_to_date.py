@@ -651,7 +651,7 @@ def test_an_output_that_cant_be_written_at_all_is_one_message(app, monkeypatch):
     def refused(path, _text):
         raise OutputError(f"{path} can't be written: Read-only file system.")
 
-    monkeypatch.setattr("bids_spheres.outputs.shared_tables.write_text", refused)
+    monkeypatch.setattr("bids_spheres.files.atomic.write_text", refused)
     done = app(status=73)
     assert done.err.count("Read-only file system") == 1
 

@@ -267,3 +267,30 @@ def test_of_transforms_of_a_run_that_of_the_most_entities_counts(tmp_path):
     assert find_transforms(files[:2], run, "T1w", "func") == (files[1],)
     assert find_transforms(files[:1], run, "T1w", "func") == (files[0],)
     assert find_transforms(files[3:], run, "T1w", "func") == ()
+
+
+def test_files_are_in_the_order_of_their_names_and_clashes_too(tree):
+    labels = ["k", "c", "x", "a", "q", "f", "u", "h"]
+    files = tree(*(anat("T1w", f"MNI{label}") for label in labels))
+    assert names(files) == [f"T1w_to-MNI{label}_mode-image_xfm.h5" for label in sorted(labels)]
+    stem = "sub-01/func/sub-01_task-rest_run-{}"
+    both = tree(coreg(stem.format("1")), coreg(stem.format("01")))
+    with pytest.raises(InvalidDatasetError, match=r"run-01_\S+ and \S+_run-1_\S+ do the same"):
+        find_transforms(both[::-1], RUN, "T1w", "func")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"sub-01_from-T1w_to-{MNI}_mode-points_xfm.h5",
+        f"sub-01_from-T1w_to-{MNI}_xfm.h5",
+        f"sub-01_from-T1w_to-{MNI}_mode-image_xfm.json",
+        f"sub-01_from-T1w_to-{MNI}_mode-image_desc-brain_xfm.h5",
+        f"sub-02_from-T1w_to-{MNI}_mode-image_xfm.h5",
+    ],
+)
+def test_of_files_that_are_given_only_transforms_of_images_of_the_participant_count(tmp_path, name):
+    folder = tmp_path / "sub-01" / "anat"
+    usable = folder / f"sub-01_from-T1w_to-{MNI}_mode-image_xfm.mat"
+    assert find_transforms([folder / name], RUN, MNI, "T1w") == ()
+    assert find_transforms([folder / name, usable], RUN, MNI, "T1w") == (usable,)

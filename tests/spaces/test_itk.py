@@ -413,3 +413,105 @@ def test_affine_scan_transforms_are_each_others_inverse(real_scan):
     by_hand = LPS * apply_affine(from_matvec(numbers[:9].reshape(3, 3), numbers[9:]), LPS * points)
     np.testing.assert_allclose(map_points(points, there), by_hand, atol=1e-6)
     np.testing.assert_allclose(chain_points(points, [there, back]), points, atol=1e-3)
+
+
+def ramp(shift):
+    """A field of 4 voxels of 20 mm from LPS x = -40 to 40, wide along y and z."""
+    values = np.zeros((4, 3, 5, 3))
+    values[..., 0] = np.array([1.0, 2, 4, 8])[:, None, None]
+    values[..., 1] = np.array([10.0, 20, 40])[:, None]
+    values[..., 2] = shift
+    return field(values, (20, 50, 40), (-30, -50, -80))
+
+
+@pytest.mark.parametrize(
+    ("lps", "displacement"),
+    [
+        # The outer half of border voxels has their value; the lower border is inside.
+        ((-40, 0, 0), (1, 20, 7)),
+        ((-30, 0, 0), (1, 20, 7)),
+        ((-15, 0, 0), (1.75, 20, 7)),
+        ((29, 0, 0), (7.8, 20, 7)),
+        ((39.99, 0, 0), (8, 20, 7)),
+        ((40, 0, 0), None),
+        ((-40.01, 0, 0), None),
+        ((0, -75, 0), (3, 10, 7)),
+        ((0, 25, 0), (3, 30, 7)),
+        ((0, 74.9, 99.9), (3, 40, 7)),
+        ((0, 75, 0), None),
+        ((0, 0, -100.1), None),
+        ((0, 0, 100), None),
+    ],
+)
+def test_a_field_reaches_to_the_borders_of_its_voxels(tmp_path, lps, displacement):
+    path = write_h5(tmp_path / "x.h5", ramp(7.0))
+    inner = (0, 0, 10)
+    moved = move_points(LPS * np.array([lps, inner], float), [path])
+    assert moved.outside.tolist() == [displacement is None, False]
+    expected = LPS * np.add([lps, inner], [displacement or (0, 0, 0), (3, 20, 7)])
+    np.testing.assert_allclose(moved.coordinates, expected, atol=1e-9)
+
+
+def test_points_outside_of_one_field_of_several_are_outside(tmp_path):
+    """Also of the first of two files, and of the field that is applied first within a file."""
+    wide = FIELD, np.full(3000, 0.5, "f4"), GRID
+    narrow = ramp(0.5)
+    points = LPS * np.array([(0, 0, 0), (60, 0, 0), (500, 0, 0)], float)
+    both = write_h5(tmp_path / "both.h5", wide, narrow)
+    other = write_h5(tmp_path / "other.h5", narrow, wide)
+    files = [write_h5(tmp_path / f"{i}.h5", member) for i, member in enumerate((narrow, wide))]
+    for paths in ([both], [other], files, files[::-1]):
+        assert move_points(points, paths).outside.tolist() == [False, True, True]
+    moved = move_points(points, files).coordinates[1:]
+    np.testing.assert_allclose(LPS * moved, [(60.5, 0.5, 0.5), (500, 0, 0)], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "size", "told"),
+    [
+        # A chunk of 0.6 GB may be inflated, one of 1.2 GB not; grids as NIfTI-1 can have them.
+        (150_000_000, (10, 10, 10), "not as many as the grid"),
+        (300_000_000, (10, 10, 10), "chunks that are too large"),
+        (3000, (2**15, 1, 1), "not as many as the grid"),
+        (3000, (2**15 + 1, 1, 1), "positive whole numbers"),
+    ],
+)
+def test_how_large_a_field_may_be(tmp_path, numbers, size, told):
+    def make(member):
+        member.create_dataset(
+            "TransformParameters", (numbers,), "f4", chunks=(numbers,), compression="gzip"
+        )
+        member["TransformFixedParameters"][:3] = size
+
+    with pytest.raises(DataError, match=told):
+        map_points([(0, 0, 0)], edit_h5(tmp_path / "x.h5", replace_numbers(make)))
+
+
+@pytest.mark.parametrize(("length", "told"), [(1000, "holds a xxx"), (1001, "must be a word")])
+def test_how_long_the_name_of_a_kind_may_be(tmp_path, length, told):
+    def change(member):
+        del member["TransformType"]
+        member["TransformType"] = np.array([b"x" * length])
+
+    with pytest.raises(DataError, match=told):
+        map_points([(0, 0, 0)], edit_h5(tmp_path / "x.h5", change))
+
+
+@pytest.mark.parametrize(("numbers", "fixed"), [(11, 3), (13, 3), (12, 2), (12, 4)])
+def test_affine_of_another_number_of_parameters(tmp_path, numbers, fixed):
+    values = np.resize(np.eye(3).ravel(), numbers)
+    path = write_h5(tmp_path / "x.h5", ("AffineTransform_double_3_3", values, np.zeros(fixed)))
+    with pytest.raises(DataError, match=r"arameters must have (12|3) numbers"):
+        map_points([(0, 0, 0)], path)
+
+
+def test_size_of_a_linear_transform_in_text(tmp_path):
+    path = tmp_path / "x.txt"
+    text = HEADER + affine_text("1 0 0 0 1 0 0 0 1 1 2 3")
+    for size, fits in ((64 * 1024, True), (64 * 1024 + 1, False)):
+        path.write_text(text + "\n" * (size - len(text)))
+        if fits:
+            np.testing.assert_allclose(map_points([(0, 0, 0)], path), [(-1, -2, 3)], atol=1e-6)
+        else:
+            with pytest.raises(DataError, match="64 kB"):
+                map_points([(0, 0, 0)], path)

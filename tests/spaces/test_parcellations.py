@@ -102,3 +102,69 @@ def test_masks_are_one_set_in_one_space(tmp_path):
     other = image(tmp_path / "space-T1w_mask.nii.gz", inside)
     with pytest.raises(UsageError, match="several spaces"):
         load_regions((), [*paths, other], space=MNI)
+
+
+def test_the_default_template_and_weighting_of_an_atlas_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path))
+    for space in (MNI, "MNIOther"):
+        folder = tmp_path / f"tpl-{space}"
+        maps = np.random.default_rng(1).uniform(0, 1, (3, 3, 3, 2)).astype(np.float32)
+        image(folder / f"tpl-{space}_res-02_atlas-Maps_probseg.nii.gz", maps)
+    table = load("Maps")
+    assert (table.space, table.label) == (MNI, "Maps")
+    assert table.regions.weighting == "least-squares"
+    assert load("Maps", weighting="mean").regions.weighting == "mean"
+    assert load("Maps", space="MNIOther").space == "MNIOther"
+
+
+@pytest.mark.parametrize(
+    "word", ["Atlas.nii", "Atlas:a-b", "At-las:b", "Atlas:b.mgz", ":b", "Atlas.hdr", "A_b"]
+)
+def test_words_that_no_atlas_has_for_its_name(word, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path))
+    with pytest.raises(MissingInputError, match=f"--parcellation: {word} does not exist"):
+        load(word)
+
+
+@pytest.mark.parametrize(
+    ("names", "space", "expected"),
+    [
+        (["tpl-A_atlas-X_dseg.nii.gz"], None, "A"),
+        (["tpl-A_space-B_atlas-X_dseg.nii.gz"], None, "B"),
+        (["tpl-A_cohort-3_atlas-X_dseg.nii"], None, "A+3"),
+        (["cohort-3_atlas-X_space-A_dseg.nii"], None, "A+3"),
+        (["tpl-A_atlas-X_dseg.nii.gz", "tpl-B_atlas-X_dseg.nii.gz"], "B", "B"),
+        (["tpl-A_atlas-X_dseg.nii.gz", f"tpl-{MNI}_atlas-X_dseg.nii.gz"], None, MNI),
+        (["tpl-A_atlas-X_dseg.nii.gz", "tpl-B_atlas-X_dseg.nii.gz"], None, None),
+        (["tpl-A_atlas-X_dseg.nii.gz", "tpl-A_atlas-X_probseg.nii.gz"], None, None),
+        (["tpl-A_atlas-X_dseg.nii.gz", "tpl-A_atlas-Y_dseg.nii.gz"], None, None),
+        (["tpl-A_atlas-X_dseg.nii.gz"], "B", None),
+        (["tpl-A_atlas-X_mask.nii.gz"], None, None),
+        ([], None, None),
+    ],
+)
+def test_the_one_parcellation_of_a_dataset(tmp_path, names, space, expected):
+    for name in names:
+        image(tmp_path / "deep" / "er" / name)
+    (tmp_path / "deep" / "tpl-A_atlas-X_dseg.nii.txt").parent.mkdir(exist_ok=True)
+    (tmp_path / "deep" / "tpl-A_atlas-Z_dseg.nii.txt").touch()
+    if expected:
+        assert load(tmp_path, space=space).space == expected
+    else:
+        with pytest.raises(UsageError, match="no single parcellation"):
+            load(tmp_path, space=space)
+
+
+def test_masks_are_in_the_space_of_their_names_or_json_files(tmp_path):
+    inside = np.zeros((3, 3, 3), np.uint8)
+    inside[1, :, 2] = 1
+    named = image(tmp_path / "space-T1w_mask.nii.gz", inside)
+    described = image(tmp_path / "mine.nii.gz", inside)
+    described.with_name("mine.json").write_text(json.dumps({"Space": "T1w"}))
+    (table,) = load_regions((), [named, described], space=MNI)
+    assert table.space == "T1w"
+    described.with_name("mine.json").write_text(json.dumps({"Space": ["T1w"]}))
+    with pytest.raises(UsageError, match=r"The space of .*mine\.nii\.gz is not known"):
+        load_regions((), [described], space=MNI)
+    both = load_regions([str(named)], [named])
+    assert [table.label for table in both] == ["spaceT1wmask", "roi"]

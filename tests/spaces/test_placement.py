@@ -13,9 +13,15 @@ import pytest
 from bids_spheres.engine.extract import extract_spheres
 from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.errors import MissingInputError, UsageError
-from bids_spheres.spaces import RunTransforms, place_seeds, route, transform_files
+from bids_spheres.spaces.fmriprep import transform_files
 from bids_spheres.spaces.itk import move_points
-from bids_spheres.spaces.placement import MNI_TO_TALAIRACH, talairach_to_mni
+from bids_spheres.spaces.placement import (
+    MNI_TO_TALAIRACH,
+    RunTransforms,
+    place_seeds,
+    route,
+    talairach_to_mni,
+)
 
 
 def chain_points(points, paths):
@@ -372,3 +378,48 @@ def test_a_template_that_none_is_linked_with_leads_nowhere(tmp_path):
     for source, target in (("MNIPediatricAsym+2", "T1w"), ("T1w", "MNIPediatricAsym+2")):
         with pytest.raises(MissingInputError, match="None of the 4 transform files for the run"):
             route(source, target, transforms)
+
+
+def test_the_matrix_is_that_of_the_article():
+    """icbm2tal for FSL, in the notation in which brainmap.org publishes it."""
+    text = "0.9464 0.0034 -0.0026 -1.0680; -0.0083 0.9479 -0.0580 -1.0239; "
+    text += "0.0053 0.0617  0.9010  3.1883; 0.0000 0.0000 0.0000 1.0000"
+    rows = [[float(number) for number in row.split()] for row in text.split(";")]
+    assert MNI_TO_TALAIRACH.tolist() == rows
+
+
+@pytest.mark.usefixtures("home")
+def test_by_another_template_the_note_and_the_files_are_in_the_order_of_the_points(subject):
+    seeds = table("Talairach")
+    placed = place_seeds(seeds, "func", subject)
+    names = [path.name for path in placed.transforms]
+    assert names == [
+        f"tpl-{FSL}_from-{ICBM}_mode-image_xfm.h5",
+        f"sub-01_from-T1w_to-{ICBM}_mode-image_xfm.h5",
+        "sub-01_task-rest_from-boldref_to-T1w_mode-image_xfm.h5",
+    ]
+    assert placed.note == (
+        "The coordinates of Mine, in Talairach, were brought to func by the transform of Lancaster "
+        f"et al. (2007) to {FSL} and then {' and then '.join(names)}."
+    )
+    assert [path.name for path in route("func", FSL, subject)] == [
+        "sub-01_task-rest_from-T1w_to-boldref_mode-image_xfm.h5",
+        f"sub-01_from-{ICBM}_to-T1w_mode-image_xfm.h5",
+        f"tpl-{ICBM}_from-{FSL}_mode-image_xfm.h5",
+    ]
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("source", "target"), [("Talairach", ICBM), (ICBM, "Talairach")])
+def test_files_lead_neither_to_nor_from_talairach(source, target):
+    with pytest.raises(UsageError, match=f"from {source} to {target}"):
+        route(source, target)
+    assert route("T1w", "T1w") == route(ICBM, ICBM) == ()
+
+
+@pytest.mark.usefixtures("home")
+def test_without_transforms_a_subjects_space_is_out_of_reach():
+    with pytest.raises(MissingInputError, match="None of the 0 transform files"):
+        place_seeds(table(ICBM), "T1w")
+    with pytest.raises(MissingInputError, match="from T1w to MNI152NLin6Asym"):
+        route("T1w", FSL)

@@ -15,7 +15,12 @@ from scipy.ndimage import map_coordinates
 
 from bids_spheres.errors import MissingInputError
 from bids_spheres.spaces.itk import move_points
-from bids_spheres.spaces.templates import template_home, template_mask, template_transform
+from bids_spheres.spaces.templates import (
+    template_atlas,
+    template_home,
+    template_mask,
+    template_transform,
+)
 
 
 def map_points(points, path):
@@ -105,7 +110,7 @@ def run_python(code, **environment):
 ASK = """
 import sys
 from bids_spheres.errors import MissingInputError
-from bids_spheres.spaces import template_mask
+from bids_spheres.spaces.templates import template_mask
 try:
     print(template_mask("MNI152NLin6Asym"))
 except MissingInputError as error:
@@ -130,7 +135,7 @@ def test_file_in_the_home_needs_no_templateflow(home):
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     done = run_python(
-        "import sys, bids_spheres.spaces\n"
+        "import sys, bids_spheres.spaces.placement\n"
         "print({'h5py', 'nitransforms', 'templateflow', 'bids', 'pandas'} & set(sys.modules))"
     )
     assert done.stdout.strip() == "set()", done.stderr
@@ -258,3 +263,121 @@ def test_direction_between_the_real_templates(templateflow_home, itk_data):
     assert right > none + 0.01
     assert none > wrong + 0.01
     assert np.linalg.norm(shift, axis=1).max() < 15
+
+
+@pytest.fixture
+def stubs(home):
+    """Make empty files of the home, each below its template: what TemplateFlow would download."""
+
+    def make(*names):
+        for name in names:
+            path = home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return home
+
+    return make
+
+
+def test_a_transform_is_asked_for_by_all_that_its_name_says(stubs, network):
+    folder = f"tpl-{ICBM}"
+    home = stubs(
+        f"{folder}/{folder}_from-{FSL}_mode-image_xfm.h5",
+        f"{folder}/{folder}_from-MNIOther_mode-image_xfm.h5",
+        f"{folder}/{folder}_from-{FSL}_mode-points_xfm.h5",
+        f"{folder}/{folder}_from-{FSL}_mode-image_other.h5",
+        f"{folder}/{folder}_from-{FSL}_mode-image_xfm.txt",
+    )
+    asked = network(Response(b"x"))
+    path = template_transform(ICBM, FSL)
+    assert path == home / folder / f"{folder}_from-{FSL}_mode-image_xfm.h5"
+    assert [url.rpartition("/")[2] for url in asked] == [path.name]
+
+
+def test_a_mask_is_that_of_its_cohort_and_resolution(stubs, network):
+    folder = "tpl-MNIInfant/cohort-3"
+    stem = "tpl-MNIInfant_cohort-3_res-1_desc"
+    home = stubs(
+        f"{folder}/{stem}-brain_mask.nii.gz",
+        f"{folder}/{stem}-brain_mask.nii",
+        f"{folder}/{stem}-head_mask.nii.gz",
+        f"{folder}/{stem}-brain_probseg.nii.gz",
+        f"{folder}/{stem.replace('res-1', 'res-2')}-brain_mask.nii.gz",
+        f"{folder}/{stem}-brain_mask.nii.gz".replace("cohort-3", "cohort-4"),
+    )
+    asked = network(Response(b"x"))
+    assert template_mask("MNIInfant+3", resolution=1) == home / folder / f"{stem}-brain_mask.nii.gz"
+    assert [url.rpartition("/")[2] for url in asked] == [f"{stem}-brain_mask.nii.gz"]
+    with pytest.raises(MissingInputError, match="tpl-MNIInfant_cohort-5_res-02_desc-brain_mask"):
+        template_mask("MNIInfant+5")
+
+
+def test_a_mask_has_two_millimetres_by_default_with_or_without_a_zero(home):
+    folder = home / f"tpl-{ICBM}"
+    folder.mkdir()
+    for resolution in ("1", "03", "2", "02"):
+        (folder / f"tpl-{ICBM}_res-{resolution}_desc-brain_mask.nii.gz").write_bytes(b"x")
+    assert template_mask(ICBM).name == f"tpl-{ICBM}_res-02_desc-brain_mask.nii.gz"
+    (folder / f"tpl-{ICBM}_res-02_desc-brain_mask.nii.gz").unlink()
+    assert template_mask(ICBM).name == f"tpl-{ICBM}_res-2_desc-brain_mask.nii.gz"
+    assert template_mask(ICBM, 3).name == f"tpl-{ICBM}_res-03_desc-brain_mask.nii.gz"
+
+
+def test_an_atlas_in_the_home_is_the_finest_of_labels_before_maps(home, network):
+    asked = network(Response(b"never"))
+    stem = f"tpl-{ICBM}/tpl-{ICBM}_res-{{}}_atlas-A_desc-b_{{}}.nii.gz"
+    in_order = [stem.format(*x) for x in (("01", "dseg"), ("02", "dseg"), ("01", "probseg"))]
+    tables = [
+        f"tpl-{ICBM}/tpl-{ICBM}_atlas-A{middle}_{kind}.tsv"
+        for middle in ("", "_desc-b")
+        for kind in ("dseg", "probseg")
+    ]
+    for name in (*in_order, *tables, f"tpl-{ICBM}/tpl-{ICBM}_res-01_atlas-A_dseg.nii.gz"):
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_bytes(b"x")
+    for name in in_order:
+        assert template_atlas(ICBM, "A", "b") == home / name
+        (home / name).unlink()
+    assert template_atlas(ICBM, "A", "").name == f"tpl-{ICBM}_res-01_atlas-A_dseg.nii.gz"
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "res", "desc", "middle"),
+    [
+        (("dseg",), 2, "b", "_desc-b"),
+        (("probseg",), 1, "", ""),
+        (("dseg", "probseg"), 1, "b", "_desc-b"),
+    ],
+)
+def test_an_atlas_is_downloaded_with_its_table(stubs, network, kinds, res, desc, middle):
+    folder = f"tpl-{ICBM}/tpl-{ICBM}"
+    wanted = [f"{folder}_res-0{res}_atlas-A{middle}_{kind}.nii.gz" for kind in kinds]
+    tables = [f"{folder}_atlas-A{middle}_{kind}.tsv" for kind in kinds]
+    home = stubs(
+        *wanted,
+        *tables,
+        *(f"{folder}_res-0{i}_atlas-{a}_{k}.nii.gz" for i, a, k in others_of(kinds, res, middle)),
+        f"{folder}_atlas-Other{middle}_dseg.tsv",
+    )
+    asked = network(Response(b"x"))
+    path = template_atlas(ICBM, "A", desc)
+    assert path == home / wanted[0]
+    names = {url.rpartition("/")[2] for url in asked}
+    assert names == {name.rpartition("/")[2] for name in (*tables, wanted[0])}
+
+
+def others_of(kinds, res, middle):
+    """Resolution, atlas and kind of images that were not asked for."""
+    for kind in kinds:
+        yield from ((3, f"A{middle}", kind), (1, f"B{middle}", kind), (1, "A_desc-other", kind))
+        yield res + 1, f"A{middle}", kind
+    yield 1, f"A{middle}", "mask"
+
+
+def test_an_atlas_that_can_not_be_downloaded_is_named(stubs, network):
+    stem = f"tpl-{ICBM}_res-02_atlas-Maps_desc-64_probseg.nii.gz"
+    stubs(f"tpl-{ICBM}/{stem}")
+    network(requests.ConnectionError())
+    with pytest.raises(MissingInputError, match=f"{stem} is not in .*could not be reached"):
+        template_atlas(ICBM, "Maps", "64")

@@ -58,7 +58,7 @@ def participants_section(
     level: Level, runs: pd.DataFrame
 ) -> tuple[render.Section, list[render.Cell]]:
     """Distributions, the table of runs and of absent participants; links to pages not in it."""
-    pages = {page.name for page in pages_of_participants(level.output_dir)}
+    pages = frozenset(page.name for page in pages_of_participants(level.output_dir))
     shown, note = runs, ""
     if len(runs) > MOST_ROWS:
         order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")

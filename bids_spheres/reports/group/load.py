@@ -20,7 +20,7 @@ from bids_spheres.outputs.find import (
     grouped,
     read_group_table,
 )
-from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.outputs.sidecars import read_own_json
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.reports.toolkit.render import Section
 from bids_spheres.wording import listing
@@ -351,7 +351,7 @@ def load_level(output_dir: Path) -> Level:
     MissingInputError when there are no results, DataError or ReadWriteError when one can't be read.
     """
     folder = output_dir / paths.GROUP_FOLDER
-    summary = read_sidecar(folder / paths.GROUP_SUMMARY, optional=True)
+    summary = read_own_json(folder / paths.GROUP_SUMMARY)
     groups = find_groups(output_dir)
     images = [files for files in groups if "coverage" in files.whats]
     families = tuple(files for files in groups if "specifications" in files.whats)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres import __version__
-from bids_spheres.reports.methods.denoising import cleaning, connectivity, denoising
+from bids_spheres.reports.methods.denoising import checks, cleaning, connectivity, denoising
 from bids_spheres.reports.methods.references import (
     bibliography,
     cite,
@@ -77,7 +77,7 @@ def methods_paragraph(facts: MethodsFacts) -> str:
         material(facts),
         *(denoising(strategy, facts) for strategy in facts.strategies),
         cleaning(facts) if facts.strategies else (),
-        connectivity(facts.measures, nouns(facts)),
+        [*connectivity(facts.measures, nouns(facts)), *checks(facts)],
     ]
     joined = (" ".join(sentences) for sentences in paragraphs)
     return "\n\n".join(paragraph for paragraph in joined if paragraph)

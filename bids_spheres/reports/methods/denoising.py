@@ -375,3 +375,20 @@ def connectivity(measures: Sequence[str], things: str) -> Iterator[str]:
     if measures:
         named = listing([_MEASURES.get(label) or code(label) for label in measures])
         yield f"Connectivity of all pairs of {things} of a set was measured in each run by {named}."
+
+
+def checks(facts: MethodsFacts) -> Iterator[str]:
+    """What was computed to judge connectivity by."""
+    if facts.placements:
+        distance, number = facts.placements
+        yield (
+            f"To see which correlations hang on placement, all spheres were placed {number} times "
+            f"at random within {distance:g} mm; mean and standard deviation of each correlation "
+            "over placements were computed."
+        )
+    if facts.controls:
+        yield (
+            "As negative controls, correlations were counted that a strategy should not leave: of "
+            f"surrogates with the spectra of the series and random phases {cite('theiler1992')}, "
+            "of spheres in cerebrospinal fluid, and of spheres at seeds mirrored at the midline."
+        )

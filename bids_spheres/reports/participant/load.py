@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.find import RunResults, SeedSetResults
     from bids_spheres.outputs.read import Series, Spheres
+    from bids_spheres.outputs.sidecars import Sidecar
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class SeedSet:
     files: SeedSetResults
     spheres: Spheres | None  # None where neither the run's nor another run's table is there
     series: dict[str, Series]  # By strategy; empty for several runs together
-    facts: dict[str, JsonObject]  # Sidecar of each strategy's series, or else of its matrices
+    facts: dict[str, Sidecar]  # Of each strategy's series, or else of its matrices
     uncleaned: Series | None = None  # Series before cleaning, where they were written
 
     @property

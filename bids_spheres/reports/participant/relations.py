@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.outputs.read import Spheres
+    from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.connectome import Stage
     from bids_spheres.reports.toolkit.render import Table, TableColumn
@@ -123,7 +124,8 @@ def _within_and_between(matrix: FloatArray, spheres: Spheres) -> str:
 
 def _placement_block(seeds: SeedSet, styles: Mapping[str, str]) -> Block:
     """Pairs whose correlation depends most on where exactly their spheres are."""
-    rows, medians, facts = [], [], {}
+    rows, medians = [], []
+    facts: Sidecar = {}
     for strategy in (s for s in styles if (PLACEMENT_SD, s) in seeds.files.matrix_paths):
         over = seeds.files.matrix(strategy, PLACEMENT_SD)
         mean, facts = seeds.files.matrix(strategy, PLACEMENT_MEAN).values, over.sidecar
@@ -135,7 +137,7 @@ def _placement_block(seeds: SeedSet, styles: Mapping[str, str]) -> Block:
     strategies, first, second, r, sds = zip(*rows, strict=True) if rows else ((),) * 5
     jitter, n = facts.get("PlacementJitter", 0), facts.get("NumberOfPlacements", 0)
     words = (
-        f"Every sphere was shifted at random {n} times, by up to {number(float(jitter))} mm, and "
+        f"Every sphere was shifted at random {n} times, by up to {number(jitter)} mm, and "
         "correlations computed anew. SD: standard deviation of Fisher's z over these placements. "
         f"Median over all pairs: {listing(medians) or 'n/a'}. The matrices have every pair."
     )

@@ -13,7 +13,7 @@ from bids_spheres.engine.stream import image_grid
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import parse_name
 from bids_spheres.files.regular import check_regular
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit import render, sphere_figures
 from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.connectome import Stage
@@ -25,7 +25,7 @@ from bids_spheres.spaces.templates import template_home
 from bids_spheres.wording import naming, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine import Grid
     from bids_spheres.outputs.links import Links
     from bids_spheres.outputs.read import Spheres
+    from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.geometry import Backdrop
 
@@ -60,7 +61,7 @@ class Background:
     words: str
 
 
-def find_background(facts: Mapping[str, object], links: Links) -> Background | None:
+def find_background(facts: Sidecar, links: Links) -> Background | None:
     """The first image that exists and can be read, by the sidecar of the spheres.
 
     The BOLD image itself is never opened, and nothing is downloaded.
@@ -82,8 +83,8 @@ def read_image(path: Path) -> tuple[NDArray[np.number], Grid] | None:
         return None
 
 
-def _candidates(facts: Mapping[str, object], links: Links) -> Iterator[tuple[Path, str]]:
-    bold, space = links.first(facts, "_bold.nii.gz"), str(facts.get("SpatialReference"))
+def _candidates(facts: Sidecar, links: Links) -> Iterator[tuple[Path, str]]:
+    bold, space = links.first(facts, "_bold.nii.gz"), facts.get("SpatialReference", "")
     if bold is not None:
         boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
         reference = bold.with_name(str(boldref))
@@ -167,10 +168,8 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     if not used.all():
         names = naming([spheres.names[s] for s in np.flatnonzero(~used)])
-        least = spheres.sidecar.get("MinimumCoverage")
-        limit = ""
-        if isinstance(least, int | float) and 0 < least <= 1:
-            limit = f" (less than {percent(least)} of their voxels)"
+        least = spheres.sidecar.get("MinimumCoverage", 0)
+        limit = f" (less than {percent(least)} of their voxels)" if 0 < least <= 1 else ""
         yield (
             f"{whole:,} have all of their voxels, {int(used.sum()) - whole:,} some, and "
             f"{int((~used).sum()):,} too few to have a series{limit}: {names}."
@@ -192,8 +191,8 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
         )
     if share := spheres.sidecar.get("DespikedShare"):
         yield f"Despiking changed {share:.2%} of the values of its voxels."
-    notes = map(spheres.sidecar.get, ("SpaceNote", "DespikeNote"))
-    yield from (note for note in notes if note)
+    notes = spheres.sidecar.get("SpaceNote"), spheres.sidecar.get("DespikeNote")
+    yield from filter(None, notes)
 
 
 def _table(spheres: Spheres, file: str) -> render.Table:
@@ -233,7 +232,7 @@ def _seed_maps(seeds: SeedSet, strategy: str, scene: Scene) -> Graphic | None:
     known = () if seeds.spheres is None else seeds.spheres.names
     maps: dict[int, VoxelMap] = {}
     for path in paths:
-        name = read_sidecar(sidecar_path(path), optional=True).get("Seed")
+        name = read_sidecar(path, optional=True).get("Seed")
         if name in known and len(maps) < sphere_figures.COLUMNS and (image := read_image(path)):
             values = np.nan_to_num(image[0].astype(np.float64)).ravel(order="F")
             maps[known.index(name)] = VoxelMap(image[1], values)

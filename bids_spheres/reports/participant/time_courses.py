@@ -11,7 +11,7 @@ import pandas as pd
 
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit import charts, matrices
 from bids_spheres.reports.toolkit.matrices import volumes_axis
 from bids_spheres.reports.toolkit.render import Block, Graphic
@@ -88,13 +88,14 @@ class Motion:
     def levels(self, measure: Measure) -> dict[float, str]:
         """Thresholds of a measure, and the strategy of each that has only one."""
         anew = {s for each in self.courses for s in each.strategies}
-        by_table = measure.threshold != "fd_threshold" or not anew
+        by_table = [
+            s for s in self.thresholds if measure.threshold != "fd_threshold" or s not in anew
+        ]
+        # A threshold stands in the chart of the measure that it is compared with.
         owners = collect(
             (float(value), strategy)
-            for strategy, thresholds in self.thresholds.items()
-            # A threshold stands in the chart of the measure that it is compared with.
-            if by_table or (strategy in anew) == (strategy in measure.strategies)
-            if isinstance(value := thresholds.get(measure.threshold), int | float)
+            for strategy in measure.strategies or by_table
+            if isinstance(value := self.thresholds[strategy].get(measure.threshold), int | float)
         )
         return {value: names[0] if len(names) == 1 else "" for value, names in owners.items()}
 
@@ -135,14 +136,14 @@ def _read_motion(run: Run, links: Links) -> Motion:
     strategies = [s for s in run.strategies if s in run.files.outliers]
     censored = {s: ~run.files.kept(s) for s in strategies}
     n_volumes = max(len(flags) for flags in censored.values())
-    facts = read_sidecar(sidecar_path(run.files.outliers[strategies[0]]), optional=True)
+    facts = read_sidecar(run.files.outliers[strategies[0]], optional=True)
     columns: dict[str, FloatArray] = {}
     # The input may have changed since; the rest of the report stands without it.
     with suppress(OSError, ValueError):
         if path := links.first(facts, ".tsv"):
             columns = _read_columns(path, {c for m in MEASURES for c in m.columns})
     thresholds = {
-        s: seeds.facts[s].get("CensoringThresholds") or {}
+        s: seeds.facts[s].get("CensoringThresholds", {})
         for s in strategies
         for seeds in run.sets
         if s in seeds.facts

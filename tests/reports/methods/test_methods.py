@@ -122,7 +122,7 @@ class TestEntries:
         assert re.fullmatch(r"10\.\d{4,9}/[^\s{}]+|https://[^\s{}]+", place_of(fields))
         assert re.fullmatch(r"1[89]\d\d|20[0-2]\d", fields["year"])
         assert re.fullmatch(r"\d+", fields.get("volume", "0"))
-        assert re.fullmatch(r"\d+|Supplement \d+", fields.get("number", "0"))
+        assert re.fullmatch(r"\d+(--\d+)?|Supplement \d+", fields.get("number", "0"))
         assert re.fullmatch(r"[eS]?\d+(--\d+)?", fields.get("pages", "1"))
 
     def test_has_pages_in_order(self, entry):
@@ -266,6 +266,14 @@ def test_presets_and_published_sets_give_text_with_known_references(preset, seed
     assert set(cited_keys(text)) <= set(load_references())
 
 
+def test_checks_of_placement_and_negative_controls_are_told_where_they_were_made():
+    assert "placement" not in methods_paragraph(MethodsFacts())
+    text = methods_paragraph(MethodsFacts(placement_jitter="2.5:20", controls=True))
+    check_prose(in_plain_words(text))
+    assert "all spheres were placed 20 times at random within 2.5 mm" in text
+    assert "random phases [@theiler1992], of spheres in cerebrospinal fluid" in text
+
+
 OF_GROUPS = {
     *("benjamini1995", "newman2004", "silver1987"),
     *("johnson2007", "yu2018", "pustejovsky2018", "paule1982", "knapp2003"),
@@ -339,6 +347,7 @@ def test_every_reference_is_cited_by_some_settings_or_by_the_group():
         strategies=tuple(strategies),
         measures=MEASURES,
         despike=True,
+        controls=True,
     )
     of_runs = set(cited_keys(methods_paragraph(facts)))
     assert of_runs | OF_GROUPS == set(load_references())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from itertools import pairwise
 
 import numpy as np
@@ -14,14 +15,18 @@ from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.toolkit.charts import (
     Axis,
     Frame,
+    Group,
+    Label,
     Mark,
     Plot,
     axis,
     chart_of,
     circles,
+    names_beside,
     network_order,
     polyline,
     round_ticks,
+    series_style,
     shorten,
     spread,
     strategy_styles,
@@ -140,3 +145,154 @@ def test_names_do_not_touch_and_stay_in_order(places):
 
 def test_names_with_room_stay_where_they_are():
     assert spread([20, 60, 100], 10, 0, 200) == [20, 60, 100]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "low", "high", "ticks"),
+    [
+        ([0, 264], {}, 0, 264, (0, 50, 100, 150, 200, 250)),
+        ([2, 4], {}, 2, 4, (2, 2.5, 3, 3.5, 4)),
+        ([2, 4], {"room": 0.5}, 1, 5, (1, 2, 3, 4, 5)),
+        ([4, -2], {"room": 0.5, "zero": True}, -5, 7, (-4, -2, 0, 2, 4, 6)),
+        ([2, 4], {"zero": True}, 0, 4, (0, 1, 2, 3, 4)),
+        ([3, 3], {}, 3, 4, (3, 3.2, 3.4, 3.6, 3.8, 4)),
+        ([np.nan], {"most": 3}, 0, 1, (0, 0.5, 1)),
+        ([-1e-9, 0], {}, -1e-9, 0, (-1e-9, -8e-10, -6e-10, -4e-10, -2e-10, 0)),
+    ],
+)
+def test_ends_and_ticks_of_axes(values, options, low, high, ticks):
+    made = axis(values, "v", **options)
+    assert made == Axis(low, high, "v", ticks)
+    assert "-0.0" not in map(str, made.ticks)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (0, 10, 3, (0, 5, 10)),
+        (0, 10, 2, (0, 10)),
+        (0.1, 9.9, 2, (5,)),
+        (0, 7, 3, (0, 5)),
+        (0.3, 0.9, 6, (0.4, 0.6, 0.8)),
+        (-0.3, 0.3, 7, (-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3)),
+    ],
+)
+def test_ticks_at_the_ends_of_an_interval_count(low, high, most, expected):
+    assert round_ticks(low, high, most) == expected
+
+
+def test_places_of_the_words_of_a_frame():
+    """Tick labels below and to the left of the frame, titles in the middle of its sides."""
+    chart = chart_of([Plot(FRAME)], 220, 160, "what it says")
+    assert (chart.width, chart.height, chart.alt) == (220, 160, "what it says")
+    assert chart.labels == (
+        Label(10, 134, "0"),
+        Label(110, 134, "25"),
+        Label(210, 134, "50"),
+        Label(110, 152, "t", style="axis"),
+        Label(4, 124, "\N{MINUS SIGN}1", "end"),
+        Label(4, 74, "0", "end"),
+        Label(14, 70, "v", style="axis", turned=True),
+    )
+    assert [mark.path for mark in chart.marks] == [
+        "M10.0,20.0V120.0M110.0,20.0V120.0M210.0,20.0V120.0",
+        "M10.0,120.0H210.0M10.0,70.0H210.0",
+    ]
+
+
+def test_circles_have_a_size_each():
+    path = circles(np.array([[5.0, 7.0], [50, 60]]), [1, 3])
+    assert path.split("M")[1:] == [
+        "4.0,7.0a1.0,1.0 0 1,0 2.0,0a1.0,1.0 0 1,0 -2.0,0",
+        "47.0,60.0a3.0,3.0 0 1,0 6.0,0a3.0,3.0 0 1,0 -6.0,0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("places", "low", "high", "expected"),
+    [
+        ([0, 0, 0], 5, 100, [5, 15, 25]),
+        ([95, 99], 0, 100, [90, 100]),
+        ([80, 85, 99], 0, 100, [80, 90, 100]),
+        ([10, 12, 60], 0, 100, [10, 20, 60]),
+    ],
+)
+def test_names_move_by_as_little_as_they_must(places, low, high, expected):
+    assert spread(places, 10, low, high) == expected
+
+
+def test_brackets_names_and_leads_of_groups():
+    frame = Frame(100, 10, 80, 200, Axis(0, 20), Axis(0, 20))
+    groups = (Group("a name that is long", 0, 15), Group("b", 15, 20))
+    (leads, brackets), labels = names_beside(groups, frame, 9)
+    assert (leads.style, brackets.style) == ("lead", "bracket")
+    assert brackets.path == (
+        "M99,11.2L95,11.2L95,158.8L99,158.8M99,161.2L95,161.2L95,208.8L99,208.8"
+    )
+    assert leads.path == "M87,85L95,85M87,185L95,185"
+    assert labels == (
+        Label(85, 89, "a name t\N{HORIZONTAL ELLIPSIS}", "end", "name"),
+        Label(85, 189, "b", "end", "name"),
+    )
+    (leads, brackets), labels = names_beside(groups, frame, 30, below=True)
+    assert brackets.path == (
+        "M101.2,211L101.2,215L158.8,215L158.8,211M161.2,211L161.2,215L178.8,215L178.8,211"
+    )
+    assert leads.path == "M130,223L130,215M170,223L170,215"
+    assert labels == (
+        Label(134, 225, "a name that is long", "end", "name", turned=True),
+        Label(174, 225, "b", "end", "name", turned=True),
+    )
+
+
+def test_where_there_is_no_room_the_largest_groups_have_names():
+    """24 pixels hold two names, 11.5 from one another, 5 from the top and 3 from the bottom."""
+    frame = Frame(100, 10, 80, 24, Axis(0, 12), Axis(0, 12))
+    groups = tuple(map(Group, "abcd", (0, 1, 5, 7), (1, 5, 7, 12)))
+    _, labels = names_beside(groups, frame, 9)
+    assert [(label.text, label.down) for label in labels] == [("b", 20.0), ("d", 33.0)]
+    crowded = tuple(map(Group, "ab", (0, 1), (1, 2)))
+    _, labels = names_beside(crowded, frame, 9)
+    assert [(label.text, label.down) for label in labels] == [("a", 19.0), ("b", 30.5)]
+
+
+def test_styles_of_strategies():
+    published = ["simple", "scrubbing", "24P", "36P"]
+    published += sorted(set(published_strategies()) - set(published))
+    expected = {name: f"series-{i}" for i, name in enumerate(published)}
+    assert strategy_styles(published) == expected
+    # Others have the place of a hash, or the next one that is free.
+    place = zlib.crc32(b"mine") % 16
+    assert strategy_styles(["mine"]) == {"mine": f"series-{place}"}
+    assert strategy_styles(["mine", published[place]]) == {
+        published[place]: f"series-{place}",
+        "mine": f"series-{(place + 1) % 16}",
+    }
+    assert strategy_styles(["mine", *published])["mine"] == f"series-{place}"
+    assert series_style(17) == "series-1"
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "expected"),
+    [
+        ("motor", 5, "motor"),
+        ("motors", 5, "moto\N{HORIZONTAL ELLIPSIS}"),
+        ("de fault", 4, "de\N{HORIZONTAL ELLIPSIS}"),
+        ("ab", 1, "\N{HORIZONTAL ELLIPSIS}"),
+    ],
+)
+def test_a_word_is_cut_at_its_last_letter_that_fits(text, most, expected):
+    assert shorten(text, most) == expected
+
+
+def test_networks_of_one_kind():
+    assert network_order(["a", "a"]).groups == (Group("a", 0, 2),)
+    assert network_order([]).groups == ()
+    order = network_order(["n/a", "b", "Uncertain", "a", "b"])
+    assert order.indices.tolist() == [1, 4, 3, 0, 2]
+    assert order.groups == (
+        Group("b", 0, 2),
+        Group("a", 2, 3),
+        Group("n/a", 3, 4),
+        Group("Uncertain", 4, 5),
+    )

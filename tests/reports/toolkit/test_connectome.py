@@ -67,3 +67,57 @@ def test_the_glass_shows_the_brain(scene):
     assert all(part.max() > 2 * PANEL for part in inside)
     empty = Scene(scene.centres, scene.radii)
     assert empty.projection(panels, 400, 3).max() == PANEL
+
+
+def pairs_of(n, values):
+    matrix = np.zeros((n, n))
+    first, second = np.triu_indices(n, 1)
+    matrix[first[: len(values)], second[: len(values)]] = values
+    return matrix + matrix.T
+
+
+def test_words_of_the_strongest_pairs(scene):
+    stage = Stage.of(scene, "glass")
+    graphic = stage.strongest_pairs(pairs_of(12, [0.5, -0.25, 0.75]), "mine", " And so on.")
+    assert graphic.caption == (
+        "All pairs that have a value after mine, 3 of 66: 2 positive (red, solid), 1 negative "
+        "(blue, dashed). And so on."
+    )
+    assert (graphic.chart.alt, graphic.heading, graphic.of) == (graphic.caption, "mine", "mine")
+
+
+def test_as_many_lines_as_do_not_hide_each_other():
+    seeds = np.random.default_rng(0).uniform(-40, 40, (47, 3))
+    stage = Stage.of(Scene(seeds, np.full(47, 5.0)), "glass")
+    values = [*np.linspace(0.91, 0.31, 120).tolist(), 0.2]
+    values = np.array(values) * np.where(np.arange(121) % 3, 1, -1)
+    graphic = stage.strongest_pairs(pairs_of(47, values), "mine")
+    assert graphic.caption.startswith(
+        "The 120 strongest of 1,081 pairs after mine, all beyond \N{PLUS-MINUS SIGN}0.31: "
+    )
+    assert graphic.caption.endswith(": 80 positive (red, solid), 40 negative (blue, dashed).")
+    exactly = stage.strongest_pairs(pairs_of(47, values[:119]), "mine").caption
+    assert exactly.startswith("All pairs that have a value after mine, 119 of 1081:")
+
+
+def test_dots_of_spheres_and_letters_of_sides(scene):
+    stage = Stage.of(scene, "glass")
+    chart = stage.connectome(strongest_edges(pairs_of(12, [0.5])), "alt")
+    for panel, style in ((p, s) for p in range(3) for s in ("node", "node node-end")):
+        own = [mark for mark in chart.marks if mark.style == style][panel]
+        places = stage.panels[panel].pixel(scene.centres)
+        chosen = [0, 1] if "end" in style else list(range(2, 12))
+        drawn = np.array(re.findall(r"M([\d.]+),([\d.]+)h0", own.path), float)
+        np.testing.assert_allclose(drawn, places[chosen], atol=0.051)
+    sides = [
+        (label.text, label.across - panel.left, label.anchor)
+        for panel, label in zip(stage.panels, chart.labels[::3], strict=True)
+    ]
+    assert sides == [("P", 2, "start"), ("L", 2, "start"), ("L", 2, "start")]
+    ends = [
+        (label.text, panel.right - label.across, label.anchor)
+        for panel, label in zip(stage.panels, chart.labels[2::3], strict=True)
+    ]
+    assert ends == [("A", 2, "end"), ("R", 2, "end"), ("R", 2, "end")]
+    assert [label.text for label in chart.labels[1::3]] == ["Sagittal", "Coronal", "Axial"]
+    assert (chart.width, chart.height) == (780, stage.picture.height)

@@ -271,3 +271,92 @@ def test_canonical_images_look_the_same():
         pictures.append(backdrop(shown.get_fdata(), grid).at(panel.mesh(depth)))
     assert pictures[0].any()
     np.testing.assert_array_equal(*pictures)
+
+
+def test_a_sphere_that_touches_a_box_at_a_point_counts():
+    box = Box(np.zeros(3), np.array([10.0, 20, 30]))
+    centres = np.array([[13.0, 24, 30], [13, 24, 30], [-2, 5, 5], [5, 5, 5], [5, 5, 33]])
+    assert box.touches(centres, np.array([5, 4.9, 2, 0, 2.9])).tolist() == [
+        *(True, False, True, True, False)
+    ]
+
+
+def test_three_panels_by_arithmetic():
+    """180, 60 and 100 mm: 60 + 180 + 180 across, 60 + 100 + 100 ... by the room that is left."""
+    box = Box(np.array([-90.0, -20, 10]), np.array([90.0, 40, 110]))
+    panels = three_panels(box, 780, top=20, left=40, right=8, between=40)
+    scale = (780 - 48 - 80 - 1.5) / 420
+    assert panels[0].scale == pytest.approx(scale)
+    widths = [round(60 * scale), round(180 * scale), round(180 * scale)]
+    assert [(p.width, p.height) for p in panels] == list(
+        zip(widths, [round(100 * scale), round(100 * scale), round(60 * scale)], strict=True)
+    )
+    assert [p.left for p in panels] == [40, 40 + widths[0] + 40, 40 + sum(widths[:2]) + 80]
+    assert [p.top for p in panels] == [20] * 3
+    assert geometry.bottom_of(panels) == 20 + round(100 * scale)
+    # By default nothing is free around them, and 6 pixels between.
+    plain = three_panels(box, 780)
+    assert plain[0].scale == pytest.approx((780 - 12 - 1.5) / 420)
+    assert (plain[0].left, plain[0].top) == (0, 0)
+    assert plain[1].left == plain[0].width + 6
+    # Tall boxes: no panel is higher than 480 pixels, and they stand in the middle.
+    tall = three_panels(Box(np.zeros(3), np.array([30.0, 30, 400])), 780)
+    assert tall[0].scale == pytest.approx(1.2)
+    assert tall[0].left == int(768 - 90 * 1.2) // 2
+    big = panels[1].enlarged(2)
+    assert (big.left, big.top, big.width, big.height) == (
+        *(2 * panels[1].left, 40, 2 * panels[1].width, 2 * panels[1].height),
+    )
+    assert (panels[1].right, panels[1].bottom) == (
+        panels[1].left + widths[1],
+        20 + panels[1].height,
+    )
+    assert panels[1].middle == panels[1].left + widths[1] / 2
+
+
+def test_points_in_front_of_a_panel_and_every_other_pixel():
+    box = Box(np.array([-90.0, -20, 10]), np.array([90.0, 40, 110]))
+    sagittal, coronal, axial = three_panels(box, 780)
+    assert [p.shows([500, 40, 10]) for p in (sagittal, coronal, axial)] == [True, False, False]
+    assert [p.shows([0, 40.1, 60]) for p in (sagittal, coronal, axial)] == [False, True, False]
+    full, half = coronal.mesh(3.0), coronal.mesh(3.0, 2)
+    assert full[1] == half[1] == 3.0
+    np.testing.assert_array_equal(half[0], full[0][:, ::2])
+    np.testing.assert_array_equal(half[2], full[2][::2])
+    assert full[2][0, 0] > full[2][-1, 0]
+    np.testing.assert_allclose(full[0][0, :2], -90 + np.array([0.5, 1.5]) / coronal.scale)
+
+
+def test_the_view_has_a_margin():
+    seeds = np.array([[3.0, -4, 5], [10, 20, 30]])
+    radii = np.array([2.0, 6])
+    box = geometry.field_of_view(None, seeds, radii)
+    np.testing.assert_allclose([box.lower, box.upper], [[-9, -16, -7], [26, 36, 46]])
+    assert geometry.field_of_view(None, seeds, radii, margin=1).lower[0] == -6
+    shown = backdrop(np.ones(SHAPE), Grid(SHAPE, np.eye(4)))
+    seeds[0, 1] = -2
+    box = geometry.field_of_view(shown, seeds[:1], radii[:1])
+    np.testing.assert_allclose(box.lower, [-4.5, -8, -4.5])
+    np.testing.assert_allclose(box.upper, np.array(SHAPE) - 0.5 + 4)
+
+
+def test_greys_of_values():
+    """From the 1st to the 99.7th percentile, in steps of 8."""
+    data = np.arange(1001.0).reshape(7, 11, 13)
+    grey = backdrop(data, Grid((7, 11, 13), np.eye(4))).grey
+    scaled = np.clip((data.ravel(order="F") - 10) / 987, 0, 1) * 255
+    np.testing.assert_array_equal(grey[:-1], scaled.astype(int) // 8 * 8)
+    assert grey[-1] == 0
+
+
+def test_dark_voxels_are_no_head():
+    data = np.full((10, 12, 14), 0.0)
+    data[2:5, 3:9, 4:13] = 1000
+    data[7, 7, 7] = 110  # of 255: 24, and so dark
+    grid = Grid(data.shape, np.diag([2.0, 3, 2, 1]))
+    shown = backdrop(data, grid)
+    head = shown.head
+    np.testing.assert_allclose(head.lower, [3, 7.5, 7], atol=2)
+    np.testing.assert_allclose(head.upper, [9, 25.5, 25], atol=2)
+    assert shown.voxel_size == 2
+    assert geometry.section_radius(5, 5) == 0

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bids_spheres.reports.toolkit.charts import Axis, Frame, Group, network_order
+from bids_spheres.reports.toolkit.charts import (
+    Axis,
+    Frame,
+    Group,
+    Label,
+    Order,
+    network_order,
+)
 from bids_spheres.reports.toolkit.matrices import (
     DIVERGING,
     GREYS,
@@ -22,6 +29,7 @@ from bids_spheres.reports.toolkit.matrices import (
     Beside,
     Layer,
     Panel,
+    block_means,
     carpet_codes,
     carpet_raster,
     carpets,
@@ -273,3 +281,151 @@ def test_networks_stand_beside_their_rows():
 
 def test_pairs_are_the_upper_triangle():
     assert pairs(np.arange(9).reshape(3, 3)).tolist() == [1, 2, 5]
+
+
+def test_means_of_blocks_of_neighbours():
+    values = np.array([[1.0, 2, 3, 4, 5], [7, 8, np.nan, 10, 11], [0, 0, 0, 0, np.nan]])
+    np.testing.assert_allclose(
+        block_means(values, 2, 2), [[21 / 5, 30 / 4], [0, 0]], equal_nan=True
+    )
+    np.testing.assert_array_equal(block_means(values, 3, 5), values)
+    np.testing.assert_allclose(block_means(values, 9, 3)[2], [0, 0, np.nan])
+    assert block_means(values[:0], 2, 5).shape == (0, 5)
+
+
+def test_limits_and_codes_of_colours():
+    weak, strong = np.full((4, 4), 0.01), np.full((30, 30), -2.1)
+    assert colour_limit([weak]) == 0.1
+    assert colour_limit([weak], 0.02) == 0.02
+    assert colour_limit([weak, strong]) == 3
+    assert colour_limit([np.full((3, 3), 0.4)]) == 0.4
+    assert palette_codes(np.array([-2.0, -1, -0.5, 0, 0.25, 1, np.nan]), 0.5).tolist() == (
+        [0, 0, 0, 127, 190, 254, 255]
+    )
+    assert DIVERGING[[0, 127, 254, 255]].tolist() == [
+        *([8, 48, 107], [247, 247, 247], [103, 0, 13]),
+        [138, 143, 150],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n", "high", "digits", "n_bytes", "step"),
+    [
+        (400, 1.27, 2, 1, 0.01),
+        (400, 1.28, 2, 2, 1.28 / 32767),
+        (399, 1.27, 2, 2, 1.27 / 32767),
+        (400, 0.1, 3, 1, 0.001),
+        (400, 0.2, 3, 2, 0.2 / 32767),
+        (400, 120, 0, 1, 1),
+    ],
+)
+def test_bytes_of_packed_values(n, high, digits, n_bytes, step):
+    matrix = np.zeros((n, n))
+    matrix[0, 1] = matrix[1, 0] = -high
+    made = packed(matrix, digits) if digits != 2 else packed(matrix)
+    assert made.bytes == n_bytes
+    assert made.step == pytest.approx(step)
+
+
+@pytest.mark.parametrize(
+    ("n", "named", "width", "left", "below"),
+    [
+        *((100, False, 384, 40, 16), (101, False, 780, 40, 16)),
+        *((100, True, 384, 128, 122), (101, True, 780, 128, 122)),
+    ],
+)
+def test_places_in_the_picture_of_a_matrix(n, named, width, left, below):
+    groups = (Group("a", 0, 60), Group("b", 60, n)) if named else ()
+    chart = graphic(symmetric(n), 0.5, Beside(groups), "").chart
+    side = width - left - 8
+    image, scale = chart.rasters
+    assert (chart.width, chart.height) == (width, 6 + side + below + 12 + 28)
+    assert (image.left, image.top, image.width, image.height) == (left, 6, side, side)
+    assert not image.smooth
+    assert (scale.left, scale.top, scale.width, scale.height) == (
+        left,
+        6 + side + below + 12,
+        side,
+        8,
+    )
+    np.testing.assert_array_equal(pixels(scale.src)[0], DIVERGING[:255])
+    down = 6 + side + below + 12 + 21
+    assert chart.labels[-3:] == (
+        Label(left, down, "\N{MINUS SIGN}0.5", "start"),
+        Label(left + side / 2, down, "0"),
+        Label(left + side, down, "0.5", "end"),
+    )
+    (divide,) = (mark.path for mark in chart.marks if mark.style == "divide")
+    at = side * 60 / n
+    lines = f"M{left:.1f},{6 + at:.1f}h{side}M{left + at:.1f},6.0v{side}" if named else ""
+    assert divide == lines
+
+
+def test_numbers_of_few_rows_and_values_of_twelve():
+    two = graphic(symmetric(2), 1.0, Beside(), "").chart
+    assert [label.text for label in two.labels if label.anchor == "end"][:2] == ["1", "2"]
+    three = graphic(symmetric(3), 1.0, Beside(), "").chart
+    beside = [label for label in three.labels if label.across == 34]
+    assert [label.text for label in beside][:1] == ["1"]
+    matrix = np.full((12, 12), 0.25)
+    matrix[0, :6] = [0.62, 0.63, 0.004, -0.995, 1.234, 0]
+    cells = [
+        label
+        for label in graphic(matrix, 1.0, Beside(), "").chart.labels
+        if label.style.startswith("cell")
+    ]
+    assert len(cells) == 144
+    assert [(label.text, label.style) for label in cells[:7]] == [
+        (".62", "cell"),
+        (".63", "cell-bright"),
+        (".004", "cell"),
+        ("\N{MINUS SIGN}0.995", "cell-bright"),
+        ("1.23", "cell-bright"),
+        (".00", "cell"),
+        (".25", "cell"),
+    ]
+    step = (384 - 48) / 12
+    assert (cells[13].across, cells[13].down) == (40 + 1.5 * step, 6 + 1.5 * step + 3)
+    assert (cells[12].across, cells[12].down) == (40 + 0.5 * step, 6 + 1.5 * step + 3)
+
+
+def test_greys_are_those_of_the_typical_volumes():
+    """Mean and deviation of volumes 0 to 3; the volume with the artefact is white."""
+    series = np.array([[1.0, 10], [2, 10], [3, 12], [4, 12], [50, -90], [np.nan, 11]])
+    typical = np.array([True] * 4 + [False, True])
+    own = series[[0, 1, 2, 3]]
+    mean, deviation = own.mean(axis=0), own.std(axis=0, ddof=1)
+    mean[1], deviation[1] = 11, np.std([10, 10, 12, 12, 11], ddof=1)
+    z = (series - mean) / deviation
+    expected = np.rint(np.clip(np.nan_to_num(z) / 4 + 0.5, 0, 1) * LAST)
+    expected[5, 0] = GONE
+    np.testing.assert_array_equal(carpet_codes(series, typical), expected.T)
+    order = network_order(["b", "a"])
+    frame = Frame(1, 2, 30, 40, volumes_axis(6), Axis(0, 2))
+    swapped = Order(np.array([1, 0]))
+    for chosen, codes in ((order, expected.T), (swapped, expected.T[::-1])):
+        shown = pixels(carpet_raster(series, chosen, frame, typical).src)
+        np.testing.assert_array_equal(shown, GREYS[codes.astype(int)])
+    assert volumes_axis(100, "Volume") == Axis(0, 100, "Volume", tuple(range(0, 101, 20)))
+    assert volumes_axis(90).ticks == tuple(range(0, 91, 10))
+
+
+def test_carpets_side_by_side():
+    order = network_order(["a"] * 3 + ["b"] * 1)
+    left, right = (
+        Frame(x, 20, width, 80, Axis(0, 10, "Volume", (0.0, 5.0)), Axis(0, 4))
+        for x, width in ((130, 100), (250, 50))
+    )
+    series = np.random.default_rng(3).standard_normal((10, 4))
+    panels = [Panel(carpet_raster(series, order, left), left, "before")]
+    panels += [Panel(carpet_raster(series, order, right), right)]
+    chart = carpets(panels, order, "alt")
+    assert (chart.width, chart.height, chart.alt) == (250 + 50 + 16, 20 + 80 + 38, "alt")
+    assert [mark.path for mark in chart.marks if mark.style == "divide-light"] == [
+        "M130.0,80.0h100.0",
+        "M250.0,80.0h50.0",
+    ]
+    assert Label(180, 14, "before", style="name") in chart.labels
+    assert [label.across for label in chart.labels if label.text == "5"] == [180, 275]
+    assert [label.text for label in chart.labels if label.turned] == []
+    assert len(chart.rasters) == 2

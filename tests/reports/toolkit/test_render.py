@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
@@ -48,3 +49,60 @@ def test_cells_keep_what_they_are_sorted_by(parse):
     name, value = row.children
     assert (name.tag, name.attrs) == ("th", {"scope": "row", "class": "number"})
     assert (value.tag, value.attrs) == ("td", {"data-key": "0.01"})
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text", "key"),
+    [
+        (2.5, 1, "2.5", None),
+        (1234.5678, 1, "1234.6", 1234.57),
+        (0.0042, 2, "0.004", 0.0042),
+        (1e-12, 2, "1e-12", None),
+        (np.int64(3), 2, "3", None),
+        (np.float32(0.25), 1, "0.2", 0.25),
+        (True, 0, "n/a", ""),
+        ("3", 0, "n/a", ""),
+        (np.inf, 0, "n/a", ""),
+        (None, 0, "n/a", ""),
+    ],
+)
+def test_cells_of_numbers(value, digits, text, key):
+    assert render.number_cell(value, digits) == Cell(text, key)
+
+
+def test_columns_of_numbers_shares_and_probabilities():
+    assert render.number_column("n", [1.25, None], unit="mm") == (
+        Column("n", unit="mm"),
+        [Cell("1", 1.25), Cell("n/a", "")],
+    )
+    assert render.text_column("w", [1, "a"], "s") == (
+        Column("w", numeric=False, unit="s"),
+        [Cell("1"), Cell("a")],
+    )
+    assert render.percent_column("p", [0.5, 0.99999, np.nan], ["", "warn", "bad"]) == (
+        Column("p", unit="%"),
+        [Cell("50", 50.0), Cell("99.9", 99.999, tone="warn"), Cell("n/a", "")],
+    )
+    assert render.percent_column("p", [0.25])[1] == [Cell("25", 25.0)]
+    assert render.percent_cell(0.12345678, " (x)", "bad") == Cell("12.3 (x)", 12.3457, tone="bad")
+    assert render.probability_column("q", [0.0123456789, 0.001, 0.00099, np.nan], "u") == (
+        Column("q", unit="u"),
+        [
+            Cell("0.012", 0.0123457),
+            Cell("0.001", 0.001),
+            Cell("9.9e-04", 0.00099),
+            Cell("n/a", ""),
+        ],
+    )
+
+
+def test_tables_are_abridged_on_paper_where_a_file_has_all_rows():
+    column = render.number_column("n", range(9))
+    assert [render.table_of("c", column, file=file).abridged for file in ("x.tsv", "")] == [
+        True,
+        False,
+    ]
+    short = render.table_of("c", render.number_column("n", range(8)), head=0, file="x.tsv")
+    assert not short.abridged
+    both = render.table_of("c", column, render.text_column("w", "abcdefghi"), head=1)
+    assert (both.rows[2], both.head, both.caption) == ((Cell("2"), Cell("c")), 1, "c")
