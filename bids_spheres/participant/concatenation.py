@@ -17,6 +17,7 @@ import numpy as np
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
 from bids_spheres.errors import BidsSpheresError, DataError, UsageError
 from bids_spheres.files.names import Name, as_written
+from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
 from bids_spheres.outputs.sidecars import (
     ConcatenationSidecar,
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.outputs.links import sources
-from bids_spheres.outputs.paths import OutputPaths
+    from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.participant.plan import Job
 
