@@ -33,7 +33,7 @@ from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_de
 from bids_spheres.participant.series import clean_series
 from bids_spheres.participant.sphere_sets import extract_spheres, open_spheres
 from bids_spheres.participant.up_to_date import find_tasks
-from bids_spheres.settings import PARTICIPANT
+from bids_spheres.settings.table import PARTICIPANT
 from bids_spheres.wording import count, listing, number, percent
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from bids_spheres import __version__
 from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.edges import fisher_z_variance
 from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
-from bids_spheres.settings import sidecar_keys
+from bids_spheres.settings.table import sidecar_keys
 from bids_spheres.wording import collect, count, listing
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
-from bids_spheres.settings import GroupChoices
+from bids_spheres.settings.table import GroupChoices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

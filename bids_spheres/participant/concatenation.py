@@ -27,7 +27,7 @@ from bids_spheres.outputs.sidecars import (
     read_sidecar,
 )
 from bids_spheres.participant.series import write_relations
-from bids_spheres.settings import Level, sidecar_keys
+from bids_spheres.settings.table import Level, sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -57,10 +57,7 @@ _HOW = (
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs whose series are put one after the other.
-
-    `name` has the entities that they share; `jobs` are in the order of the runs' names.
-    """
+    """Runs, in the order of their names, whose series are put together under a shared `name`."""
 
     name: Name
     jobs: tuple[Job, ...]
@@ -105,10 +102,9 @@ def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
 def concatenate_runs(
     groups: Sequence[RunGroup], unfinished: Collection[tuple[str, str]]
 ) -> Iterator[str]:
-    """Write the matrices of groups of runs, one after the other; yield what a user should know.
+    """Write the matrices of groups of runs; yield what a user should know.
 
-    `unfinished` are jobs and strategies, by their names, that failed or were not tried: what an
-    earlier call wrote for them does not count.
+    `unfinished` are jobs and strategies, by name, of which earlier files don't count.
     """
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - loads with numpy
 
@@ -137,10 +133,7 @@ def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> It
 
 @dataclass(frozen=True, eq=False)
 class RunSeries:
-    """Cleaned series of one run, (T', S), as its job wrote them; NaN for spheres that are missing.
-
-    With the sidecar, and the BIDS URIs of their table and of the table of their spheres.
-    """
+    """Cleaned series of a run, (T', S), its sidecar, and URIs of its and its spheres' tables."""
 
     uri: str
     nodes: str

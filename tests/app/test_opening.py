@@ -23,7 +23,7 @@ from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.participant.controls import MOST_HELD
-from bids_spheres.settings import Execution, Processing, Settings
+from bids_spheres.settings.table import Execution, Processing, Settings
 
 
 @pytest.mark.parametrize("executor", [None, "local"])

@@ -29,7 +29,7 @@ from bids_spheres.files.names import (
 )
 from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.participant.plan import Job, JobImage, Work
-from bids_spheres.settings import Processing
+from bids_spheres.settings.table import Processing
 
 OURS = ("atlas", "seg", "scale", "stat", "label", "desc")
 """Entities that outputs have and preprocessed images don't, but for `desc`."""

@@ -30,7 +30,7 @@ from bids_spheres.participant.series import (
     write_relations,
 )
 from bids_spheres.participant.sidecars import cleaning_sidecar, sidecar_beside
-from bids_spheres.settings import Processing
+from bids_spheres.settings.table import Processing
 
 T_R = 2.0
 BAND = TemporalFilter(0.01, 0.1, order=3)

@@ -22,7 +22,7 @@ from bids_spheres.participant.sphere_sets import (
     sphere_warnings,
     usable_voxels,
 )
-from bids_spheres.settings import Processing
+from bids_spheres.settings.table import Processing
 from tests.conftest import AFFINE
 
 PREFIX = "sub-01_task-rest_space-MNI152NLin2009cAsym_seg-"

@@ -13,7 +13,7 @@ import pytest
 
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
-from bids_spheres.engine.inflate import open_gzip
+from bids_spheres.engine.stream import open_gzip
 from bids_spheres.errors import OutputError
 from bids_spheres.files import atomic as files
 from bids_spheres.participant import up_to_date as freshness
