@@ -28,7 +28,7 @@ from bids_spheres.engine.seed_columns import SeedColumns, numbered, read_columns
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError, UsageError, did_you_mean
 from bids_spheres.files.names import plain_label
-from bids_spheres.files.text import is_there, read_json_object, read_text
+from bids_spheres.files.text import is_there, parse_number, read_json_object, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,8 +49,6 @@ _LARGEST_IN_METRES, _LARGEST_IN_CENTIMETRES = 0.15, 12.0
 TYPED_LABEL = "typed"  # label of the set of seeds that were typed
 
 _AS_TYPED = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "_": "?"})
-
-_MISSING = frozenset({"", "n/a", "na", "nan"})
 
 _KEYS = ("Space", "DefaultRadius", "Units")  # keys that are used of the JSON file beside a table
 
@@ -299,19 +297,15 @@ def _first_row(flags: BoolArray) -> int:
 
 
 def _numbers(cells: Sequence[str], column: str, where: str) -> FloatArray:
-    values = np.full(len(cells), np.nan)
-    for i, cell in enumerate(cells):
-        if cell.lower() in _MISSING:
-            continue
-        try:
-            # Articles have other signs where keyboards have a hyphen, and 1_0 is ten to Python.
-            values[i] = float(cell.translate(_AS_TYPED))
-        except ValueError:
-            raise DataError(
-                f"{where}: {cell!r} in row {i + 1}, column {column!r}, is not a number.",
-                hint="Write decimals with a point." if "," in cell else None,
-            ) from None
-    return values
+    # Articles have other signs where keyboards have a hyphen, and 1_0 is ten to Python.
+    values = [parse_number(cell.translate(_AS_TYPED)) for cell in cells]
+    if None in values:
+        cell, row = cells[values.index(None)], values.index(None) + 1
+        raise DataError(
+            f"{where}: {cell!r} in row {row}, column {column!r}, is not a number.",
+            hint="Write decimals with a point." if "," in cell else None,
+        )
+    return np.array(values, dtype=np.float64)
 
 
 def _check_characters(texts: Iterable[str], column: str, where: str) -> None:
