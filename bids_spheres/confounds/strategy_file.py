@@ -13,9 +13,7 @@ All that a file can hold::
      "filter": {"high_pass": 0.01, "low_pass": 0.08, "type": "butterworth", "order": 5},
      "min_volumes": 100, "min_seconds": 240, "bold": "preproc"}
 
-Only ``name`` is required. ``null`` is the same as no such key, everywhere. pydantic or cattrs would
-need about as many lines to turn errors into messages with file, key and the nearest known key, and
-to refuse what they would convert ("5", true).
+Only ``name`` is required. ``null`` is the same as no such key, everywhere.
 """
 
 from __future__ import annotations

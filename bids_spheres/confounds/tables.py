@@ -1,9 +1,8 @@
 """Read fMRIPrep's confounds table of any version, its JSON file and the tables that go with it.
 
-Column names of old versions, and what those did not write, are from the sources of fMRIPrep 1.0.0,
-1.1.8, 1.2.0, 1.3.2 and 1.4.0 (``interfaces/confounds.py``, ``workflows/bold/confounds.py``) and of
-nipype (``algorithms/confounds.py``), which named the columns in CamelCase until 1.2.0; 1.4.0 was
-the first to write derivatives and squares.
+Column names of old versions, and what those did not write, are from the sources of fMRIPrep 1.0.0
+to 1.4.0 (``interfaces/confounds.py``, ``workflows/bold/confounds.py``), the first to write
+derivatives and squares, and of nipype (``algorithms/confounds.py``), in CamelCase until 1.2.0.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Find datasets and the files of runs in them. The only module that imports pybids.
 
-The folder tree is walked once, without the folders that hold no run, because pybids takes some
-twenty times as long to index the same files; pybids is used where its index is kept from call to
-call (``--bids-database-dir``). Derivatives of other programs are recognised by the name that the
-caller gives them, or by their dataset_description.json.
+The folder tree is walked once, without the folders that hold no run; pybids is used where its index
+is kept from call to call (``--bids-database-dir``). Derivatives of other programs are recognised by
+the name that the caller gives them, or by their dataset_description.json.
 """
 
 from __future__ import annotations

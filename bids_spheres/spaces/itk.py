@@ -5,10 +5,9 @@ asks where its centre lies in A. So the same file takes *points* of B to A. ITK 
 to the left, posterior and superior (LPS); coordinates here, as in NIfTI, go to the right, anterior
 and superior (RAS).
 
-Linear transforms are read by nitransforms. Displacement fields are not: it holds several copies of
-a field in double precision (1.3 GB and 5 s for the one between two MNI templates, at 1 mm),
-interpolates with cubic splines and knows no displacement outside, where ITK's is zero. Points need
-eight voxels each, so only these are read here, and interpolated as ITK does.
+Linear transforms are read by nitransforms, which takes gigabytes for displacement fields, and knows
+no displacement outside, where ITK's is zero. Of these, the eight voxels around each point are read
+here, and interpolated as ITK does.
 """
 
 from __future__ import annotations
