@@ -301,11 +301,7 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
 
 
 def assemble(
-    grid: Grid,
-    owner: IntArray,
-    position: IntArray,
-    asked: IntArray,
-    seed_used: BoolArray,
+    grid: Grid, owner: IntArray, position: IntArray, asked: IntArray, seed_used: BoolArray
 ) -> SphereWeights:
     """Weights of pairs of a sphere, (N,), and a voxel, by its flat position, (N,)."""
     wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
