@@ -336,10 +336,7 @@ class Problem:
 
 
 def check_strategies(
-    tables: Iterable[tuple[str, RunTable]],
-    strategies: Sequence[Strategy],
-    *,
-    values: bool = True,
+    tables: Iterable[tuple[str, RunTable]], strategies: Sequence[Strategy], *, values: bool = True
 ) -> list[Problem]:
     """Look up the columns of every strategy in every run; the same problem in several runs once.
 

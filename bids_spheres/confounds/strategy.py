@@ -1,8 +1,7 @@
-"""A denoising strategy as a value.
+"""A denoising strategy as a value: what to remove, not from which table.
 
-A `Strategy` says what to remove, not from which table: component names (`motion`, `wm_csf`, ...)
-and column names or patterns are looked up in each run's table later, so that one strategy serves
-every version of fMRIPrep. `bids_spheres.confounds.strategy_file` turns it into JSON and back.
+Component names (`motion`, `wm_csf`, ...) and column names or patterns are looked up in each run's
+table later, so that one strategy serves every version of fMRIPrep.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Read fMRIPrep's confounds table of any version, its JSON file and the tables that go with it.
 
-Column names of old versions, and what those did not write, are from the sources of fMRIPrep 1.0.0,
-1.1.8, 1.2.0, 1.3.2 and 1.4.0 (``interfaces/confounds.py``, ``workflows/bold/confounds.py``) and of
-nipype (``algorithms/confounds.py``), which named the columns in CamelCase until 1.2.0; 1.4.0 was
-the first to write derivatives and squares.
+Column names of old versions, and what those did not write, are from the sources of fMRIPrep 1.0.0
+to 1.4.0 (``interfaces/confounds.py``, ``workflows/bold/confounds.py``), the first to write
+derivatives and squares, and of nipype (``algorithms/confounds.py``), in CamelCase until 1.2.0.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 
 from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.errors import DataError
-from bids_spheres.files.text import read_json_object, read_text
+from bids_spheres.files.text import parse_number, read_json_object, read_text
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -61,7 +60,6 @@ _COMPUTABLE = {
 EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base in MOTION)
 """Derivatives and squares of realignment parameters."""
 
-_MISSING = frozenset({"", "n/a", "nan", "na"})
 
 _LARGEST = 1e100  # largest value in a table: squares of larger ones, or their sum, would overflow
 
@@ -200,7 +198,7 @@ def read_outliers(path: Path, n_volumes: int) -> BoolArray:
     """
     lines = read_text(path, "outlier table").split("\n")
     rows = [line.split() for line in lines if line.strip()]
-    names = [] if not rows or all(map(_is_number, rows[0])) else rows.pop(0)
+    names = [] if not rows or None not in map(parse_number, rows[0]) else rows.pop(0)
     check_rows(
         rows, path, n_volumes, "An outlier table needs one row per volume; 1 stands for censored."
     )
@@ -211,9 +209,9 @@ def read_outliers(path: Path, n_volumes: int) -> BoolArray:
         if "censored" in names:  # others may be measures of motion
             row[:] = [row[names.index("censored")]]
         for cell in row:
-            if _number(cell) not in (0, 1):
+            if parse_number(cell) not in (0, 1):
                 raise DataError(f"{path}: {cell!r} in row {number} is neither 0 nor 1.")
-    return np.array([any(_number(cell) == 1 for cell in row) for row in rows])
+    return np.array([any(parse_number(cell) == 1 for cell in row) for row in rows])
 
 
 def read_tedana(mixing: Path, metrics: Path) -> pd.DataFrame:
@@ -368,7 +366,7 @@ def _check_shape(lines: list[str], path: Path) -> None:
             f"{path} has no tabs: {mark!r} stands between its columns.",
             hint="Save it as a TSV table, with tabs.",
         )
-    if all(map(_is_number, names)):
+    if None not in map(parse_number, names):
         raise DataError(
             f"{path} has no header: its first row holds numbers.",
             hint="A confounds table of fMRIPrep names its columns in the first row.",
@@ -377,17 +375,6 @@ def _check_shape(lines: list[str], path: Path) -> None:
     for number, line in enumerate(lines[1:], 1):
         if line and (n_cells := line.count("\t") + 1) != len(names):
             raise DataError(f"{path}: row {number} has {n_cells} cells for {len(names)} columns.")
-
-
-def _is_number(cell: str) -> bool:
-    return _number(cell) is not None or cell.strip().lower() in _MISSING
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
 
 
 def _is_aroma(name: str) -> bool:

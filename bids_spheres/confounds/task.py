@@ -1,9 +1,8 @@
 """Responses to events as regressors: a haemodynamic response model, or a finite impulse response.
 
 Both are convolutions of the events, sampled 50 times as often as the volumes and held from onset to
-end, with one or more kernels, as `nilearn.glm.first_level.make_first_level_design_matrix` has
-them. Cole et al. 2019, doi:10.1016/j.neuroimage.2018.12.054, compare models for connectivity during
-tasks: finite impulse responses remove the mean evoked response whatever its shape.
+end, with kernels, as in `nilearn.glm.first_level.make_first_level_design_matrix`. Cole et al. 2019,
+doi:10.1016/j.neuroimage.2018.12.054, compare models for connectivity during tasks.
 """
 
 from __future__ import annotations

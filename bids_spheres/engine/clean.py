@@ -284,9 +284,7 @@ def _one_of(name: str, value: _Value, allowed: tuple[_Value, ...]) -> _Value:
 
 
 def _split_runs(
-    runs: ArrayLike | None,
-    sample_mask: SampleMask | None,
-    n_volumes: int,
+    runs: ArrayLike | None, sample_mask: SampleMask | None, n_volumes: int
 ) -> list[tuple[BoolArray, IntArray | None]]:
     """Per run, in ascending order: its rows, and the volumes kept, counted within it."""
     labels = np.zeros(n_volumes) if runs is None else np.asarray(runs)

@@ -298,9 +298,7 @@ def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
         raise DataError(f"Runs must have the same time series, but have {numbers} of them.")
     shortest = min(len(part) for part in parts)
     if shortest < 2:
-        raise DataError(
-            f"A run of {count(shortest, 'volume')} can't be put together with others.",
-        )
+        raise DataError(f"A run of {count(shortest, 'volume')} can't be put together with others.")
     together = np.vstack([_standardized(part) for part in parts])
     together[:, np.isnan(together).any(axis=0)] = np.nan
     return together

@@ -7,7 +7,7 @@ images is one series, a list of 4-D images several.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import chain, islice
 from pathlib import Path
@@ -123,18 +123,14 @@ class Recipe:
     aggregation: Aggregation
     cleaning: CleanArguments
 
-    def weights(self, grid: Grid) -> SphereWeights:
-        """Weights on a grid, checked for empty and overlapping spheres."""
+    def weights(self, grid: Grid, *, checked: bool = True) -> SphereWeights:
+        """Weights on a grid, unless `checked` whatever spheres are empty or overlap."""
         weights = sphere_weights(self.coordinates, self.radii, grid, self.mask, self.mask_grid)
-        if self.empty == "raise" and weights.empty.any():
+        if checked and self.empty == "raise" and weights.empty.any():
             raise DataError(f"These spheres are empty: {np.flatnonzero(weights.empty)}")
-        if not self.allow_overlap and weights.overlaps.any():
+        if checked and not self.allow_overlap and weights.overlaps.any():
             raise DataError("Overlap detected between spheres")
         return weights
-
-    def unchecked(self) -> Recipe:
-        """The same for looking at spheres, whatever they are like."""
-        return replace(self, allow_overlap=True, empty="nan")
 
     def signals(
         self, volumes: Volumes, confounds: Confounds | None, sample_mask: SampleMask | None
