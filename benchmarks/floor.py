@@ -11,7 +11,7 @@ from case import RADIUS
 from measure import Meter
 
 from bids_spheres.engine import load_mask, load_seeds, open_volumes, sphere_weights
-from bids_spheres.engine.inflate import open_gzip
+from bids_spheres.engine.stream import open_gzip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

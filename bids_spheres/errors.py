@@ -98,6 +98,9 @@ class BidsSpheresError(Exception):
 
     exit_status = 1
 
+    def __init_subclass__(cls, exit_status: int | None = None) -> None:
+        cls.exit_status = exit_status or cls.exit_status
+
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.message = message
@@ -108,58 +111,40 @@ class BidsSpheresError(Exception):
         return printable(text)
 
 
-class UsageError(BidsSpheresError, ValueError):
+class UsageError(BidsSpheresError, ValueError, exit_status=2):
     """The command line or the arguments of a call make no sense."""
 
-    exit_status = 2
 
-
-class InvalidDatasetError(BidsSpheresError, ValueError):
+class InvalidDatasetError(BidsSpheresError, ValueError, exit_status=16):
     """The input is not the BIDS dataset that the job needs."""
 
-    exit_status = 16
 
-
-class UnknownLevelError(BidsSpheresError, ValueError):
+class UnknownLevelError(BidsSpheresError, ValueError, exit_status=17):
     """The analysis level is unknown."""
 
-    exit_status = 17
 
-
-class NothingSelectedError(BidsSpheresError, LookupError):
+class NothingSelectedError(BidsSpheresError, LookupError, exit_status=18):
     """The dataset is fine, but the filters leave no run."""
 
-    exit_status = 18
 
-
-class DataError(BidsSpheresError, ValueError):
+class DataError(BidsSpheresError, ValueError, exit_status=65):
     """A file was read, and what it holds can't be used."""
 
-    exit_status = 65
 
-
-class MissingInputError(BidsSpheresError, FileNotFoundError, ValueError):
+class MissingInputError(BidsSpheresError, FileNotFoundError, ValueError, exit_status=66):
     """A file that the job needs is missing; also a ValueError, as nilearn raises."""
 
-    exit_status = 66
 
-
-class OutputError(BidsSpheresError, OSError):
+class OutputError(BidsSpheresError, OSError, exit_status=73):
     """An output can't be created."""
 
-    exit_status = 73
 
-
-class ReadWriteError(BidsSpheresError, OSError):
+class ReadWriteError(BidsSpheresError, OSError, exit_status=74):
     """The operating system failed to read or write a file."""
 
-    exit_status = 74
 
-
-class TemporaryError(BidsSpheresError, RuntimeError):
+class TemporaryError(BidsSpheresError, RuntimeError, exit_status=75):
     """The same call may succeed later."""
-
-    exit_status = 75
 
 
 def describe_error(error: BaseException) -> tuple[str, int]:

@@ -40,10 +40,7 @@ def option_words(
     path: Path,
     given: Collection[str] = (),
 ) -> tuple[list[str], list[str]]:
-    """Positional words and options that the content of a file at `path` stands for.
-
-    Options in `given` are left out. A `UsageError` when one is unknown or can't have the value.
-    """
+    """Positional words and options that the content of a file stands for, without those `given`."""
     options = {action.dest: action for action in parser._actions}  # noqa: SLF001 - has no other name
     positional: list[str] = []
     named: list[str] = []

@@ -17,7 +17,7 @@ from bids_spheres.demo import (
 )
 from bids_spheres.errors import SOME_FAILED
 from bids_spheres.outputs.shared import check_place
-from bids_spheres.settings import GROUP, Execution, Settings
+from bids_spheres.settings.table import GROUP, Execution, Settings
 
 if TYPE_CHECKING:
     from argparse import Namespace

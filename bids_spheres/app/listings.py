@@ -37,7 +37,7 @@ def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
             by = f"filtered by {motion.filter}, " if motion.filter else ""
             too = ", regressors too" * motion.filter_regressors
             yield f"  motion:    {by}head radius {size}{too}"
-        yield f"  censoring: {_censoring(strategy.censor)}"
+        yield f"  censoring: {describe_censoring(strategy.censor)}"
         yield f"  filter:    {describe_filter(strategy.filter)}"
         yield f"  image:     {' or '.join(f'desc-{kind}' for kind in strategy.bold_kinds)}"
         least = [count(strategy.min_volumes, "volume")] if strategy.min_volumes else []
@@ -47,7 +47,8 @@ def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
         yield ""
 
 
-def _censoring(rules: Censor) -> str:
+def describe_censoring(rules: Censor) -> str:
+    """Describe which volumes are left out."""
     thresholds = (
         ("framewise displacement", rules.fd_threshold, " mm"),
         ("standardized DVARS", rules.std_dvars_threshold, ""),

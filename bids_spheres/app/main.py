@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +22,11 @@ from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
 from bids_spheres.process.signals import ended_at_once, ended_by_sigterm
-from bids_spheres.settings import GROUP
+from bids_spheres.settings.table import GROUP
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 logger = logging.getLogger("bids_spheres")
 
@@ -70,24 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
 
 
-@contextmanager
-def _with_a_home() -> Iterator[None]:
-    """Set HOME for a user without one, who is unknown in a container.
-
-    pybids and platformdirs fail without it; nothing is kept there.
-    """
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = os.devnull
-        try:
-            yield
-        finally:
-            del os.environ["HOME"]
-    else:
-        yield
-
-
 def _run(words: list[str]) -> int:
     """Do what the command line says; return the exit status."""
     # How much it says may be said before the command.
@@ -107,16 +89,20 @@ def _run(words: list[str]) -> int:
     streams.configure_logging(options.verbose - options.quiet)
     for note in notes:
         logger.info("%s", note)
-    with _with_a_home():
-        if not command:
-            return _run_level(options)
-        module, function = command.function.split(".")
+    module, name = (command.function if command else "main.run_level").split(".")
+    with ExitStack() as stack:
+        try:
+            Path.home()
+        except RuntimeError:  # pybids fails without it, for users who are unknown in a container
+            os.environ["HOME"] = os.devnull
+            stack.callback(os.environ.pop, "HOME")
         with ended_at_once():
-            run = getattr(import_module(f"bids_spheres.app.{module}"), function)
+            run = getattr(import_module(f"bids_spheres.app.{module}"), name)
         return int(run(options))
 
 
-def _run_level(options: Namespace) -> int:
+def run_level(options: Namespace) -> int:
+    """Do an analysis level as the options of `main_parser` say; return the exit status."""
     settings = cli.settings_of(options)
     if ignored := cli.ignored_options(options, options.typed):
         logger.warning(

@@ -31,7 +31,7 @@ _M_ARENA_MAX = -8  # of glibc's malloc.h; this process has read its environment 
 
 
 def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> int | None:
-    """Bytes that this process and others may have together by cgroups; None without a limit.
+    """Bytes that this process and others may have together by cgroups, if limited.
 
     Linux shows the limits in `root`, and the groups of this process in the file `own`.
     """
@@ -53,10 +53,7 @@ def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -
 
 
 def prepare_for_limits() -> None:
-    """Bound the threads of OpenBLAS where memory is limited; to be called before numpy is loaded.
-
-    A `TemporaryError` when there is less than the libraries take.
-    """
+    """Bound OpenBLAS's threads where memory is limited, before numpy loads; refuse too little."""
     addresses, group = address_space(), group_memory()
     for limit, least, name in (
         (addresses, _LEAST_ADDRESSES, "the address space of a process is limited (ulimit -v)"),

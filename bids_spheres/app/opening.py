@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bids_spheres.execute import Executor
     from bids_spheres.participant.plan import Job
     from bids_spheres.participant.up_to_date import Task
-    from bids_spheres.settings import Execution, Settings
+    from bids_spheres.settings.table import Execution, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -109,10 +109,7 @@ def _processes(execution: Execution, tasks: Sequence[Task]) -> int:
 
 
 def slurm_settings(words: Sequence[str]) -> dict[str, Any]:
-    """Arguments of dask-jobqueue's ``SLURMCluster``, and `jobs`, from words as ``key=value``.
-
-    The last value of a repeated key counts. A `UsageError` when a number is invalid.
-    """
+    """Arguments of dask-jobqueue's ``SLURMCluster``, and `jobs`, from words as ``key=value``."""
     settings: dict[str, Any] = {}
     for key, value in (word.split("=", 1) for word in words):
         name = key.replace("-", "_")

@@ -25,20 +25,16 @@ from bids_spheres.errors import (
 )
 from bids_spheres.files.text import is_there
 from bids_spheres.outputs.paths import SEEDS
-from bids_spheres.settings import (
+from bids_spheres.settings.option import SECTIONS, Declared, build, declared_options, option
+from bids_spheres.settings.table import (
     GROUP,
+    IGNORED,
     MASKS,
     PARTICIPANT,
-    Declared,
     Execution,
     GroupChoices,
     Settings,
-    build,
-    declared_options,
-    option,
 )
-from bids_spheres.settings.option import SECTIONS
-from bids_spheres.settings.table import IGNORED
 from bids_spheres.settings.values import Labels, Number, PathName
 
 if TYPE_CHECKING:
@@ -189,10 +185,9 @@ def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @dataclass(frozen=True)
 class Command:
-    """A command beside the levels.
+    """A command, its function as ``module.name`` in `app`, and what adds arguments to its parser.
 
-    `function` is ``module.name`` in `app`; `add_arguments` adds those of its own to a parser, and
-    returns the declared options that it has, too.
+    That returns options which are declared elsewhere.
     """
 
     text: str
@@ -213,25 +208,27 @@ def command_parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _demo(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+def demo_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+    """Add the arguments of ``bids-spheres demo``."""
     parser.add_argument("output_dir", type=Path, help="folder to write everything into")
     return [each for each in declared_options(Execution) if each.name == "nprocs"]
 
 
-def _names(parser: argparse.ArgumentParser, dest: str, own: str) -> Sequence[Declared]:
-    """Names of sets that ship with the package, or of the user's `own` files."""
+def names_argument(parser: argparse.ArgumentParser, dest: str, own: str) -> Sequence[Declared]:
+    """Add names of sets that ship with the package, or of the user's `own` files."""
     text = f"names, or {own} of your own (default: all)"
     parser.add_argument(dest, nargs="*", metavar="NAME", help=text)
     return ()
 
 
-def _seeds(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+def seeds_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+    """Add the arguments of ``bids-spheres seeds``."""
     group = parser.add_argument_group("centres of regions")
     text = "print the centres of mass of the regions of a parcellation, as a table"
     group.add_argument("--centroids-of", metavar="FILE|NAME", help=text)
     text = "its space, where its name does not say it"
     group.add_argument("--parcellation-space", metavar="SPACE", help=text)
-    return _names(parser, "seeds", "tables")
+    return names_argument(parser, "seeds", "tables")
 
 
 EDGE_ENTITIES = {
@@ -251,7 +248,8 @@ EDGE_ENTITIES = {
 """Options of ``why`` that choose a matrix, and the entities of its name."""
 
 
-def _why(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+def why_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+    """Add the arguments of ``bids-spheres why``."""
     parser.add_argument("output_dir", type=Path, help="results of the participant level")
     edge = parser.add_argument_group("the correlation")
     edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
@@ -276,7 +274,8 @@ _SELECTING = (
 )
 
 
-def _export(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+def export_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
+    """Add the arguments of ``bids-spheres export``."""
     parser.add_argument("output_dir", type=Path, help="results of the participant level")
     parser.add_argument("folder", type=Path, help="folder to write into")
     group = parser.add_argument_group("export")
@@ -298,29 +297,29 @@ COMMANDS = {
     "demo": Command(
         "Write a small simulated fMRIPrep dataset and run both levels on it.",
         "demo.run_demo",
-        _demo,
+        demo_arguments,
     ),
     "export": Command(
         "Write matrices or time series of results for other programs. Options select as they do at "
         "the group level.",
         "group_level.export_results",
-        _export,
+        export_arguments,
     ),
     "seeds": Command(
         "List seed sets, or print a table of the centres of regions for --seeds.",
         "listings.list_seeds",
-        _seeds,
+        seeds_arguments,
     ),
     "strategies": Command(
         "List what denoising strategies regress out, censor and filter.",
         "listings.list_strategies",
-        partial(_names, dest="strategy", own="files"),
+        partial(names_argument, dest="strategy", own="files"),
     ),
     "why": Command(
         "Recompute one correlation from the image, and tell which voxels, volumes and columns it "
         "is made of, what is left, and whether it equals that of the file.",
         "why.explain_edge",
-        _why,
+        why_arguments,
     ),
 }
 
@@ -371,10 +370,7 @@ def _arguments(declared: Declared) -> dict[str, Any]:
 
 
 def ignored_options(options: argparse.Namespace, typed: Collection[str]) -> list[str]:
-    """Flags of the typed options, by their names, that change nothing in this call.
-
-    A `UsageError` when one promises that nothing is written.
-    """
+    """Flags of `typed` options without effect in this call; a `UsageError` for --explain."""
     level, ignored = options.analysis_level, []
     for each in (declared for declared in _ALL if declared.name in typed):
         needs = each.option.needs
@@ -392,10 +388,7 @@ def ignored_options(options: argparse.Namespace, typed: Collection[str]) -> list
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """Settings that the options of `main_parser` stand for.
-
-    An `UnknownLevelError` or, when options contradict each other, a `UsageError`.
-    """
+    """Settings of the options of `main_parser`; an error when these contradict each other."""
     if options.analysis_level not in _BOTH:
         raise UnknownLevelError(
             f"Unknown analysis level {options.analysis_level!r}.",

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.execute import Executor
     from bids_spheres.inputs.dataset import Inputs
-    from bids_spheres.participant.plan import Job, Work
-    from bids_spheres.settings import Settings
+    from bids_spheres.participant.plan import Work
+    from bids_spheres.settings.table import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +58,7 @@ def rewrite_reports(settings: Settings, *, debug: bool = False) -> list[Outcome]
 
 
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
-    """Run the participant level; return runs that failed and participants whose page did.
-
-    An error when nothing can be done at all; then nothing has been written.
-    """
+    """Run the participant level; return runs that failed and participants whose page did."""
     if settings.execution.executor == "dask":
         settings = settings.absolute()
     inputs, jobs, _ = plan_jobs(settings)
@@ -76,8 +73,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
         known = warn_of_problems(jobs, (each for each in problems if not each.of_file))
     with open_executor(settings, stale, roots_of(inputs)) as executor:
         try:
-            record = _write_what_runs_share(settings, inputs, jobs)
-            _tidy(settings, tasks)
+            record = _prepare_output(settings, inputs, tasks)
         except OutputError as error:
             if stale or settings.concatenate:
                 raise
@@ -86,16 +82,24 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
         with atomic.temporary_files_in(settings.temporary_dir):
             listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
             messages = RunMessages(listed, known)
-            failures, untried = _execute(executor, stale, settings, messages, debug=debug)
-            if not any(outcome.fatal for outcome in failures):
-                _concatenate(settings, jobs, failures, untried)
+            failures, unfinished = _execute(executor, stale, settings, messages, debug=debug)
+            level = None if any(end.fatal for end in failures) else settings.concatenate
+            groups = group_runs(jobs, level)
+            for warning in concatenate_runs(groups, unfinished):
+                logger.warning("%s", warning)
+            if level:
+                several = count(sum(len(group.jobs) > 1 for group in groups), "group")
+                logger.info("%s of several runs concatenated", several)
             failures += _report(executor, settings, tasks, debug=debug)
     return failures
 
 
-def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> Path:
-    """Write what the whole output dataset shares, and the record of this call; return its path."""
-    work, out = jobs[0].work, settings.output_dir
+def _prepare_output(settings: Settings, inputs: Inputs, tasks: Sequence[Task]) -> Path:
+    """Write what all runs share and the record of this call; return its path.
+
+    Remove what killed processes left, and crash files of runs that are done.
+    """
+    work, out = tasks[0].job.work, settings.output_dir
     labels = {
         "spheres": "Spheres around seeds on the grid of an image",
         UNCLEANED: "Signals of spheres before cleaning",
@@ -105,8 +109,8 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
         logger.warning("%s", replaced)
     record = logs.write_record(out, settings.to_json(), settings.labels.participant_label)
     spaces: dict[str, set[str]] = defaultdict(set)
-    for job in jobs:
-        spaces[job.run.participant].add(job.run.space)
+    for task in tasks:
+        spaces[task.job.run.participant].add(task.job.run.space)
     facts = _methods_facts(settings, inputs, work, set().union(*spaces.values()))
     atomic.write_if_changed(out / logs.CITATION_FILE, citation.citation_file(facts))
     atomic.write_if_changed(
@@ -115,6 +119,17 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
     text = cache(lambda own: citation.citation_file(_methods_facts(settings, inputs, work, own)))
     for label, own in spaces.items():
         atomic.write_if_changed(out / logs.methods_file(label), text(frozenset(own)))
+    folders = {folder for task in tasks for folder in task.folders}
+    folders |= {settings.work_dir} if settings.work_dir else set()
+    if not settings.labels.participant_label:
+        # Not in every task of an array: these folders have files of every participant.
+        folders |= {out, out / logs.LOGS}
+    for folder in folders:
+        atomic.discard_stale(folder)
+    done = {logs.crash_file(out, str(task)) for task in tasks if not task.reason}
+    for crash in logs.find_crashes(out):
+        if crash.path in done:
+            atomic.remove(crash.path)
     return record
 
 
@@ -135,22 +150,6 @@ def _methods_facts(
     )
 
 
-def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
-    """Remove what killed processes left, and crash files of runs that are done."""
-    out = settings.output_dir
-    folders = {folder for task in tasks for folder in task.folders}
-    folders |= {settings.work_dir} if settings.work_dir else set()
-    if not settings.labels.participant_label:
-        # Not in every task of an array: these folders have files of every participant.
-        folders |= {out, out / logs.LOGS}
-    for folder in folders:
-        atomic.discard_stale(folder)
-    done = {logs.crash_file(out, str(task)) for task in tasks if not task.reason}
-    for crash in logs.find_crashes(out):
-        if crash.path in done:
-            atomic.remove(crash.path)
-
-
 def _execute(
     executor: Executor,
     tasks: Sequence[Task],
@@ -158,9 +157,10 @@ def _execute(
     messages: RunMessages,
     *,
     debug: bool,
-) -> tuple[list[Outcome], set[str]]:
-    """Do all tasks, and log what came of them; return failures, and names of those not tried."""
+) -> tuple[list[Outcome], set[tuple[str, str]]]:
+    """Do all tasks, and log how they end; return failures, and unfinished runs x strategies."""
     failures: list[Outcome] = []
+    strategies = [each.name for each in tasks[0].job.work.strategies] if tasks else []
     untried = {str(task) for task in tasks}
     with (
         logging_redirect_tqdm(loggers=[logging.getLogger("bids_spheres")]),
@@ -172,7 +172,7 @@ def _execute(
         width = get_terminal_size().columns
         for outcome in tqdm(outcomes, total=len(tasks), unit="run", disable=quiet, ncols=width):
             untried.discard(outcome.job)
-            messages.add(outcome, [strategy.name for strategy in tasks[0].job.work.strategies])
+            messages.add(outcome, strategies)
             for note in outcome.report.notes:
                 logger.info("%s: %s", outcome.job, note)
             if outcome.error and debug:
@@ -195,23 +195,9 @@ def _execute(
         logger.error("More on each is in %s", settings.output_dir / logs.LOGS / "crash-*.txt")
     if untried:
         logger.error("%d of %s were not tried after that", len(untried), runs)
-    return failures, untried
-
-
-def _concatenate(
-    settings: Settings, jobs: Sequence[Job], failures: Sequence[Outcome], untried: Collection[str]
-) -> None:
-    """Write concatenated series and their matrices."""
-    every = tuple(strategy.name for strategy in jobs[0].work.strategies)
-    names = {outcome.job: outcome.failed_strategies or every for outcome in failures}
-    names |= dict.fromkeys(untried, every)
-    unfinished = {(job, name) for job, failed in names.items() for name in failed}
-    groups = group_runs(jobs, settings.concatenate)
-    for warning in concatenate_runs(groups, unfinished):
-        logger.warning("%s", warning)
-    if settings.concatenate:
-        several = sum(len(group.jobs) > 1 for group in groups)
-        logger.info("%s of several runs concatenated", count(several, "group"))
+    lost = {outcome.job: outcome.failed_strategies or strategies for outcome in failures}
+    lost |= dict.fromkeys(untried, strategies)
+    return failures, {(job, name) for job, names in lost.items() for name in names}
 
 
 def _report(
@@ -238,10 +224,7 @@ def _write_reports(
 
 
 def keep_crash(outcome: Outcome, settings: Settings) -> None:
-    """Write a file about a failure; after a success remove that of an earlier call.
-
-    It has nothing of the environment, which holds secrets.
-    """
+    """Write a file about a failure, without the environment and its secrets; else remove it."""
     path = logs.crash_file(settings.output_dir, outcome.job)
     if outcome.error is None:
         atomic.remove(path)

@@ -27,7 +27,7 @@ from bids_spheres.participant.plan import Job, Work, load_seed_sets, load_strate
 from bids_spheres.participant.seeds_in_space import can_use
 from bids_spheres.participant.series import check_chosen
 from bids_spheres.participant.up_to_date import Task, find_tasks
-from bids_spheres.settings import OFF, Settings
+from bids_spheres.settings.values import OFF
 from bids_spheres.spaces.parcellations import load_regions
 from bids_spheres.wording import count
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.confounds.design import Problem
     from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.settings.table import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -129,10 +130,7 @@ _FEW = 3  # problems of one kind that are shown one by one
 
 
 def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tuple[str, str]]:
-    """Warn before an image is read; return names of the jobs and strategies that will fail.
-
-    Of many problems of one kind the first is shown, and a temporary file lists all.
-    """
+    """Warn of problems, of many of a kind once; return jobs and strategies that will fail."""
     problems = list(problems)
     kinds: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
@@ -169,13 +167,15 @@ def _describe_job(job: Job) -> Iterator[str]:
     for image in job.images:
         with failures.of(*image.strategies):
             for run_design in run_designs(job, image, failures):
-                yield from _describe_design(run_design, image.bold)
+                yield from describe_design(run_design)
+                yield f"    image: {image.bold}"
     for strategy, error in failures.errors.items():
         yield f"  {strategy.name}\n    FAILED: {error.message}"
     yield ""
 
 
-def _describe_design(run_design: RunDesign, bold: Path) -> Iterator[str]:
+def describe_design(run_design: RunDesign) -> Iterator[str]:
+    """Describe columns, volumes and degrees of freedom of a strategy in a run."""
     left, design = run_design.degrees_of_freedom, run_design.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
     if overlap := int((np.sum([*design.reasons.values()], axis=0) > 1).sum()):
@@ -188,7 +188,6 @@ def _describe_design(run_design: RunDesign, bold: Path) -> Iterator[str]:
     yield from (f"    note: {note}" for note in design.notes)
     if run_design.exclusion:
         yield f"    EXCLUDED: {run_design.exclusion.reason}"
-    yield f"    image: {bold}"
 
 
 def dry_run(settings: Settings) -> None:

@@ -21,10 +21,7 @@ _COLOURS = {"WARNING": 33, "ERROR": 31}  # of the first word on a terminal: yell
 
 
 def open_missing_streams() -> None:
-    """Open the null device for streams that the caller has closed.
-
-    Else the next file would get their numbers, and what other libraries write there.
-    """
+    """Open the null device for closed streams: else the next file would get their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123

@@ -28,12 +28,12 @@ from bids_spheres.outputs.logs import LOGS, recorded_settings
 from bids_spheres.outputs.paths import PEARSON, label_of
 from bids_spheres.outputs.read import Matrix, read_matrix
 from bids_spheres.outputs.results import Results
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs
 from bids_spheres.participant.series import clean_series
 from bids_spheres.participant.sphere_sets import extract_spheres, open_spheres
 from bids_spheres.participant.up_to_date import find_tasks
-from bids_spheres.settings import PARTICIPANT
+from bids_spheres.settings.table import PARTICIPANT
 from bids_spheres.wording import count, listing, number, percent
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
         with_radius(file)
         for file in run_files(out, participant)
         if file.name.get("stat") == PEARSON
-        and "Concatenation" not in read_sidecar(sidecar_path(file.path), optional=True)
+        and "Concatenation" not in read_sidecar(file.path, optional=True)
     ]
     if not files:
         raise MissingInputError(

@@ -45,14 +45,9 @@ MASKS_OF: dict[str, tuple[str, ...]] = {
 _COMPONENT = re.compile(r"^([tawc])_comp_cor_(\d+)$")
 _AFTER_HIGH_PASS = re.compile(r"^([tawc]_comp_cor_|edge_comp_)\d+$")
 
-MAX_LENGTH = 1000
-"""Characters of a pattern."""
-
-MAX_NAME = 100
-"""Characters of a column's name; longer names match no pattern."""
-
-MAX_WAYS = 4 * 10**6
-"""Ways to match one name: four alternatives with three repetitions each, or 21 optional parts."""
+MAX_LENGTH = 1000  # characters of a pattern
+MAX_NAME = 100  # characters of a column's name; longer names match no pattern
+MAX_WAYS = 4 * 10**6  # of a match: four alternatives with three repetitions, or 21 optional parts
 
 _PART = re.compile(
     r"""(?P<refused>\\[1-9] | \(\?(?![:=!]))
@@ -66,8 +61,7 @@ _PART = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_NO_NOISE = "intercept"
-"""The only column that fMRIPost-AROMA writes for a run without noise components."""
+_NO_NOISE = "intercept"  # fMRIPost-AROMA's only column for a run without noise components
 
 _AGGRESSIVE_INSTEAD = (
     "Aggressive regression: the table has no aroma_orth_motion columns, which fMRIPost-AROMA "
@@ -223,8 +217,7 @@ def select(
 ) -> Selection:
     """Columns of one run that a strategy regresses out, of its `names` as fMRIPrep has them today.
 
-    `metadata` is the JSON file beside the table; `one_mask` when the version of fMRIPrep had only
-    the combined mask of CompCor.
+    `metadata` is the JSON file beside the table; `one_mask`: fMRIPrep had only the combined mask.
     """
     chosen = Selection(names)
     cosines = [name for name in names if COSINE.match(name)]

@@ -52,8 +52,7 @@ if TYPE_CHECKING:
 
     RunTable = tuple[pd.DataFrame, Mapping[str, object] | None]
 
-DummyScans = int | Literal["auto"] | None
-"""Volumes at the start to leave out; "auto" is as many as fMRIPrep flags."""
+DummyScans = int | Literal["auto"] | None  # volumes to leave out first; "auto": as fMRIPrep flags
 
 REASONS = (
     *("non_steady_state", "dummy"),
@@ -76,10 +75,9 @@ _COMPUTED = (
 class Design:
     """A strategy applied to the confounds table of one run: K regressors (T, K) and volumes kept.
 
-    `framewise_displacement` (T,) in mm is fMRIPrep's, NaN where it gives none; `motion` stands for
-    it where the strategy measures motion anew. `reasons` has the volumes left out for each of
-    `REASONS`. `computed` are columns that the table lacks, because fMRIPrep < 1.4 did not write
-    them; `notes` what a reader should know, a sentence each.
+    `framewise_displacement` (T,) in mm is fMRIPrep's, NaN where it gives none; `motion` is what the
+    strategy measured anew. `reasons` has the volumes left out for each of `REASONS`; `computed` are
+    columns that fMRIPrep < 1.4 did not write; `notes` what a reader should know, a sentence each.
     """
 
     columns: tuple[str, ...]
@@ -207,16 +205,22 @@ def censoring_reasons(
         raise UsageError(f"dummy_scans must be a number of volumes or 'auto', not {dummy_scans!r}.")
     external = np.zeros(n_volumes, bool) if outliers is None else np.asarray(outliers, bool)
     check_rows(external, "The outlier table", n_volumes, None)
-    thresholds = {
-        FRAMEWISE_DISPLACEMENT: rules.fd_threshold,
-        STD_DVARS: rules.std_dvars_threshold,
-        RMSD: rules.rmsd_threshold,
-    }
-    above = {name: _above(columns, name, limit) for name, limit in thresholds.items()}
-    given = [above[name] for name, limit in thresholds.items() if limit is not None]
+    above, given = {}, []
+    for reason, name, limit in (
+        ("framewise_displacement", FRAMEWISE_DISPLACEMENT, rules.fd_threshold),
+        ("dvars", STD_DVARS, rules.std_dvars_threshold),
+        ("rmsd", RMSD, rules.rmsd_threshold),
+    ):
+        above[reason] = np.zeros(n_volumes, bool)
+        if limit is not None:
+            values = columns.numbers(name)
+            # There is no volume before the first to compare it with.
+            values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
+            above[reason] = np.asarray(without_gaps(values, name, columns.where) > limit)
+            given.append(above[reason])
     if rules.combine == "all" and given:
         every = np.all(given, axis=0)
-        above = {name: flags & every for name, flags in above.items()}
+        above = {reason: flags & every for reason, flags in above.items()}
     moved = np.any(list(above.values()), axis=0)
     near = neighbours(moved, rules.before, rules.after)
     # Non-steady volumes don't bound a stretch: as in nilearn they count in its length.
@@ -224,23 +228,11 @@ def censoring_reasons(
     return {
         "non_steady_state": unsteady,
         "dummy": np.arange(n_volumes) < n_dummies,
-        "framewise_displacement": above[FRAMEWISE_DISPLACEMENT],
-        "dvars": above[STD_DVARS],
-        "rmsd": above[RMSD],
+        **above,
         "neighbour": near,
         "external": external,
         "segment": short_segments(cuts, rules.min_segment, n_dummies),
     }
-
-
-def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray:
-    """Volumes above a threshold; none when it is None, whatever the other thresholds."""
-    if threshold is None:
-        return np.zeros(len(columns.table), bool)
-    values = columns.numbers(name)
-    # There is no volume before the first to compare it with.
-    values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
-    return np.asarray(without_gaps(values, name, columns.where) > threshold)
 
 
 def neighbours(flags: BoolArray, before: int, after: int) -> BoolArray:
@@ -328,8 +320,7 @@ def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:
 class Problem:
     """A problem in the runs of these labels; without any it concerns none in particular.
 
-    `strategy` is "" for a problem with any strategy; `of_file` when a file of the run can't be
-    used, and the strategy itself is fine.
+    `strategy` is "" for a problem with any; `of_file`: a file of the run can't be used.
     """
 
     message: str

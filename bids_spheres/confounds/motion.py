@@ -27,8 +27,7 @@ SIGNAL_BAND = (0.01, 0.1)
 """Hz, of spontaneous BOLD signals, where a strategy has no filter of its own (Cordes et al. 2001;
 Biswal et al. 1995, doi:10.1002/mrm.1910340409)."""
 
-_LOW_PASS_ORDER = 2
-"""Applied forward and backward; xcp_d's. Gratton et al. took 1."""
+_LOW_PASS_ORDER = 2  # applied forward and backward; xcp_d's. Gratton et al. took 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +45,8 @@ class MeasuredMotion:
 def framewise_displacement(parameters: FloatArray, head_radius: float) -> FloatArray:
     """Framewise displacement of Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018.
 
-    (T,) in mm, NaN at the first volume, from (T, 6) translations in mm and rotations in radians,
-    which are arcs on a sphere of `head_radius` mm.
+    (T,) in mm, NaN at the first volume, from (T, 6) translations in mm and rotations in radians on
+    a sphere of `head_radius` mm.
 
     >>> framewise_displacement(np.array([[0, 0, 0, 0, 0, 0], [1, 0, -1, 0, 0.02, 0]]), 50.0)
     array([nan,  3.])
@@ -71,10 +70,9 @@ def folded(band: Band, t_r: float) -> Band:
 
 
 def filter_motion(parameters: FloatArray, rules: HeadMotion, t_r: float) -> FloatArray:
-    """Low-pass or notch filter of (T, 6) parameters, without a shift in time.
+    """Low-pass or notch filter of (T, 6) parameters, forward and backward, as xcp_d's.
 
-    As xcp_d does it by default: a Butterworth filter or scipy's ``iirnotch``, forward and backward,
-    with the first and the last value held beyond the ends.
+    A Butterworth filter or scipy's ``iirnotch``; the first and last value are held beyond the ends.
     """
     from scipy.signal import butter, filtfilt, iirnotch  # noqa: PLC0415 - slow to import
 
@@ -130,9 +128,8 @@ def measure_again(
 ) -> tuple[RunColumns, MeasuredMotion, list[str]]:
     """Columns of a run with the motion that a strategy's `head_motion` asks for, motion and notes.
 
-    Framewise displacement is computed from realignment parameters, which are filtered first where
-    it says so, and these stand among the columns for fMRIPrep's when `filter_regressors` is set.
-    A filter needs the repetition time, s, a head radius of "auto" that of the brain, mm.
+    Realignment parameters are filtered where it says so, and stand among the columns for fMRIPrep's
+    when `filter_regressors` is set. `t_r` is in s, `brain_radius`, for "auto", in mm.
     """
     rules = strategy.head_motion
     assert rules is not None  # noqa: S101 - the caller has looked

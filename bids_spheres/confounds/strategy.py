@@ -31,14 +31,11 @@ BOLD_KINDS = (
 SMOOTHED_BEFORE = {"smoothAROMAnonaggr": 6.0}
 """Full width at half maximum by which images of a ``desc`` were smoothed when they were made, mm.
 
-fMRIPrep before 23.1 ran ICA-AROMA on images smoothed by FSL's SUSAN, and wrote these
-(``init_ica_aroma_wf``, ``susan_fwhm=6.0``). fMRIPost-AROMA finds its components in images smoothed
-alike, but removes them from fMRIPrep's preprocessed images (``init_denoise_wf``): those are not
-smoothed. tedana smooths nothing.
+fMRIPrep before 23.1 wrote images smoothed by FSL's SUSAN (``init_ica_aroma_wf``, ``susan_fwhm``).
+fMRIPost-AROMA removes components from images not smoothed (``init_denoise_wf``); nor does tedana.
 """
 
-BUTTERWORTH_ORDER = 5
-"""nilearn's; xcp_d takes 2."""
+BUTTERWORTH_ORDER = 5  # nilearn's; xcp_d takes 2
 
 
 @dataclass(frozen=True)
@@ -112,8 +109,7 @@ MOTION_FILTERS = {"gratton2020": "lowpass:6", "fair2020": "notch:18.6:25.8"}
 doi:10.1016/j.neuroimage.2020.116866), and without 0.31 to 0.43 Hz (Fair et al. 2020,
 doi:10.1016/j.neuroimage.2019.116400)."""
 
-HEAD_RADIUS = 50.0
-"""mm; fMRIPrep's, of Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018."""
+HEAD_RADIUS = 50.0  # mm; fMRIPrep's, of Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,7 @@ EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base 
 
 _MISSING = frozenset({"", "n/a", "nan", "na"})
 
-_LARGEST = 1e100
-"""Largest value in a table: squares of larger ones, or their sum, would overflow."""
+_LARGEST = 1e100  # largest value in a table: squares of larger ones, or their sum, would overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +139,8 @@ def base_of(name: str) -> str:
 def expand(name: str, base: FloatArray) -> FloatArray:
     """Compute a derivative or square of the (T,) column `base_of` it as fMRIPrep defines it.
 
-    A derivative is the backward difference, undefined (NaN) at the first volume; a square is
-    taken of the column or of its derivative (``niworkflows.interfaces.confounds``; Satterthwaite
-    et al. 2013, doi:10.1016/j.neuroimage.2012.08.052).
+    A derivative is the backward difference, NaN at the first volume; squares are of the column or
+    of its derivative (Satterthwaite et al. 2013, doi:10.1016/j.neuroimage.2012.08.052).
 
     >>> expand("rot_x_derivative1_power2", np.array([1.0, 3.0, 0.0])).tolist()
     [nan, 4.0, 9.0]
@@ -155,8 +153,7 @@ def expand(name: str, base: FloatArray) -> FloatArray:
 def read_confounds(path: Path) -> pd.DataFrame:
     """Read a table of fMRIPrep or another program, its names as in the file, missing values as NaN.
 
-    DataError when it is not a table: no header, a name twice, rows of different length; else as
-    `read_text`.
+    DataError without a header, for a name twice or rows of different length; else as `read_text`.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -227,10 +224,9 @@ def read_tedana(mixing: Path, metrics: Path) -> pd.DataFrame:
 def tedana_regressors(mixing: pd.DataFrame, metrics: pd.DataFrame, where: Path) -> pd.DataFrame:
     """Name tedana's components (DuPre et al. 2021, doi:10.21105/joss.03669) by classification.
 
-    `mixing` has a column per component, `metrics` a row with ``Component`` and ``classification``.
-    The result has columns ``rejected_ICA_XX`` and ``accepted_ICA_XX`` as nilearn names them, and
+    Columns ``rejected_ICA_XX`` and ``accepted_ICA_XX`` as nilearn names them, and
     ``rejected_orth_ICA_XX``: the rejected ones without what the accepted ones explain of them.
-    DataError when the tables don't belong together.
+    DataError when the tables, with a column and a row per component, don't belong together.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -267,8 +263,8 @@ def _without_padding(name: str) -> str:
 def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put other tables of the same run, such as fMRIPost-AROMA's, beside fMRIPrep's.
 
-    Noise components of `extra` stand in for those of `table`, because two decompositions of one
-    run must not be mixed. DataError when numbers of rows differ or a name occurs twice.
+    Their noise components stand in for those of `table`, as two decompositions must not be mixed.
+    DataError when numbers of rows differ or a name occurs twice.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -289,10 +285,9 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
 
 
 def own_columns(tables: Sequence[tuple[str, str, pd.DataFrame]]) -> list[pd.DataFrame]:
-    """Tables of the user's own, with their columns under the name of their dataset: ``physio.rvt``.
+    """Tables of the user's own, dataset, ``desc`` and table, with columns ``<dataset>.<column>``.
 
-    `tables` are dataset, ``desc`` entity and table. A column that several tables of a dataset have
-    is also under that entity: ``physio:cardiac.rvt``.
+    A column that several tables of a dataset have is ``<dataset>:<desc>.<column>``.
     """
     often = Counter((dataset, column) for dataset, _, table in tables for column in table.columns)
 
@@ -345,8 +340,7 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> FloatArray:
 def without_gaps(values: FloatArray, name: str, where: object) -> FloatArray:
     """One column with the first row's gap, of a derivative, filled as nilearn does by the second.
 
-    DataError when another value is missing or too large to compute with; rows are counted from 1
-    after the header.
+    DataError when another value, in rows from 1, is missing or too large to compute with.
     """
     if len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([values[1:2], values[1:]])

@@ -23,14 +23,9 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.strategy import Task
     from bids_spheres.engine.arrays import FloatArray
 
-_OVERSAMPLING = 50
-"""Samples from one volume to the next; nilearn's default."""
-
-_BEFORE = 24.0
-"""Time before the first volume from which on events count, s; nilearn's default."""
-
-_LENGTH = 32.0
-"""Duration of a haemodynamic response, s."""
+_OVERSAMPLING = 50  # samples from one volume to the next; nilearn's default
+_BEFORE = 24.0  # time before the first volume from which on events count, s; nilearn's default
+_LENGTH = 32.0  # duration of a haemodynamic response, s
 
 _HRF = {
     # Shape and scale of peak and undershoot, and the height of the latter.
@@ -59,10 +54,9 @@ class RunEvents(NamedTuple):
 def read_events(path: Path, start_time: float) -> RunEvents:
     """Read an ``events.tsv``; DataError without usable onsets and durations, or without an event.
 
-    Without a column ``trial_type`` all events are of one condition, ``event``; an event whose type
-    is ``n/a`` is left out. A column ``modulation`` says how much each event counts, as in nilearn.
-    `start_time` is that of the first volume on the clock of the events, s: fMRIPrep's
-    ``StartTime``, as slices are moved in time to the middle of a volume.
+    Without ``trial_type`` all events are of one condition, ``event``; one of type ``n/a`` is left
+    out. ``modulation`` says how much each counts, as in nilearn. `start_time`, s, of the first
+    volume on the clock of the events is fMRIPrep's ``StartTime``: slices are moved in time.
     """
     table = read_confounds(path)
     for name in ("onset", "duration"):

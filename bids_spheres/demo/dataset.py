@@ -98,10 +98,7 @@ def check_demo_dir(root: Path) -> None:
 
 
 def write_demo_dataset(root: Path) -> networks.DemoTruth:
-    """Write the simulated dataset, three participants and four runs, into a new or old folder.
-
-    What is true in it is returned, and not written into the dataset; see `write_truth`.
-    """
+    """Write three simulated participants with four runs; return what is true of them."""
     root.mkdir(parents=True, exist_ok=True)
     write_json(root / "dataset_description.json", DESCRIPTION)
     header = ("participant_id", "age", "sex")

@@ -101,10 +101,7 @@ def draw_head(seeds: Floats) -> Head:
 
 
 def smooth_fields(head: Head, count: int, length: float, rng: np.random.Generator) -> Floats:
-    """White noise, (V, count), smoothed by a Gaussian with a standard deviation of `length` mm.
-
-    Scaled to a mean square of 1 over the voxels.
-    """
+    """White noise, (V, count), smoothed by a Gaussian (SD `length`, mm), mean square of 1."""
     fields = np.empty((np.count_nonzero(head.voxels), count))
     for column in range(count):
         noise = rng.standard_normal(SHAPE)

@@ -70,10 +70,7 @@ def confounds_of(
 
 
 def cosine_basis(volumes: int, t_r: float, non_steady: int = 0) -> Floats:
-    """The discrete cosines slower than 128 s, without the constant: (T, C), orthonormal.
-
-    They leave out the first `non_steady` volumes, and are 0 there.
-    """
+    """Cosines slower than 128 s but the constant: (T, C), orthonormal, 0 in non-steady volumes."""
     length = volumes - non_steady
     order = np.arange(1, int(2 * length * t_r / CUTOFF) + 1)
     time = (np.arange(length)[:, None] + 0.5) / length

@@ -39,9 +39,8 @@ def check_aggregation(aggregation: str) -> Aggregation:
 class VoxelSeries:
     """Voxels of spheres over time, one sphere after the other.
 
-    `values`, (T, N), are as stored; real ones are slope x value + inter, of `scaling`. The columns
-    of each sphere go from `starts`, (S,), up to `stops`, not included; those that count are
-    `usable`, (N,).
+    `values`, (T, N), are as stored; real ones are slope x value + inter, of `scaling`. Columns of
+    each sphere go from `starts` up to `stops`, (S,); those that count are `usable`, (N,).
     """
 
     values: RealArray
@@ -112,8 +111,7 @@ def eigenvariate(voxel_series: FloatArray) -> FloatArray:
 
     The first left singular vector of the series about their means, scaled to their root mean square
     (u sqrt(s / n) with the first eigenvalue s of the voxels' scatter), with the sign by which most
-    of the weights are positive (``spm_regions``). The mean of all voxels is added, so that the
-    level, by which per cent signal change is counted, is kept.
+    weights are positive (``spm_regions``); plus the mean of all voxels, by which per cents count.
     """
     centred = voxel_series - voxel_series.mean(axis=0)
     left, size, right = np.linalg.svd(centred, full_matrices=False)

@@ -16,8 +16,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-RealArray: TypeAlias = NDArray[Any]
-"""Of whichever real type an image stores or a user has."""
+RealArray: TypeAlias = NDArray[Any]  # of whichever real type an image stores or a user has
 
 DType: TypeAlias = np.dtype[Any]
 
@@ -29,10 +28,9 @@ R = TypeVar("R")
 
 
 def memoized(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a pure function so that its last `maxsize` results are kept.
+    """Decorate a pure function so that its last `maxsize` results, never to be changed, are kept.
 
-    Arguments are compared by value: arrays, dataclasses of arrays, numbers, None. The result
-    is shared between callers, so it must not be changed.
+    Arguments are compared by value: arrays, dataclasses of arrays, numbers, None.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

@@ -48,18 +48,13 @@ _Value = TypeVar("_Value")
 Standardize = Literal["zscore_sample", "zscore", "psc"] | bool | None
 Trend = Literal["kept", "time"]
 
-_EPS = float(np.finfo(np.float64).eps)
-"""Spread or mean below which nilearn does not divide by it."""
+_EPS = float(np.finfo(np.float64).eps)  # spread or mean below which nilearn does not divide by it
 
+# What is left of a column, relative to what it was, that is rounding error: thousands of times what
+# a step gets wrong, and so small that numbers below it have less than four digits of meaning.
 _ROUNDING = 1e-12
-"""What is left of a column, relative to what it was, that is rounding error and nothing else.
 
-Thousands of times what a step of `clean` gets wrong, and so small that the numbers below it
-have less than four digits that mean anything.
-"""
-
-_MEAN_IS_GONE = 0.1
-"""Ratio of mean signals after and before cleaning below which the mean was removed (nilearn)."""
+_MEAN_IS_GONE = 0.1  # ratio of means after and before cleaning below which it was removed (nilearn)
 
 
 @dataclass(frozen=True)
@@ -82,8 +77,11 @@ class _Plan:
         if self.filter.kind == "cosine":
             confounds = with_cosines(confounds, len(signals), self.filter)
         both = signals if confounds is None else np.hstack([signals, confounds])
-        # Of kept volumes: what a censored one holds must not decide what is large.
-        scale = _largest(both if kept is None else both[kept])
+        # Largest values of kept volumes: a censored one must not decide what is large.
+        of_kept = both if kept is None else both[kept]
+        scale = np.maximum(of_kept.max(axis=0), -of_kept.min(axis=0))
+        if not np.isfinite(scale).all():
+            scale = np.abs(np.where(np.isfinite(of_kept), of_kept, 0)).max(axis=0)
         times = None
         if kept is not None and self.filter.kind == "butterworth":
             how, beyond = self.interpolate, self.extrapolate
@@ -344,14 +342,6 @@ def _kept(mask: object, n_volumes: int, name: str) -> IntArray:
             f"{name} contains invalid index {invalid}. The signal contains {n_volumes} time points."
         )
     return kept
-
-
-def _largest(values: FloatArray) -> FloatArray:
-    """Largest absolute value of each column; what is not finite counts as 0."""
-    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
-    if not np.isfinite(largest).all():
-        largest = np.abs(np.where(np.isfinite(values), values, 0)).max(axis=0)
-    return largest
 
 
 def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:

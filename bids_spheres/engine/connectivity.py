@@ -1,9 +1,8 @@
 """Time series to relations between spheres.
 
-A `Measure` is a name, a label for file names and a function from (T, S) time series to an (S, S)
-matrix. What holds for all of them: the matrix is exactly symmetric; a series that is missing
-(any value not finite) or constant but for rounding errors has no relations, so that its row and
-column are NaN, and leaves those of the others as if it were not there.
+A `Measure` has a function from (T, S) time series to an (S, S) matrix, which is exactly symmetric;
+a series that is missing (any value not finite) or constant but for rounding errors has NaN in its
+row and column, and leaves those of the others as if it were not there.
 """
 
 from __future__ import annotations
@@ -25,14 +24,9 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import BoolArray, FloatArray
 
 
-_CONSTANT = 1e-12
-"""A column whose spread is below this share of its size only carries rounding errors."""
-
-_UNSHRUNK = 1e-12
-"""A share of shrinkage, per series, that is a rounding error of none."""
-
-_SAME = 1e-13
-"""A correlation this close to 1 or -1 differs from it by rounding errors of a sum over volumes."""
+_CONSTANT = 1e-12  # spread of a column over its size below which it is rounding errors
+_UNSHRUNK = 1e-12  # share of shrinkage, per series, that is a rounding error of none
+_SAME = 1e-13  # distance of a correlation from 1 or -1 by rounding errors of a sum over volumes
 
 
 def _between_defined(
@@ -194,8 +188,7 @@ class Measure:
     """One way to relate time series; its facts are those that BIDS asks of a ``relmat``.
 
     `name` is what a user types, `title` the ``RelationshipMeasure``. The diagonal is valid where it
-    carries data, as variances do. `shrinkage` gives the share by which the covariance of the same
-    series was shrunk, if it is.
+    carries data, as variances do. `shrinkage` is the share by which the covariance was shrunk.
     """
 
     name: str

@@ -53,21 +53,14 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
-_NEGLIGIBLE = 1e-10
-"""Eigenvalue, relative to the largest, that is a rounding error of those that are 0."""
+_NEGLIGIBLE = 1e-10  # eigenvalue, relative to the largest, that is a rounding error of 0
 
+# Nodes of the quadrature, see `variance_of_correlation`: half the step changes it by less than
+# 1e-12, and beyond the ends the integrand of a single eigenvalue, the slowest, is below 1e-17.
 _STEP, _FIRST, _LAST = 0.2, -4.0, 85.0
-"""Nodes of the quadrature, see `variance_of_correlation`.
 
-Half the step changes the result by less than 1e-12, and beyond these ends the integrand of one
-single eigenvalue, the slowest to vanish, is below 1e-17.
-"""
-
-_DEPENDENT = 1e-10
-"""Singular value, relative to the largest, of regressors that are combinations of others."""
-
-_UNSEEN = 1e-8
-"""Share of a pattern of covariance below which regression has left nothing of it to see."""
+_DEPENDENT = 1e-10  # singular value, relative to the largest, of combinations of other regressors
+_UNSEEN = 1e-8  # share of a pattern of covariance below which regression has left nothing of it
 
 
 def degrees_of_freedom_left(operator: FloatArray) -> float:
@@ -164,7 +157,17 @@ def effective_degrees_of_freedom(
             f"it has the shape {used.shape}, the type {used.dtype} and the sum {used.sum()}."
         )
     patterns = _Patterns.of(used, isqrt(n_volumes) if max_lag is None else max_lag)
-    basis = _basis(regressors, n_volumes)
+    removed = np.empty((n_volumes, 0)) if regressors is None else np.asarray(regressors, np.float64)
+    removed = removed[:, None] if removed.ndim == 1 else removed
+    if len(removed) != n_volumes or not np.isfinite(removed).all():
+        raise DataError(
+            f"Regressors must have {n_volumes} finite values, those at the kept volumes; "
+            f"these have the shape {removed.shape} and {np.sum(~np.isfinite(removed))} missing."
+        )
+    centred = (removed - removed.mean(axis=0))[:, defined_series(removed)]
+    columns = np.hstack([np.ones((n_volumes, 1)), centred])
+    vectors, sizes, _ = linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
+    basis = vectors[:, sizes > _DEPENDENT * sizes[0]]
     values = np.where(defined, np.asarray(timeseries, dtype=np.float64), 0)
     residuals = values - basis @ (basis.T @ values)
     defined &= remains(residuals, values)
@@ -211,11 +214,10 @@ class _Patterns:
         return sums * np.where(self.lags > 0, 2, 1)[:, None] / self.norms[:, None]
 
     def left_by(self, basis: FloatArray) -> FloatArray:
-        """What regression leaves of the patterns, as (M, L) independent ones of norm 1.
+        """What regression leaves of the patterns, as (M, L) independent ones of norm 1, M up to L.
 
         tr(PXPY), with P = 1 - basis basis' of (K, Q) orthonormal regressors, is the product of the
-        coefficients of PXP and PYP on them, summed, which are the result times `products`. M is
-        less than L when regression leaves nothing of some combination.
+        coefficients of PXP and PYP on them, summed, which are the result times `products`.
         """
         whole = self._in_run(basis)
         gram = np.eye(len(self.lags))  # tr(P E_j P E_k) for every two lags
@@ -237,21 +239,3 @@ class _Patterns:
         whole = np.zeros((len(self.used), values.shape[1]))
         whole[self.used] = values
         return whole
-
-
-def _basis(regressors: ArrayLike | None, n_volumes: int) -> FloatArray:
-    """Orthonormal basis of the regressors and the mean."""
-    mean = np.full((n_volumes, 1), 1.0)
-    if regressors is None:
-        return mean / np.sqrt(n_volumes)
-    values = np.asarray(regressors, dtype=np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    if len(values) != n_volumes or not np.isfinite(values).all():
-        raise DataError(
-            f"Regressors must have {n_volumes} finite values, those at the kept volumes; "
-            f"these have the shape {values.shape} and {np.sum(~np.isfinite(values))} missing."
-        )
-    centred = (values - values.mean(axis=0))[:, defined_series(values)]
-    columns = np.hstack([mean, centred])
-    vectors, sizes, _ = linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
-    return vectors[:, sizes > _DEPENDENT * sizes[0]]

@@ -17,11 +17,9 @@ from bids_spheres.errors import DataError
 if TYPE_CHECKING:
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
-LEAST_VOLUMES = 15
-"""3dDespike's."""
+LEAST_VOLUMES = 15  # 3dDespike's
 
-_CUTS = (2.5, 4.0)
-"""c1 and c2: defaults of 3dDespike."""
+_CUTS = (2.5, 4.0)  # c1 and c2: defaults of 3dDespike
 
 _VOLUMES_PER_ORDER, _HIGHEST_ORDER = 30, 50
 """Sines and cosines of the curve: one pair for so many volumes (-corder NT/30), at most so many."""

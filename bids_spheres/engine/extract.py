@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.stream import Volumes
 
 
-_ENOUGH_VOLUMES = 8
-"""Volumes within which a voxel with a signal varies; else its spheres cost a second reading."""
+_ENOUGH_VOLUMES = 8  # in which a voxel with a signal varies; else its spheres are read twice
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,16 +168,15 @@ def extract(
         read = np.flatnonzero(inside.reshape(-1, order="F"))
     elif fwhm is not None:
         # Single precision for values of no more than its 24 bits.
-        stored = volumes.stored_dtype
-        single = stored.itemsize < 4 or stored == np.float32
+        single = volumes.stored_dtype.itemsize < 4 or volumes.stored_dtype == np.float32
         applied = applied_weights(weights, fwhm, single=single)
         read = applied.voxels
     else:
         read = weights.voxels
     own = np.searchsorted(read, weights.voxels)
     screened = ScreenedVolumes(volumes, read, own, usable_only=usable_only)
-    reading = _Reading(screened, weights, fwhm, threads, _Spread() if moments else None)
-    voxels = spikes = None
+    voxels, spikes, spread = None, None, _Spread() if moments else None
+    reading = _Reading(screened, weights, fwhm, threads, spread)
     if aggregation != "mean" or despike:
         voxels = reading.voxel_series()
         if despike:
@@ -195,11 +193,10 @@ def extract(
     if screened.missing.any() and not usable_only:
         warn("Non-finite values detected. These values will be replaced with zeros.")
     timeseries[:, weights.empty] = np.nan
-    spread = reading.spread
     return Extraction(
         timeseries,
         weights,
-        moments=spread and spread.moments(volumes, screened.missing[own]),
+        moments=spread.moments(volumes, screened.missing[own]) if spread else None,
         t_r=volumes.t_r,
         unusable=screened.unusable[own],
         voxels=voxels,
@@ -343,8 +340,8 @@ class _Reading:
     def means_of_smoothed(self) -> FloatArray:
         """Means over regions of the smoothed image, volume by volume.
 
-        Voxels that do not vary in the first block are left out; if they do later on, or others are
-        bad in some volumes alone, the image is read again.
+        Voxels that do not vary in the first block are left out. The image is read again if they do
+        later on, or others are bad in some volumes alone.
         """
         screened, weights = self.screened, self.weights
 
@@ -364,9 +361,9 @@ class _Reading:
     def means_by_smoothed_weights(self, applied: AppliedWeights) -> FloatArray:
         """Mean over each sphere of the smoothed image.
 
-        Spheres with voxels that do not vary at first are computed with and without these; which of
-        the two counts is known at the end. Neither does where a voxel varies later on, or where one
-        near to the sphere is bad in some volumes alone.
+        Spheres with voxels that do not vary at first are computed with and without these, and which
+        counts is known at the end; neither where a voxel varies later on, or one near is bad in
+        some volumes alone.
         """
         screened, weights, own = self.screened, self.weights, self.screened.own
         blocks = self.blocks()
@@ -407,9 +404,9 @@ class _Reading:
         self, applied: AppliedWeights, spheres: BoolArray, voxels: BoolArray
     ) -> AppliedWeights:
         """Smoothed weights of some spheres, (S,), with some of their voxels, (V,)."""
-        part = self.weights.restricted(spheres, voxels)
+        part, single = self.weights.restricted(spheres, voxels), applied.dtype == np.float32
         # Not to be kept by its memory of past calls: no other has these weights.
-        return applied_weights.__wrapped__(part, self.fwhm or 0.0, single=applied.is_single)
+        return applied_weights.__wrapped__(part, self.fwhm or 0.0, single=single)
 
     def voxel_series(self) -> VoxelSeries:
         """Every voxel of the spheres over time; of the smoothed image, if asked.
@@ -443,9 +440,8 @@ class _Reading:
 def _changes(blocks: Iterator[RealArray], dtype: DType) -> Iterator[RealArray]:
     """Changes from the first volume; each array is overwritten by the next.
 
-    Weights of smoothed images are many, and single precision halves the memory through which
-    they travel. Voxels differ little from one volume to the next, so that it holds these
-    changes to a billionth of the signal.
+    Single precision halves the memory through which weights of smoothed images travel, and holds
+    changes from one volume to the next to a billionth of the signal.
     """
     origin: RealArray | None = None
     for block in blocks:
@@ -532,10 +528,9 @@ def _real(stored: RealArray, volumes: Volumes) -> FloatArray:
 
 
 class _Spread:
-    """Temporal mean and variance, block by block.
+    """Temporal mean and variance, block by block, of differences from the first volume.
 
-    Taken of differences from the first volume, so that a large mean does not drown a small
-    variance (Chan, Golub & LeVeque 1983).
+    So a large mean does not drown a small variance (Chan, Golub & LeVeque 1983).
     """
 
     def __init__(self) -> None:

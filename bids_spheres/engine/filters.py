@@ -22,15 +22,11 @@ Interpolate = Literal["nilearn", "censored"]
 _PREFIX = "butterworth__"
 _OPTIONS = frozenset({"order", "padtype", "padlen"})
 
+# How close to 0 and to Nyquist a frequency may come, relative to Nyquist (nilearn). In single
+# precision on purpose, as a filter so close to Nyquist depends on the last digit.
 _MARGIN = np.finfo(np.float32).eps
-"""How close to 0 and to Nyquist a frequency may come, relative to Nyquist (nilearn).
 
-Single precision on purpose: so are then the frequencies made from it, and a frequency that
-close to Nyquist makes a filter that depends on the last digit.
-"""
-
-_COSINE_IS_THERE = 0.9
-"""Correlation above which a confound counts as one of our cosine regressors (nilearn)."""
+_COSINE_IS_THERE = 0.9  # correlation from which a confound counts as one of our cosines (nilearn)
 
 
 @dataclass(frozen=True)
@@ -193,8 +189,7 @@ def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -
     """Confounds with cosine regressors that model all frequencies below `high_pass`.
 
     As in SPM and fMRIPrep (Friston et al. 1995, doi:10.1006/nimg.1995.1007): a DCT-II basis of
-    floor(2 T t_r high_pass) terms, without the constant, of `n_volumes` with the censored ones.
-    Confounds that hold such a cosine already are returned as they are.
+    floor(2 T t_r high_pass) terms, without the constant, unless a confound is such a cosine.
     """
     if chosen.low_pass is not None:
         warn("low_pass is not implemented for filter='cosine'")

@@ -1,9 +1,8 @@
 """Regions of images: label images, maps of probabilities and masks, as rows of weights.
 
-A region is to the extraction what a sphere is, a row of weights over voxels. Those of labels and
-masks are 1, on the grid of the BOLD image by the nearest voxel. Maps are interpolated linearly,
-and their signals are those of which the maps, times them, are nearest to the voxels (least
-squares), or means with the maps as weights. The numbers are those of nilearn's
+Weights of labels and masks are 1, on the grid of the BOLD image by the nearest voxel. Maps are
+interpolated linearly, and their signals are those of which the maps, times them, are nearest to the
+voxels (least squares), or means with the maps as weights. The numbers are those of nilearn's
 ``NiftiLabelsMasker`` and ``NiftiMapsMasker`` with ``resampling_target="data"``.
 
 Their names come from a table of BIDS (``index``, ``name``), whose entities are among the image's,
@@ -50,8 +49,7 @@ MapWeighting = Literal["least-squares", "mean"]
 
 _MOST_LABELS = 100_000
 
-_ENDINGS = (".tsv", ".csv", ".txt", ".lut", ".ctab", ".xml")
-"""Endings of files with names of regions."""
+_ENDINGS = (".tsv", ".csv", ".txt", ".lut", ".ctab", ".xml")  # of files with names of regions
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,8 @@ def load_parcellation(
 ) -> tuple[SeedTable, list[str]]:
     """Regions of a label image, or of a 4-D image of maps; and what to know of their names.
 
-    In the order of labels. `coordinates` of the table are centres of mass, `radii` those of balls
-    of the regions' volumes. `label` is that of the set in names of outputs.
+    In the order of labels. `coordinates` are centres of mass, `radii` those of balls of the
+    regions' volumes. `label` is that of the set in names of outputs.
     """
     volumes = open_volumes(path)
     if volumes.n_volumes > 1:
@@ -291,9 +289,8 @@ def _table(  # noqa: PLR0917 - private
 
 
 def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
-    """Names of regions of an image by their numbers.
+    """Names of regions of an image by labels in it, or by numbers of its maps from 0.
 
-    Those are labels in the image, or numbers of its maps from 0, which tables may count from 1.
     DataError when the table can't be read, or has another number of maps.
     """
     width = len(str(max(numbers, default=0)))

@@ -27,9 +27,8 @@ _DELIMITERS = ("\t", ",", ";")
 def regressors(confounds: Confounds | None, n_volumes: int) -> FloatArray | None:
     """All confounds side by side, (T, K), missing values NaN; None without any.
 
-    Each is (T, K) or (T,), or a file (`read_table`). TypeError for anything but arrays, tables,
-    paths and lists of these; DataError when a part has another length or is no table of real
-    numbers.
+    Each is (T, K) or (T,), or a file (`read_table`). TypeError for another type; DataError when a
+    part has another length or is no table of real numbers.
     """
     if confounds is None:
         return None
@@ -66,8 +65,8 @@ def _is_part(value: object) -> bool:
 def read_table(path: str | Path) -> FloatArray:
     """Columns of a text file, (T, K), without its header; NaN for ``n/a`` and empty fields.
 
-    Columns are apart by tab, comma, semicolon or blanks, whichever the first line has. That is a
-    header when a field of it is neither a number nor missing.
+    Apart by tab, comma, semicolon or blanks, whichever the first line has, which is a header when a
+    field of it is neither a number nor missing.
     """
     lines = [line for line in read_text(Path(path), "confounds file").splitlines() if line.strip()]
     delimiter = next((mark for mark in _DELIMITERS if lines and mark in lines[0]), None)

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 class ScreenedVolumes:
     """Some voxels of an image over time, with values that are not finite replaced by 0.
 
-    Of the (U,) `voxels`, in ascending order, `own` are the numbers of those in spheres; smoothing
-    needs others as well. `usable_only` looks for voxels that are not finite in any volume, or
-    constant over all. `zero` is the stored value whose real value is 0, `missing` (U,) says which
-    were not finite in some volume so far, `first` (U,) holds the first volume as stored.
+    Of the (U,) `voxels`, ascending, `own` are numbers of those in spheres. `usable_only` looks for
+    voxels that are not finite in any volume, or constant over all. `zero` is the stored value of a
+    real 0, `missing` (U,) says which were not finite so far, `first` (U,) is the first volume.
     """
 
     def __init__(
@@ -43,10 +42,9 @@ class ScreenedVolumes:
 
     @property
     def constant(self) -> BoolArray:
-        """Voxels that have not changed so far, (U,), what is not finite being 0.
+        """Voxels without a change so far, (U,), what is not finite being 0; none of one volume.
 
         Of voxels that are 0 throughout those in spheres alone, as others make no difference.
-        In an image of one volume none is constant.
         """
         flags = np.zeros(len(self.voxels), dtype=bool)
         flags[self._unchanged] = self.volumes.n_volumes > 1

@@ -61,9 +61,9 @@ _BRAINNET = ("x", "y", "z", "colour of node", "size of node", "name")
 class SeedColumns:
     """Columns ``x``, ``y``, ``z`` and, where there are such, ``name``, ``radius`` and ``network``.
 
-    `notes` say what was understood in another way than it is written, and what is not used; `space`
-    is what the columns say; `described` are the names of all columns as they are written, in small
-    letters; `in_mm` is whether the header says so, and `halved` whether ``radius`` holds diameters.
+    `notes` say what was understood otherwise than written, and what is not used; `space` is what
+    columns say; `described` are the names of all columns, in small letters; `in_mm` whether the
+    header says so, and `halved` whether ``radius`` holds diameters.
     """
 
     cells: Mapping[str, list[str]]
@@ -77,10 +77,9 @@ class SeedColumns:
 def read_columns(text: str, where: str) -> SeedColumns:
     """Columns of the text of a seed table, called `where` in messages.
 
-    Cells are apart by tabs, semicolons, commas or blanks; lines that begin with ``#``, ``%`` or
-    ``//`` are comments, and ``sep=`` in the first line says what is between cells. DataError when
-    rows differ in length, a column is missing or there twice, or one may change numbers and is not
-    understood.
+    Cells are apart by tabs, semicolons, commas or blanks, or as a line ``sep=`` says; lines that
+    begin with ``#``, ``%`` or ``//`` are comments. DataError when rows differ in length, a column
+    is missing or there twice, or one may change numbers and is not understood.
     """
     notes: list[str] = []
     header, rows = _header_and_rows(text, where, notes)

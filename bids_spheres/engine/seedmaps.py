@@ -46,18 +46,14 @@ if TYPE_CHECKING:
 
 
 BLOCK_BYTES = 8 * 2**20
-"""Size of a block of voxels in double precision.
-
-Cleaning takes up to sixteen times that for a moment. Larger blocks are not faster; in much
-smaller ones the confounds, which are filtered and made orthogonal for each, would take over.
-"""
+"""Of a block of voxels; cleaning takes sixteen times that for a moment. Larger are not faster; in
+much smaller ones the confounds, filtered and made orthogonal for each, would take over."""
 
 
 class DiskArray:
     """A 2-D array in a temporary file without a name, used by one thread at a time.
 
-    Not a memory map: a disk that is full or fails would kill the process instead of raising. The
-    data type has the byte order of the machine.
+    Not a memory map: a disk that is full or fails would kill the process instead of raising.
     """
 
     def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:
@@ -75,30 +71,24 @@ class DiskArray:
                 self._seek(row + number, column)
                 self._file.write(piece.data)
 
-    def columns(self, part: slice) -> RealArray:
-        """Some columns of all rows."""
-        block = np.empty((self._shape[0], part.stop - part.start), dtype=self._dtype)
-        for number, row in enumerate(block):
-            self._fill(row, number, part.start)
+    def read(self, rows: slice = slice(None), columns: slice = slice(None)) -> RealArray:
+        """A block of some rows and columns."""
+        numbers, places = range(self._shape[0])[rows], range(self._shape[1])[columns]
+        block = np.empty((len(numbers), len(places)), dtype=self._dtype)
+        for number, row in zip(numbers, block, strict=True):
+            with self._access():
+                self._seek(number, places.start)
+                count = self._file.readinto(row.data)
+            if count < row.nbytes:
+                raise ReadWriteError(
+                    f"A temporary file in {self.folder} holds less than is needed."
+                )
         return block
-
-    def row(self, number: int) -> RealArray:
-        """One row."""
-        values = np.empty(self._shape[1], dtype=self._dtype)
-        self._fill(values, number, 0)
-        return values
 
     def close(self) -> None:
         """Give the room back."""
         with self._access():  # what is left in the buffer may find no room
             self._file.close()
-
-    def _fill(self, values: RealArray, row: int, column: int) -> None:
-        with self._access():
-            self._seek(row, column)
-            count = self._file.readinto(values.data)
-        if count < values.nbytes:
-            raise ReadWriteError(f"A temporary file in {self.folder} holds less than is needed.")
 
     def _seek(self, row: int, column: int) -> None:
         self._file.seek((row * self._shape[1] + column) * self._dtype.itemsize)
@@ -149,8 +139,7 @@ def spooled(
 class SpooledVolumes(Volumes):
     """Volumes that keep some voxels on disk while they are read, each time; see `spooled`.
 
-    `kept` holds (T, V) values: as they are stored, or real ones where they are smoothed. `screened`
-    is what smoothing sees of the image.
+    `kept` holds (T, V) values: stored, or real and smoothed ones. `screened` is what is smoothed.
     """
 
     raw: Volumes
@@ -172,10 +161,9 @@ class SpooledVolumes(Volumes):
     def over_time(self, part: slice) -> FloatArray:
         """Real values of some of `voxels` in all volumes, (T, n), smoothed if so they are kept.
 
-        A voxel that is not finite in any volume is 0 in all; so is a constant one in a smoothed
-        image, which has no signal either.
+        0 where a voxel is not finite in any volume, or constant in a smoothed image.
         """
-        values = self.kept.columns(part).astype(np.float64)
+        values = self.kept.read(columns=part).astype(np.float64)
         if self.fwhm is None:
             values *= self.slope
             values += self.inter
@@ -221,7 +209,7 @@ class _KeptVolumes(Volumes):
         places = _places(voxels, own)
         silent = self.source.screened.unusable[own] if self.source.fwhm else None
         for start, stop in self._starts(size):
-            block = np.stack([kept.row(number) for number in range(start, stop)])
+            block = kept.read(slice(start, stop))
             if silent is not None:
                 block[:, silent] = 0
             yield _taken(block, places)
@@ -291,7 +279,7 @@ def seed_maps(
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
             flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)
-            flat[volumes.voxels] = maps.row(seed)
+            flat[volumes.voxels] = maps.read(slice(seed, seed + 1))
             yield flat.reshape(volumes.grid.shape, order="F")
 
 

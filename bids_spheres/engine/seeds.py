@@ -25,7 +25,7 @@ from bids_spheres.data.published import (
 )
 from bids_spheres.engine.seed_columns import SeedColumns, numbered, read_columns
 from bids_spheres.engine.warn import warn
-from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.errors import DataError, UsageError, did_you_mean
 from bids_spheres.files.names import plain_label
 from bids_spheres.files.text import is_there, read_json_object, read_text
 
@@ -37,27 +37,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_RADIUS = 5.0
-"""Radius in mm where neither the caller nor the table gives one (Power et al. 2011)."""
+DEFAULT_RADIUS = 5.0  # mm, where neither the caller nor the table gives one (Power et al. 2011)
 
-_LARGEST_RADIUS = 1000.0
-"""mm. Larger than a head, so that a larger one is in other units or a slip of the finger."""
-
-_FURTHEST = 10_000.0
-"""mm. Coordinates that are further from the origin are none of a head in any space."""
+_LARGEST_RADIUS = 1000.0  # mm; larger than a head, so in other units or a slip of the finger
+_FURTHEST = 10_000.0  # mm; coordinates further from the origin are none of a head in any space
 
 _LARGEST_IN_METRES, _LARGEST_IN_CENTIMETRES = 0.15, 12.0
 """Coordinates of a head in other units; of a list in mm, some seed lies further out."""
 
-TYPED_LABEL = "typed"
-"""Label of the set of seeds that were typed."""
+TYPED_LABEL = "typed"  # label of the set of seeds that were typed
 
 _AS_TYPED = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "_": "?"})
 
 _MISSING = frozenset({"", "n/a", "na", "nan"})
 
-_KEYS = ("Space", "DefaultRadius", "Units")
-"""Keys that are used of the JSON file beside a table."""
+_KEYS = ("Space", "DefaultRadius", "Units")  # keys that are used of the JSON file beside a table
 
 _NOTES = frozenset(
     {
@@ -180,12 +174,8 @@ def load_published_seeds(name: str) -> SeedTable:
 def load_seed_file(path: str | Path) -> SeedTable:
     """Seeds of a user's own table (see `load_seeds`)."""
     path = Path(path)
-    try:
-        text = read_text(path, "seed table")
-    except MissingInputError as error:
-        raise MissingInputError(error.message, error.hint or hint_for_seeds(path)) from error
-    label = seed_file_label(path)
-    if not label:
+    text = read_text(path, "seed table", hint=hint_for_seeds(path))
+    if not (label := seed_file_label(path)):
         raise UsageError(
             f"No label can be made from the name of the seed table {path}.",
             hint="Rename it so that it has letters (a-z) or digits; they go into the output names.",
@@ -266,11 +256,21 @@ def _table(
     ]
     _check_characters(given, "name", where)
     default = metadata.get("DefaultRadius", DEFAULT_RADIUS)
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if not is_number or not 0 <= default <= _LARGEST_RADIUS:
+        raise DataError(f"{where}: `DefaultRadius` must be a length in mm, not {default!r}.")
+    radii = _numbers(cells.get("radius", [""] * n), "radius", where) / (2 if columns.halved else 1)
+    radii[np.isnan(radii)] = default
+    if (bad := ~((radii >= 0) & (radii <= _LARGEST_RADIUS))).any():
+        row = _first_row(bad)
+        raise DataError(
+            f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."
+        )
     table = SeedTable(
         label=label,
         names=numbered(given, notes),
         coordinates=coordinates,
-        radii=_radii(cells.get("radius", [""] * n), default, columns.halved, where),
+        radii=radii,
         networks=networks,
         space=space,
         metadata=MappingProxyType(metadata),
@@ -330,21 +330,6 @@ def _check_characters(texts: Iterable[str], column: str, where: str) -> None:
             )
 
 
-def _radii(cells: Sequence[str], default: object, halved: bool, where: str) -> FloatArray:
-    """Radius of every seed, `default` where it has none."""
-    is_number = isinstance(default, int | float) and not isinstance(default, bool)
-    if not is_number or not 0 <= default <= _LARGEST_RADIUS:  # type: ignore[operator]
-        raise DataError(f"{where}: `DefaultRadius` must be a length in mm, not {default!r}.")
-    radii = _numbers(cells, "radius", where) / (2 if halved else 1)
-    radii[np.isnan(radii)] = default  # type: ignore[call-overload]
-    if (bad := ~((radii >= 0) & (radii <= _LARGEST_RADIUS))).any():
-        row = _first_row(bad)
-        raise DataError(
-            f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."
-        )
-    return radii
-
-
 def scale_label(radius: float) -> str:
     """Label of the entity ``scale`` of spheres of a radius in mm.
 
@@ -354,8 +339,7 @@ def scale_label(radius: float) -> str:
     return f"{radius:g}mm".replace(".", "p")
 
 
-NO_NETWORK = "n/a"
-"""How tables write that a seed has no network."""
+NO_NETWORK = "n/a"  # how tables write that a seed has no network
 
 _NO_NETWORKS = frozenset({NO_NETWORK, "uncertain", "none", "unassigned", "unlabelled", "na", ""})
 

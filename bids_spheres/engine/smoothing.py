@@ -28,14 +28,9 @@ if TYPE_CHECKING:
     from bids_spheres.engine.spheres import Grid, SphereWeights
 
 
-_TRUNCATE = 4.0
-"""Standard deviations at which the kernel ends (scipy's default)."""
-
-_CHUNK = 256
-"""Spheres smoothed together: some 10 MB."""
-
-_TILE = 6
-"""Edge of the tiles in which spheres are ordered, voxels: some spheres' width."""
+_TRUNCATE = 4.0  # standard deviations at which the kernel ends (scipy's default)
+_CHUNK = 256  # spheres smoothed together: some 10 MB
+_TILE = 6  # edge of the tiles in which spheres are ordered, voxels: some spheres' width
 
 
 def check_fwhm(fwhm: float | None) -> float | None:
@@ -130,8 +125,7 @@ class _Boxes:
     def spread(self, kernels: Sequence[FloatArray]) -> tuple[IntArray, IntArray]:
         """Where each box begins and ends after convolution, two (n, 3) arrays.
 
-        Ends may lie beyond the image's, beginnings not: what is folded back at an edge falls
-        into the part of the box that lies in the image.
+        Ends may lie beyond the image's, beginnings not, as what is beyond an edge is folded back.
         """
         begins = self.lowest - np.array([len(kernel) // 2 for kernel in kernels])
         return np.maximum(begins, 0), begins + self.spread_extent(kernels)
@@ -166,8 +160,7 @@ class AppliedWeights:
     """Weights spread by a Gaussian: what is multiplied with the voxels of a volume.
 
     `parts` are boxes around the spheres that have a voxel; `row_of`, (S,), is the row of each
-    sphere in `matrix`. Neighbours in the image are neighbours there, so that the voxels that they
-    share are still in the processor's cache.
+    sphere in `matrix`, where neighbours lie together, as they share voxels in the cache.
     """
 
     grid: Grid
@@ -175,11 +168,6 @@ class AppliedWeights:
     kernels: tuple[FloatArray, ...]
     row_of: IntArray
     dtype: DType
-
-    @property
-    def is_single(self) -> bool:
-        """Whether weights are in single precision."""
-        return self.dtype == np.float32
 
     @cached_property
     def voxels(self) -> IntArray:

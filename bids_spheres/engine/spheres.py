@@ -26,17 +26,11 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value", bound=np.generic)
 
-DISTANCE_TOLERANCE = 1e-9
-"""Relative: rounding of double precision arithmetic must not drop a voxel at the rim."""
+DISTANCE_TOLERANCE = 1e-9  # relative: rounding must not drop a voxel at the rim
+CORE = 0.01  # share of the largest weight of a map from which a voxel counts as its own
 
-CORE = 0.01
-"""Share of the largest weight of a map from which on a voxel is counted as one of its own."""
-
-_CHUNK = 50_000
-"""Candidate voxels looked at together: a megabyte, which stays in the processor's cache."""
-
-_MAX_BOX = 4_000_000
-"""Candidate voxels of one seed: a ball of 75 voxels' radius is not a region of interest."""
+_CHUNK = 50_000  # candidate voxels looked at together: a megabyte, which stays in the cache
+_MAX_BOX = 4_000_000  # candidate voxels of a seed: more are no region of interest
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,10 +326,9 @@ def assemble(
 def _balls(
     points: FloatArray, radii: FloatArray, grid: Grid
 ) -> Iterator[tuple[IntArray, IntArray, IntArray, IntArray]]:
-    """Spheres of some seeds at a time.
+    """Spheres of some seeds at a time: numbers of the seeds, (n,), and voxels of each, (n,).
 
-    Numbers of the seeds, (n,); voxels of each, in the image or not, (n,); and of those in the
-    image the number of the seed and the flat position, (N,) each.
+    And of the voxels in the image the number of the seed and the flat position, (N,) each.
     """
     linear, origin = grid.affine[:3, :3], grid.affine[:3, 3]
     for radius in np.unique(radii):
@@ -410,8 +403,7 @@ def nearest_values(
 def nearest_only(weights: SphereWeights, coordinates: ArrayLike, radii: ArrayLike) -> SphereWeights:
     """Spheres without overlap: a voxel in several belongs to the one whose seed is nearest.
 
-    `radii` are those that `weights` were made with. A sphere does not ask for voxels that it lost
-    to another, in image and mask or outside.
+    `radii` are those of `weights`. A sphere does not ask for voxels, wherever, that another has.
     """
     winners = _without_losers(weights, coordinates)
     # With room for the spheres that share a voxel with a sphere that reaches into the image.

@@ -84,7 +84,7 @@ def not_fetched(path: Path) -> MissingInputError | None:
                 first_line = file.read(4096).partition(b"\n")[0]
         except (OSError, DataError):
             return None
-        before, key, _ = first_line.partition(_ANNEX.encode())
+        before, _, key = first_line.partition(_ANNEX.encode())
         # Nothing before it, or the beginning of a path as in ../../.git/annex/objects/.
         if not key or before.strip(b"./git"):
             return None

@@ -13,12 +13,14 @@ from bids_spheres import __version__
 from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.edges import fisher_z_variance
 from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
-from bids_spheres.settings import sidecar_keys
+from bids_spheres.settings.table import sidecar_keys
 from bids_spheres.wording import collect, count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from bids_spheres.outputs.sidecars import Sidecar
 
 Settings = tuple[tuple[str, str], ...]
 """Keys of a sidecar, and their values as JSON: two of them compare, and are hashed, as a whole."""
@@ -38,9 +40,6 @@ _COMPARED = (
 _NOTED = ("Description", *sidecar_keys(mixing="note"))
 """Keys of sidecars whose differences are told, and do not keep matrices apart."""
 
-_CONCATENATION = "Concatenation"
-"""Key that only sidecars of matrices of several runs put together have."""
-
 _NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
 _FORMS = ("_derivative1", "_power2")
 
@@ -54,7 +53,7 @@ class OtherVersionError(DataError):
         self.version = version
 
 
-def check_version(content: Mapping[str, Any]) -> None:
+def check_version(content: Sidecar) -> None:
     """Refuse what another minor version wrote (OtherVersionError); 0.1 did not write its name."""
     try:
         version = str(content["GeneratedBy"][0]["Version"])
@@ -99,10 +98,7 @@ class RunFacts:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What sidecars of a group say of its settings.
-
-        Which regressors a run has depends on it; the strategy's description says their kinds.
-        """
+        """What sidecars of a group say of its settings; regressors depend on the run."""
         own = {**as_json(self.noted), **as_json(self.settings), REGRESSORS: None}
         return {key: value for key, value in own.items() if value is not None}
 
@@ -113,24 +109,30 @@ class RunFacts:
         return tuple((key, known[key]) for key in GEOMETRY)
 
     @property
+    def variance(self) -> float:
+        """Variance of Fisher's z."""
+        return fisher_z_variance(self.degrees_of_freedom)
+
+    @property
     def weight(self) -> float:
-        """How much the run counts among others of its participant: 1 / var(z)."""
-        return 1 / fisher_z_variance(self.degrees_of_freedom)
+        """How much the run counts among others of its participant."""
+        return 1 / self.variance
 
 
 def read_facts(matrix: Path) -> RunFacts | None:
     """Read the sidecar of a matrix or map; None for one of several runs put together.
 
+    Only sidecars of these have the key ``Concatenation``.
     MissingInputError without a sidecar, DataError when it can't be used (`OtherVersionError` when
     another version wrote it).
     """
     path = sidecar_path(matrix)
     content = read_sidecar(path, parse_float=as_integer)
-    if _CONCATENATION in content:
+    if "Concatenation" in content:
         return None
     check_version(content)
     try:
-        kinds = json.dumps(regressor_kinds(content[REGRESSORS]))
+        kinds = json.dumps(regressor_kinds(content["NuisanceParameters"]))
         facts = RunFacts(
             mean_fd=_number(content.get("MeanFramewiseDisplacement")),
             mean_fd_recomputed=_number(content.get("MeanFramewiseDisplacementRecomputed")),
@@ -162,7 +164,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
 def of_several_runs(matrix: Path) -> bool:
     """Whether a matrix is of several runs put together; False when nothing says so."""
     try:
-        return _CONCATENATION in read_sidecar(matrix.with_suffix(".json"))
+        return "Concatenation" in read_sidecar(matrix)
     except BidsSpheresError:
         return False
 
@@ -212,10 +214,7 @@ _MOST_SHOWN = 60
 
 
 def check_agreement(of_runs: Iterable[tuple[str, Settings]]) -> None:
-    """Refuse (DataError) to mix what was made with different settings: which, and in whom.
-
-    `of_runs` has the participant of every run, and the settings with which its outputs were made.
-    """
+    """Refuse (DataError) to mix runs of participants that were made with different settings."""
     if different := differences(of_runs):
         raise DataError(
             "outputs that were made with different settings are not mixed: "
@@ -226,11 +225,7 @@ def check_agreement(of_runs: Iterable[tuple[str, Settings]]) -> None:
 
 
 def check_geometry(of_runs: Iterable[tuple[str, Settings, Settings]]) -> None:
-    """Refuse matrices whose spheres were drawn again, with other settings, by a later call.
-
-    `of_runs` has the participant of every run, and the geometry that the sidecars of its matrix and
-    of its spheres tell.
-    """
+    """Refuse matrices of participants whose spheres were drawn again later with other settings."""
     changes = collect(
         (f"{key} was {_shown(was, [now])} and is {_shown(now, [was])}", participant)
         for participant, of_matrix, of_spheres in of_runs

@@ -15,7 +15,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from bids_spheres.errors import DataError, MissingInputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from enum import Enum
     from types import ModuleType
 
 MAX_LENGTH = 2000  # characters of a formula
@@ -179,13 +178,6 @@ def load_formulaic() -> ModuleType:
         ) from error
 
 
-class _Token(Protocol):
-    """A part of a formula, as formulaic cuts it."""
-
-    token: str
-    kind: Enum
-
-
 class _Checks:
     """Refuse what a formula must not have; remember the columns it uses."""
 
@@ -194,7 +186,7 @@ class _Checks:
         self.categories: set[str] = set()
         self.numbers: set[str] = set()
 
-    def check_tokens(self, tokens: Iterable[_Token]) -> None:
+    def check_tokens(self, tokens: Iterable[Any]) -> None:
         """Check every token as formulaic reads it."""
         for token in tokens:
             shown, kind = token.token, token.kind.value
@@ -218,20 +210,32 @@ class _Checks:
     def _check_code(self, node: ast.expr) -> None:
         match node:
             case ast.Call(func=ast.Name(id="C")):
-                first, arguments = self._arguments(node, _FACTOR)
+                first = self._first_argument(node, _FACTOR)
                 if name := _column(first):
                     self._check_string(name)
                     self.categories.add(name)
                 else:
                     self._check_numeric(first)
-                contrast = arguments.get("contrasts")
-                if contrast is not None and not _is_constant(contrast):
-                    self._check_contrast(arguments.pop("contrasts"))
-                self._check_constants(arguments)
             case ast.Call(func=ast.Name(id=name)) if name in BASES:
-                self._check_call(node, BASES[name])
+                self._check_numeric(self._first_argument(node, BASES[name]))
             case _:
                 self._check_numeric(node)
+
+    def _first_argument(self, call: ast.Call, parameters: tuple[str, ...]) -> ast.expr:
+        """First argument of a call, if the others are constants, or a coding of levels."""
+        if not 1 <= len(call.args) <= 1 + len(parameters):
+            hint = f"It takes a column{''.join(f', {name}' for name in parameters)}."
+            raise self._refuse(ast.unparse(call), hint)
+        for name, value in _named_arguments(call, parameters).items():
+            if name not in parameters:
+                raise self._refuse(name)
+            is_constant, limit = _is_harmless(_literal(value)), _LIMITS.get(name)
+            if name == "contrasts" and not is_constant:
+                self._check_contrast(value)
+            elif not is_constant or (limit and abs(_number(value) or 0) > limit):
+                hint = f"It is a number up to {limit}." if limit else ""
+                raise self._refuse(f"{name}={ast.unparse(value)}", hint)
+        return call.args[0]
 
     def _check_contrast(self, node: ast.expr) -> None:
         """Check a scheme of coding the levels of a factor, with or without arguments."""
@@ -241,41 +245,15 @@ class _Checks:
         if isinstance(node, ast.Call):
             # As a method of the column, of which formulaic has the first argument.
             call = ast.Call(node.func, [ast.Constant(value=None), *node.args], node.keywords)
-            self._check_constants(self._arguments(call, CONTRASTS[name])[1])
-
-    def _check_call(self, call: ast.Call, parameters: tuple[str, ...]) -> None:
-        """Check a call whose first argument is a column, and the others are constants."""
-        first, arguments = self._arguments(call, parameters)
-        self._check_numeric(first)
-        self._check_constants(arguments)
-
-    def _arguments(
-        self, call: ast.Call, parameters: tuple[str, ...]
-    ) -> tuple[ast.expr, dict[str, ast.expr]]:
-        """First argument of a call, and the others by their names."""
-        if not 1 <= len(call.args) <= 1 + len(parameters):
-            hint = f"It takes a column{''.join(f', {name}' for name in parameters)}."
-            raise self._refuse(ast.unparse(call), hint)
-        arguments = _named_arguments(call, parameters)
-        for name in arguments.keys() - set(parameters):
-            raise self._refuse(f"{name or '**'}")
-        return call.args[0], arguments
-
-    def _check_constants(self, arguments: Mapping[str, ast.expr]) -> None:
-        for name, value in arguments.items():
-            limit = _LIMITS.get(name)
-            if not _is_constant(value) or (limit and abs(_number(value) or 0) > limit):
-                hint = f"It is a number up to {limit}." if limit else ""
-                raise self._refuse(f"{name}={ast.unparse(value)}", hint)
+            self._first_argument(call, CONTRASTS[name])
 
     def _check_numeric(self, node: ast.expr) -> None:
         """Check arithmetic of columns and numbers, or a function of it."""
+        if column := _column(node):
+            self._check_string(column)
+            self.numbers.add(column)
+            return
         match node:
-            case ast.Name(id=name):
-                self.numbers.add(name)
-            case ast.Call(func=ast.Name(id="Q"), args=[ast.Constant(value=str(name))], keywords=[]):
-                self._check_string(name)
-                self.numbers.add(name)
             case ast.Constant(value=int() | float() as value) if abs(value) <= _LARGEST:
                 pass
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
@@ -295,21 +273,17 @@ class _Checks:
                 operator, ast.Is | ast.IsNot | ast.In | ast.NotIn
             ):
                 self._check_numeric(left)
-                self._check_comparand(right)
+                if isinstance(level := _literal(right), str):
+                    self._check_string(level)
+                else:
+                    self._check_numeric(right)
             case ast.Call(func=ast.Name(id=name)) if name in ELEMENTWISE:
-                self._check_call(node, ELEMENTWISE[name])
+                self._check_numeric(self._first_argument(node, ELEMENTWISE[name]))
             case _:
                 raise self._refuse(ast.unparse(node))
 
-    def _check_comparand(self, node: ast.expr) -> None:
-        """Check what a column is compared with: a level, or a number."""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            self._check_string(node.value)
-        else:
-            self._check_numeric(node)
-
     def _check_string(self, text: str) -> None:
-        if not _is_safe_string(text):
+        if not _is_harmless(text):
             raise self._refuse(repr(text), "Rename the column or level: quotes can't be used.")
 
     def _refuse(self, part: str, hint: str = "") -> UsageError:
@@ -325,7 +299,7 @@ def _column(node: ast.AST) -> str | None:
     match node:
         case ast.Name(id=name):
             return name
-        case ast.Call(func=ast.Name(id="Q"), args=[ast.Constant(value=str(name))]):
+        case ast.Call(func=ast.Name(id="Q"), args=[ast.Constant(value=str(name))], keywords=[]):
             return name
         case _:
             return None
@@ -344,32 +318,26 @@ def _named_arguments(call: ast.Call, parameters: tuple[str, ...]) -> dict[str, a
     return arguments | {word.arg or "**": word.value for word in call.keywords}
 
 
-def _is_safe_string(text: str) -> bool:
-    return text.isprintable() and not _UNSAFE.search(text)
-
-
-def _is_constant(node: ast.expr) -> bool:
-    """Whether a node is a number, a truth value, None, a harmless string, or a list of these."""
+def _literal(node: ast.expr) -> object:
+    """Value of a constant, or of a list of these; an ellipsis for anything else."""
     try:
-        return _is_harmless(ast.literal_eval(node))
+        return ast.literal_eval(node)
     except ValueError:
-        return False
+        return ...
 
 
 def _is_harmless(value: object) -> bool:
+    """Whether it is a number, a truth value, None, a harmless string, or a list of these."""
     if isinstance(value, list | tuple):
         return all(map(_is_harmless, value))
     if isinstance(value, str):
-        return _is_safe_string(value)
+        return value.isprintable() and not _UNSAFE.search(value)
     return value is None or isinstance(value, int | float)
 
 
 def _number(node: ast.expr) -> float | None:
     """Value of a number, also of a negative one; None for anything else."""
-    try:
-        value = ast.literal_eval(node)
-    except ValueError:
-        return None
+    value = _literal(node)
     return float(value) if isinstance(value, int | float) else None
 
 
@@ -411,12 +379,13 @@ def _width(factor: str, data: pd.DataFrame) -> int:
         return 1 if numeric else max(1, data[factor].nunique())
     if _NUMBER.fullmatch(factor):
         return 1
-    match ast.parse(factor, mode="eval").body:
+    node = ast.parse(factor, mode="eval").body
+    if column := _column(node):
+        return _width(column, data)
+    match node:
         case ast.Call(func=ast.Name(id="C")) as call:
             column = _column(call.args[0])
             return len(data) if column is None else max(1, data[column].nunique())
-        case ast.Call(func=ast.Name(id="Q"), args=[ast.Constant(value=str(name))]):
-            return _width(name, data)
         case ast.Call(func=ast.Name(id=name)) as call if name in BASES:
             arguments = _named_arguments(call, BASES[name])
             knots = len(list(ast.walk(arguments["knots"]))) if "knots" in arguments else 0

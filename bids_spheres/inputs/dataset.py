@@ -34,19 +34,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_LABELS = 20
-"""Labels in a message, not more than a screen can take."""
-
-MAIN = "preprocessed"
-"""Name under which ``DatasetLinks`` has fMRIPrep's output."""
+MOST_LABELS = 20  # labels in a message, not more than a screen can take
+MAIN = "preprocessed"  # name under which ``DatasetLinks`` has fMRIPrep's output
 
 _SHOWN = {MAIN: "fMRIPrep", "aroma": "fMRIPost-AROMA", "tedana": "tedana"}
 """Names of datasets, and of the programs that make them as ``GeneratedBy`` has them."""
 
 _PROGRAMS = {program.lower(): name for name, program in _SHOWN.items()}
 
-PROGRAMS = frozenset(_SHOWN)
-"""Names of datasets whose tables are known; datasets of other names hold the user's own."""
+PROGRAMS = frozenset(_SHOWN)  # datasets whose tables are known; of other names are the user's own
 
 _SUFFIXES = (
     *("bold", "preproc", "mask", "brainmask"),
@@ -54,8 +50,7 @@ _SUFFIXES = (
 )
 """Suffixes of the files of runs, in all versions of the programs that write them."""
 
-_DESCRIBED = "bold|preproc|timeseries|regressors"
-"""Suffixes of those whose JSON files are read."""
+_DESCRIBED = "bold|preproc|timeseries|regressors"  # suffixes of those whose JSON files are read
 
 _IGNORED_FOLDER = re.compile(r"\..*|figures|logs?|anat|fmap|dwi|perf|sourcedata|code")
 _OF_A_RUN = re.compile(rf"_({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$|_({_DESCRIBED})\.json$")
@@ -94,9 +89,8 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
     """Find the input datasets of a call.
 
     `bids_dir` is fMRIPrep's output folder, or a raw dataset with ``derivatives/fmriprep*`` in it;
-    `derivatives` are further folders and their names: ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or
-    any other word; "" reads the name from their dataset_description.json, which tedana's
-    ``--prefix`` renames.
+    `derivatives` are names of further folders, ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or any
+    other word, or "" for that in their dataset_description.json.
     """
     description = _describe(bids_dir)
     # fMRIPrep before 20.2 wrote PipelineDescription and no DatasetType.

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 KEEP_ONE = "Keep the one that belongs to the image, and move the other elsewhere."
 """What to do when two files belong to one image."""
 
-TISSUES = {"GM": 1, "WM": 2, "CSF": 3}
-"""Labels of tissues in names of ``probseg`` images, and their numbers in fMRIPrep's ``dseg``."""
+TISSUES = {"GM": 1, "WM": 2, "CSF": 3}  # labels of ``probseg`` images, numbers in ``dseg``
 
 _ANATOMICAL = ("T1w", "T2w")
 

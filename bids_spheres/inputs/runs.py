@@ -120,9 +120,8 @@ def find_runs(
     *,
     usable: Callable[[str], bool] = bool,
 ) -> SelectedRuns:
-    """Runs with a BOLD image whose ``desc`` is one of `kinds`.
+    """Runs with a BOLD image whose ``desc`` is one of `kinds`; `usable` judges MNI spaces.
 
-    pybids keeps its index in `database`; `usable` says whether seeds can be used in an MNI space.
     InvalidDatasetError when no BOLD image is of these kinds, or two files compete for a place in
     every run; NothingSelectedError names the filter that left nothing, and the labels that exist.
     """

@@ -37,16 +37,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MNI_PREFERENCE = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
-"""MNI spaces in order of preference, when the user names none: fMRIPrep's first.
+"""MNI spaces when the user names none: fMRIPrep's first, others later in alphabetical order."""
 
-Others come after them, in alphabetical order.
-"""
+_NOT_MAGNITUDE = ("phase", "real", "imag")  # labels of ``part`` without a BOLD signal of their own
 
-_NOT_MAGNITUDE = ("phase", "real", "imag")
-"""Labels of ``part`` whose images hold no BOLD signal by themselves."""
-
-ANY = "*"
-"""Label that matches any value, in fMRIPrep's filter files."""
+ANY = "*"  # label that matches any value, in fMRIPrep's filter files
 
 _ACQUIRED = ("func", "boldref")
 """How users name the space of images on the grid of acquisition, which have none in their names."""
@@ -66,8 +61,7 @@ _KEYS = {
 _KINDS = ("bold", "sbref", "t1w", "t2w", "flair", "roi", "fmap", "flash")
 """Kinds of files that a filter file can filter; ours is the first."""
 
-_NO_FILTER = ("suffix", "datatype", "extension", "scope", "desc")
-"""What this app decides itself."""
+_NO_FILTER = ("suffix", "datatype", "extension", "scope", "desc")  # what this app decides itself
 
 
 def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -198,12 +192,13 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Sk
         return next((x for x in (*MNI_PREFERENCE, *mni) if x in own and usable(x)), None)
 
     spaces = _spaces(bolds)
-    chosen = {label: preferred(own, usable) for label, own in spaces.items()}
-    if not any(chosen.values()):
-        # The error of placing the seeds says best why they can't be used.
-        chosen = {label: preferred(own, bool) for label, own in spaces.items()}
     choice = _choice("space", sorted(set().union(*spaces.values())))
-    if not any(chosen.values()):
+    # Of none that is usable, the error of placing the seeds says best why.
+    for judge in (usable, bool):
+        chosen = {label: preferred(own, judge) for label, own in spaces.items()}
+        if any(chosen.values()):
+            break
+    else:
         raise NothingSelectedError(
             "No BOLD image is in an MNI space, and no --space is given.", hint=choice
         )
@@ -215,12 +210,11 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Sk
 
     left = _split(bolds, is_chosen, reason, skipped, why)
     # Runs with an image in an MNI space, but not in the one that is taken for their participant.
-    in_mni = {
-        "_".join(as_written(name.source))
-        for _, name in bolds
-        if is_mni(name.space or "") and chosen[name.get("sub") or ""] is not None
-    }
-    if lost := in_mni - {"_".join(as_written(name.source)) for _, name in left}:
+    in_mni = [
+        name for _, name in bolds if is_mni(name.space or "") and chosen[name.get("sub") or ""]
+    ]
+    kept = {"_".join(as_written(name.source)) for _, name in left}
+    if lost := {"_".join(as_written(name.source)) for name in in_mni} - kept:
         logger.warning(
             "%s: no image in the space that is taken for the participant; left out. --space "
             "chooses others.",

@@ -29,7 +29,8 @@ from bids_spheres import __version__
 from bids_spheres.app.parser import main_parser
 from bids_spheres.data.published import MEASURES, published_seed_sets
 from bids_spheres.errors import EXIT_STATUSES
-from bids_spheres.settings import GROUP, PARTICIPANT, Settings, declared_options
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import GROUP, PARTICIPANT, Settings
 from bids_spheres.settings.values import Choice, Memory, Number, PathName
 
 if TYPE_CHECKING:

@@ -52,8 +52,7 @@ T = TypeVar("T")
 _CLEANING = ("detrend", "standardize", "standardize_confounds", "low_pass", "high_pass", "t_r")
 """Parameters that are arguments of `bids_spheres.clean` of the same name."""
 
-_NOT_SHOWN = ("seeds", "memory")
-"""Parameters that the report leaves out: its table has the seeds."""
+_NOT_SHOWN = ("seeds", "memory")  # parameters that the report leaves out: its table has the seeds
 
 
 class _SphereTransforms:

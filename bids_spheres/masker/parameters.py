@@ -104,8 +104,7 @@ def _joined(opened: list[Series]) -> Series:
     return Series(images, stack_volumes([series.volumes for series in opened]))
 
 
-CLEAN_PREFIX = "clean__"
-"""Prefix of a masker's keyword arguments that are meant for `bids_spheres.clean`."""
+CLEAN_PREFIX = "clean__"  # of a masker's keyword arguments that are meant for `bids_spheres.clean`
 
 _SEED_ERROR = "Seeds must be a list of triplets of coordinates in native space.\n"
 

@@ -11,31 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from bids_spheres.engine.seeds import scale_label
 from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError, did_you_mean
 from bids_spheres.files.names import Name, as_written, entity_value, named_files, natural
+from bids_spheres.outputs import paths
 from bids_spheres.outputs.links import Links
-from bids_spheres.outputs.paths import (
-    BOLDMAP,
-    CONTRAST,
-    CONTROLS,
-    DESIGN,
-    DSEG,
-    GROUP_FOLDER,
-    GROUP_SUFFIXES,
-    NO_MEASURE,
-    OUTLIERS,
-    PEARSON,
-    REGIONS,
-    RELMAT,
-    SEEDS,
-    SPHERES,
-    TIMESERIES,
-    UNCLEANED,
-    group_of_contrast,
-    group_path,
-    image_name,
-    label_of,
-    of_contrast,
-    title,
-)
 from bids_spheres.outputs.read import (
     Matrix,
     Series,
@@ -48,7 +25,7 @@ from bids_spheres.outputs.read import (
     read_uncleaned,
     read_upper_triangle,
 )
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import read_own_json, read_sidecar
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -60,15 +37,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.text import JsonObject
+    from bids_spheres.outputs.sidecars import Sidecar
 
 logger = logging.getLogger(__name__)
 
 
 File = TypeVar("File", "OutputFile", "GroupFiles")
+T = TypeVar("T")
+K = TypeVar("K")
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")
-_OF_SEEDS, _OF_RUN = (DSEG, TIMESERIES, RELMAT, CONTROLS), (DESIGN, OUTLIERS)
+_OF_SEEDS = (paths.DSEG, paths.TIMESERIES, paths.RELMAT, paths.CONTROLS)
+_OF_RUN = (paths.DESIGN, paths.OUTLIERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +73,22 @@ class OutputFile:
     @property
     def spheres(self) -> Path:
         """Table of the spheres, or regions, of a matrix, series or map."""
-        table = self.name.with_(DSEG, ".tsv", label=None, stat=None, desc=SPHERES)
+        table = self.name.with_(paths.DSEG, ".tsv", label=None, stat=None, desc=paths.SPHERES)
         spheres = self.path.with_name(str(table))
-        regions = self.path.with_name(str(table.with_(DSEG, ".tsv", desc=REGIONS)))
+        regions = self.path.with_name(str(table.with_(paths.DSEG, ".tsv", desc=paths.REGIONS)))
         return regions if regions.exists() and not spheres.exists() else spheres
 
     @property
     def space(self) -> str:
         """Space of the image; ``"func"`` for the grid of acquisition."""
-        return label_of(self.name, "space")
+        return paths.label_of(self.name, "space")
 
 
 def with_radius(file: OutputFile) -> OutputFile:
     """The file under a name with ``scale``, by its sidecar if all spheres have one radius."""
-    path = file.spheres if file.name.suffix == CONTROLS else file.path
+    path = file.spheres if file.name.suffix == paths.CONTROLS else file.path
     known = file.name.get("scale")
-    radius = None if known else read_sidecar(sidecar_path(path), optional=True).get("Radius")
+    radius = None if known else read_sidecar(path, optional=True).get("Radius")
     if not isinstance(radius, int | float):
         return file
     name = file.name
@@ -115,9 +96,9 @@ def with_radius(file: OutputFile) -> OutputFile:
     return replace(file, name=name.with_(name.suffix, name.extension, **labels))
 
 
-def parsed_files(paths: Iterable[Path]) -> Iterator[OutputFile]:
+def parsed_files(files: Iterable[Path]) -> Iterator[OutputFile]:
     """Files with names of BIDS, as ours are; others are left out."""
-    return starmap(OutputFile, named_files(paths))
+    return starmap(OutputFile, named_files(files))
 
 
 def _participant_files(
@@ -134,7 +115,7 @@ def matrix_files(output_dir: Path) -> list[OutputFile]:
     # Names share most entities: equal ones are one object in memory.
     known: dict[tuple[str, str], tuple[str, str]] = {}
     files = []
-    for file in _participant_files(output_dir, f"_{RELMAT}.tsv"):
+    for file in _participant_files(output_dir, f"_{paths.RELMAT}.tsv"):
         entities = tuple(known.setdefault(entity, entity) for entity in file.name.entities)
         files.append(OutputFile(file.path, replace(file.name, entities=entities)))
     return files
@@ -142,7 +123,7 @@ def matrix_files(output_dir: Path) -> list[OutputFile]:
 
 def seed_map_files(output_dir: Path) -> list[OutputFile]:
     """All maps of seeds of the participant level, in the order of their paths."""
-    files = _participant_files(output_dir, f"_{BOLDMAP}.nii.gz")
+    files = _participant_files(output_dir, f"_{paths.BOLDMAP}.nii.gz")
     return sorted(files, key=lambda file: file.path)
 
 
@@ -162,10 +143,10 @@ def selected(files: Sequence[File], select: Iterable[tuple[str, Sequence[str]]])
     chosen = list(files)
     for key, labels in select:
         wanted = {_plain(key, label) for label in labels}
-        present = {_plain(key, label_of(file.name, key)) for file in chosen}
+        present = {_plain(key, paths.label_of(file.name, key)) for file in chosen}
         names = sorted((label or "(none)" for label in present), key=natural)
         choice = f"Available: {listing(as_written((key, name) for name in names), 20)}."
-        chosen = [file for file in chosen if _plain(key, label_of(file.name, key)) in wanted]
+        chosen = [file for file in chosen if _plain(key, paths.label_of(file.name, key)) in wanted]
         if not chosen:
             shown = ", ".join(label or "(none)" for label in labels)
             raise NothingSelectedError(f"No matrix has {key}-{shown}.", hint=choice)
@@ -177,7 +158,7 @@ def selected(files: Sequence[File], select: Iterable[tuple[str, Sequence[str]]])
 def is_selected(file: OutputFile, select: Iterable[tuple[str, Sequence[str]]]) -> bool:
     """Whether a map has the labels selected for matrices, other than the measure's."""
     return all(
-        _plain(key, label_of(file.name, key)) in {_plain(key, label) for label in labels}
+        _plain(key, paths.label_of(file.name, key)) in {_plain(key, label) for label in labels}
         for key, labels in select
         if key != "stat"
     )
@@ -229,12 +210,12 @@ class SeedSetResults:
     @property
     def space(self) -> str:
         """Space of the images; ``"func"`` for the grid of acquisition."""
-        return label_of(self.name, "space")
+        return paths.label_of(self.name, "space")
 
     @property
     def label(self) -> str:
         """Label of the seed set, with the radius where it was used with several radii."""
-        label, scale = label_of(self.name, SEEDS) or "n/a", self.name.get("scale")
+        label, scale = paths.label_of(self.name, paths.SEEDS) or "n/a", self.name.get("scale")
         return f"{label}, {scale}" if scale else label
 
     @property
@@ -246,7 +227,7 @@ class SeedSetResults:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of connectivity by their labels in names, Pearson's correlation first."""
-        return pearson_first({stat for stat, _ in self.matrix_paths} - NO_MEASURE)
+        return pearson_first({stat for stat, _ in self.matrix_paths} - paths.NO_MEASURE)
 
     @property
     def spheres(self) -> Spheres | None:
@@ -254,8 +235,8 @@ class SeedSetResults:
         if self.spheres_path is not None:
             return read_spheres(self.spheres_path)
         uris = (uri for s in self.strategies for uri in self.sidecar(s).get("NodeFiles") or ())
-        paths = map(Links(self.root, {}).path, uris)
-        return next((read_spheres(path) for path in paths if path), None)
+        tables = map(Links(self.root, {}).path, uris)
+        return next((read_spheres(table) for table in tables if table), None)
 
     def series(self, strategy: str) -> Series:
         """Series cleaned by a strategy, a row for every volume."""
@@ -271,8 +252,8 @@ class SeedSetResults:
         """Paths of the maps of seeds after a strategy, in the order of their names."""
         if self.spheres_path is None:
             return []
-        paths = self.spheres_path.parent.glob(f"*_desc-{strategy}_{BOLDMAP}.nii.gz")
-        own = [f.path for f in parsed_files(paths) if _without(f.name, _OF_RESULT) == self.name]
+        maps = self.spheres_path.parent.glob(f"*_desc-{strategy}_{paths.BOLDMAP}.nii.gz")
+        own = [f.path for f in parsed_files(maps) if _without(f.name, _OF_RESULT) == self.name]
         return sorted(own, key=lambda path: natural(path.name))
 
     def controls(self, strategy: str) -> pd.DataFrame:
@@ -280,28 +261,28 @@ class SeedSetResults:
         path = _choose(self.controls_paths, strategy, "controls of the strategy")
         return read_table(path).set_index("control")
 
-    def matrix(self, strategy: str, measure: str = PEARSON) -> Matrix:
+    def matrix(self, strategy: str, measure: str = paths.PEARSON) -> Matrix:
         """Relations of all pairs of spheres after a strategy."""
         own = {label: path for (stat, label), path in self.matrix_paths.items() if stat == measure}
         return read_matrix(_choose(own, strategy, f"{measure} after the strategy"))
 
-    def sidecar(self, strategy: str) -> JsonObject:
+    def sidecar(self, strategy: str) -> Sidecar:
         """Content of the sidecar of a strategy's series, or else of its first matrix."""
         matrices = (path for (_, label), path in self.matrix_paths.items() if label == strategy)
         path = self.series_paths.get(strategy) or next(matrices, None)
-        return {} if path is None else read_sidecar(sidecar_path(path), optional=True)
+        return {} if path is None else read_sidecar(path, optional=True)
 
 
 def pearson_first(measures: Iterable[str]) -> tuple[str, ...]:
     """Labels of measures, Pearson's correlation first."""
-    return tuple(sorted(measures, key=lambda stat: (stat != PEARSON, stat)))
+    return tuple(sorted(measures, key=lambda stat: (stat != paths.PEARSON, stat)))
 
 
-def _choose(paths: Mapping[str, Path], label: str, what: str) -> Path:
-    if label not in paths:
-        choice = listing(sorted(paths, key=natural)) or "nothing"
+def _choose(files: Mapping[str, Path], label: str, what: str) -> Path:
+    if label not in files:
+        choice = listing(sorted(files, key=natural)) or "nothing"
         raise MissingInputError(f"There is no {what} {label}.", hint=f"Available: {choice}.")
-    return paths[label]
+    return files[label]
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,7 +340,7 @@ def run_files(output_dir: Path, participant: str = "*") -> list[OutputFile]:
     files = _participant_files(output_dir, ".tsv", ".tsv.gz", participant=participant)
     ours = (f for f in files if f.name.suffix in (*_OF_RUN, *_OF_SEEDS) and f.name.get("desc"))
     # Those of fMRIPrep, as desc-confounds_timeseries, are of no seed set.
-    kept = [f for f in ours if f.name.suffix in _OF_RUN or label_of(f.name, SEEDS)]
+    kept = [f for f in ours if f.name.suffix in _OF_RUN or paths.label_of(f.name, paths.SEEDS)]
     return sorted(kept, key=lambda file: file.path)
 
 
@@ -378,11 +359,9 @@ def runs_of(output_dir: Path, files: Iterable[OutputFile]) -> list[RunResults]:
     return sorted(results, key=lambda run: (run.together, natural(str(run.name))))
 
 
-def grouped(
-    files: Iterable[OutputFile], key: Callable[[OutputFile], Name]
-) -> dict[Name, list[OutputFile]]:
-    """Files by a name that several of them share, in the order of its first file."""
-    groups: dict[Name, list[OutputFile]] = defaultdict(list)
+def grouped(files: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Files by what several of them share, in the order of the first ones."""
+    groups: dict[K, list[T]] = defaultdict(list)
     for file in files:
         groups[key(file)].append(file)
     return groups
@@ -398,14 +377,14 @@ def _run(root: Path, name: Name, files: list[OutputFile]) -> RunResults:
     sets = []
     for own, members in grouped(of_sets, lambda file: _without(file.name, _OF_RESULT)).items():
         spheres, series, controls = (
-            _by_desc(members, suffix) for suffix in (DSEG, TIMESERIES, CONTROLS)
+            _by_desc(members, suffix) for suffix in (paths.DSEG, paths.TIMESERIES, paths.CONTROLS)
         )
         matrices = {
             (str(file.name.get("stat")), str(file.name.get("desc"))): file.path
             for file in members
-            if file.name.suffix == RELMAT
+            if file.name.suffix == paths.RELMAT
         }
-        found = next(iter(spheres.values()), None), series.pop(UNCLEANED, None)
+        found = next(iter(spheres.values()), None), series.pop(paths.UNCLEANED, None)
         sets.append(SeedSetResults(root, own, *found, series, matrices, outliers, controls))
     sets.sort(key=lambda own: natural(str(own.name)))
     return RunResults(name, designs, outliers, tuple(sets))
@@ -446,7 +425,7 @@ class GroupFiles:
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a table or its sidecar."""
-        return group_path(self.root, self.name, what, extension)
+        return paths.group_path(self.root, self.name, what, extension)
 
     def table(self, what: str, columns: Iterable[str] = ()) -> pd.DataFrame:
         """Read a table; DataError when it lacks one of some columns."""
@@ -463,27 +442,27 @@ class GroupFiles:
 
     def sidecar(self, what: str) -> JsonObject:
         """Content of the sidecar of a table; empty without one."""
-        return read_sidecar(self.path(what, ".json"), optional=True)
+        return read_own_json(self.path(what, ".json"))
 
     @property
     def entities(self) -> str:
         """Entities as the table of strategies writes them."""
-        return title(self.name)
+        return paths.title(self.name)
 
     @property
     def stat(self) -> str:
         """Label of the measure."""
-        return label_of(self.name, "stat")
+        return paths.label_of(self.name, "stat")
 
     @property
     def strategy(self) -> str:
         """Label of the strategy."""
-        return label_of(self.name, "desc")
+        return paths.label_of(self.name, "desc")
 
     @property
     def measured(self) -> str:
         """Entities of the runs, for people."""
-        entities = image_name(self.name).entities
+        entities = paths.image_name(self.name).entities
         return " ".join(as_written(e for e in entities if e[0] not in _SHOWN_APART)) or "all runs"
 
     @property
@@ -494,12 +473,13 @@ class GroupFiles:
     @property
     def space(self) -> str:
         """Space of the images."""
-        return label_of(self.name, "space")
+        return paths.label_of(self.name, "space")
 
     @property
     def seeds(self) -> str:
         """Label of the seed set, with the radius where it was used with several radii."""
-        return f"{label_of(self.name, SEEDS)} {label_of(self.name, 'scale')}".strip()
+        labels = (paths.label_of(self.name, key) for key in (paths.SEEDS, "scale"))
+        return " ".join(labels).strip()
 
 
 _SHOWN_APART = frozenset({"space", "atlas", "seg", "scale", "label"})
@@ -526,8 +506,15 @@ def read_group_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
 
 def group_files(output_dir: Path) -> list[OutputFile]:
     """Results of groups and of their images, in the order of their names."""
-    paths = sorted((output_dir / GROUP_FOLDER).glob("*"))
-    return [file for file in parsed_files(paths) if file.name.suffix in GROUP_SUFFIXES]
+    files = parsed_files(sorted((output_dir / paths.GROUP_FOLDER).glob("*")))
+    return [file for file in files if file.name.suffix in paths.GROUP_SUFFIXES]
+
+
+def group_tables(output_dir: Path) -> list[Path]:
+    """Tables and images of the group level, those of all groups first, by their names."""
+    folder = output_dir / paths.GROUP_FOLDER
+    tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".gz", ".parquet")]
+    return sorted(tables, key=lambda path: ("_" in path.name, natural(path.name)))
 
 
 def find_groups(output_dir: Path) -> list[GroupFiles]:
@@ -539,8 +526,8 @@ def find_groups(output_dir: Path) -> list[GroupFiles]:
     whats: dict[tuple[tuple[str, str], ...], set[str]] = defaultdict(set)
     for file in group_files(output_dir):
         if file.name.extension == ".tsv":
-            contrast, suffix = file.name.get(CONTRAST), file.name.suffix
-            what = of_contrast(contrast, suffix) if contrast else suffix
-            whats[group_of_contrast(file.name).entities].add(what)
+            contrast, suffix = file.name.get(paths.CONTRAST), file.name.suffix
+            what = paths.of_contrast(contrast, suffix) if contrast else suffix
+            whats[paths.group_of_contrast(file.name).entities].add(what)
     groups = (GroupFiles(output_dir, Name(e, "", ""), frozenset(own)) for e, own in whats.items())
     return sorted(groups, key=lambda files: natural(files.entities))

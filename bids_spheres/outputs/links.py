@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.outputs.sidecars import read_own_json, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bids_spheres.files.text import JsonObject
+    from bids_spheres.outputs.sidecars import Sidecar
 
 
 def dataset_uri(root: Path, output_dir: Path) -> str:
@@ -78,21 +79,20 @@ class Links:
             path = linked_dataset(uri, self.output_dir) if ":" in uri else None
         return path if path is not None and path.is_file() else None
 
-    def first(self, facts: Mapping[str, object], ending: str) -> Path | None:
+    def first(self, sidecar: Sidecar, ending: str) -> Path | None:
         """First existing source in a sidecar whose name has an ending; None without any."""
-        uris = (uri for uri in sources(facts) if unquote(uri).endswith(ending))
+        uris = (uri for uri in sources(sidecar) if unquote(uri).endswith(ending))
         return next((path for uri in uris if (path := self.path(uri))), None)
 
 
-def sources(facts: Mapping[str, object]) -> list[str]:
+def sources(sidecar: Sidecar) -> list[str]:
     """URIs of the files that a file was made from, by its sidecar."""
-    uris = facts.get("Sources")
-    return [str(uri) for uri in uris] if isinstance(uris, list) else []
+    return texts(sidecar.get("Sources"))
 
 
 def read_description(root: Path) -> JsonObject:
     """Content of a dataset's dataset_description.json; empty when it is missing."""
-    return read_sidecar(root / "dataset_description.json", optional=True)
+    return read_own_json(root / "dataset_description.json")
 
 
 def read_links(output_dir: Path) -> Links:
@@ -103,7 +103,7 @@ def read_links(output_dir: Path) -> Links:
     return Links(output_dir, {name: root for name, root in roots.items() if root is not None})
 
 
-def all_sources(facts: Iterable[Mapping[str, object]]) -> list[str]:
+def all_sources(sidecars: Iterable[Sidecar]) -> list[str]:
     """Sources of several sidecars, each once, without files of the results themselves."""
-    uris = dict.fromkeys(uri for sidecar in facts for uri in sources(sidecar))
+    uris = dict.fromkeys(uri for sidecar in sidecars for uri in sources(sidecar))
     return [uri for uri in uris if not uri.startswith("bids::")]

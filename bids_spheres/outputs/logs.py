@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.files.atomic import check_folders, write_json
 from bids_spheres.files.text import read_own_text
-from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.outputs.sidecars import read_own_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ def recorded_settings(
         folders.append(calls_folder(output_dir, participant))
     records = (path for folder in folders for path in folder.glob("*_settings.json"))
     for path in sorted(records, key=lambda path: path.name, reverse=True):
-        yield path, read_sidecar(path, optional=True)
+        yield path, read_own_json(path)
 
 
 def last_settings(

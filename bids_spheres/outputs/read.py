@@ -18,7 +18,7 @@ from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
 from bids_spheres.outputs.paths import REGIONS
-from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import ANEW, read_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.files.text import JsonObject
+    from bids_spheres.outputs.sidecars import Sidecar
 
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
@@ -42,9 +42,9 @@ class _WithSidecar:
     path: Path
 
     @cached_property
-    def sidecar(self) -> JsonObject:
+    def sidecar(self) -> Sidecar:
         """Content of the sidecar; empty without one."""
-        return read_sidecar(sidecar_path(self.path), optional=True)
+        return read_sidecar(self.path, optional=True)
 
 
 # Tables
@@ -256,13 +256,12 @@ class Series(_WithSidecar):
     @property
     def t_r(self) -> float:
         """Repetition time, s."""
-        return float(self.sidecar.get("RepetitionTime") or 1)
+        return float(self.sidecar.get("RepetitionTime", 1))
 
     @property
     def exclusion(self) -> str | None:
         """Why the strategy excludes the run; None when it does not."""
-        reason = self.sidecar.get("Excluded")
-        return str(reason) if reason else None
+        return self.sidecar.get("Excluded")
 
     def to_frame(self) -> pd.DataFrame:
         """Data frame with a row for every kept volume, by its number, and a column per sphere."""
@@ -293,9 +292,9 @@ def read_series(path: Path, outliers: Path | None = None) -> Series:
 def read_uncleaned(path: Path) -> Series:
     """Read series of all volumes before cleaning; the sidecar names their columns."""
     values = _floats(path, _parsed(path, header=None, compression="gzip"))
-    columns = read_sidecar(sidecar_path(path), optional=True).get("Columns")
-    names = columns if isinstance(columns, list) else range(1, values.shape[1] + 1)
-    return Series(path, tuple(map(str, names)), values, np.ones(len(values), dtype=bool))
+    numbers = map(str, range(1, values.shape[1] + 1))
+    names = read_sidecar(path, optional=True).get("Columns", numbers)
+    return Series(path, tuple(names), values, np.ones(len(values), dtype=bool))
 
 
 def read_kept(path: Path) -> BoolArray:
@@ -330,7 +329,7 @@ class Matrix(_WithSidecar):
     @property
     def title(self) -> str:
         """Name of the measure in the sidecar."""
-        return str(self.sidecar.get("RelationshipMeasure") or "relation")
+        return self.sidecar.get("RelationshipMeasure", "relation")
 
     def to_frame(self) -> pd.DataFrame:
         """Data frame with a row and a column for every sphere."""
@@ -370,18 +369,14 @@ def read_upper_triangle(path: Path, names: tuple[str, ...], *, diagonal: bool) -
         raise other
     text = b"\t".join(row[-1] for number, row in enumerate(rows, start=first) if len(row) > number)
     size = len(names) * (len(names) + (1 if diagonal else -1)) // 2
-    return _numbers(path, text, size) if size else np.zeros(0)
-
-
-def _numbers(path: Path, text: bytes, size: int) -> FloatArray:
-    """Parse numbers between tabs."""
+    if not size:
+        return np.zeros(0)
+    cells = BytesIO(text)
     try:
-        column = pd.read_csv(
-            BytesIO(text), header=None, lineterminator="\t", dtype=np.float64, **_NA
-        )[0]
+        table = pd.read_csv(cells, header=None, lineterminator="\t", dtype=np.float64, **_NA)
     except ValueError as error:
         raise DataError(f"{path} has a cell that is not a number: {error}.", hint=ANEW) from error
-    values = np.asarray(column)
+    values = np.asarray(table[0])
     if len(values) != size:  # an empty cell is an empty line, which counts as none
         raise DataError(f"{path} has an empty cell.", hint=ANEW)
     if np.isinf(values).any():

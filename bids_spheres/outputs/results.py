@@ -18,30 +18,8 @@ from bids_spheres.engine.seeds import scale_label
 from bids_spheres.errors import BidsSpheresError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.atomic import replacing
 from bids_spheres.files.names import ENTITY_ORDER, natural
-from bids_spheres.outputs.find import (
-    GroupFiles,
-    OutputFile,
-    RunResults,
-    SeedSetResults,
-    find_groups,
-    pearson_first,
-    run_files,
-    runs_of,
-    selected,
-    with_radius,
-)
+from bids_spheres.outputs import find, paths
 from bids_spheres.outputs.links import Links, read_links
-from bids_spheres.outputs.paths import (
-    DESIGN,
-    DSEG,
-    NO_MEASURE,
-    OUTLIERS,
-    RELMAT,
-    SEEDS,
-    TIMESERIES,
-    UNCLEANED,
-    label_of,
-)
 from bids_spheres.outputs.read import (
     Matrix,
     Series,
@@ -50,7 +28,7 @@ from bids_spheres.outputs.read import (
     read_spheres,
     read_upper_triangle,
 )
-from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import ANEW, read_sidecar
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -59,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.text import JsonObject
+    from bids_spheres.outputs.sidecars import Sidecar
 
     Label = str | float | None
     Labels = Label | Sequence[Label]
@@ -75,17 +54,12 @@ WORDS = {
 
 _NAMES = {key: word for word, key in WORDS.items()} | {"scale": "radius"}
 _FIRST = ("sub", "ses", "task", "run")
-_LAST = ("space", SEEDS, "scale", "desc", "stat")
+_LAST = ("space", paths.SEEDS, "scale", "desc", "stat")
 _FACTS = (
     *("degrees_of_freedom", "mean_fd", "coverage", "missing", "excluded"),
     *("matrix", "timeseries", "regions"),
 )
-_KEYS = {
-    "degrees_of_freedom": "DegreesOfFreedom",
-    "mean_fd": "MeanFramewiseDisplacement",
-    "excluded": "Excluded",
-}
-_KINDS = {RELMAT: "matrices", TIMESERIES: "series", DSEG: "tables of regions"}
+_KINDS = {paths.RELMAT: "matrices", paths.TIMESERIES: "series", paths.DSEG: "tables of regions"}
 _MEMORY = 2**30
 """Size from which stacked matrices are on disk, bytes."""
 
@@ -141,19 +115,19 @@ class Results:
     """
 
     root: Path
-    files: tuple[OutputFile, ...]
+    files: tuple[find.OutputFile, ...]
 
     @cached_property
-    def _runs(self) -> list[RunResults]:
-        runs = runs_of(self.root, self.files)
+    def _runs(self) -> list[find.RunResults]:
+        runs = find.runs_of(self.root, self.files)
         sets = ((run, tuple(own for own in run.seed_sets if own.strategies)) for run in runs)
         return [replace(run, seed_sets=own) for run, own in sets if own]
 
     @property
-    def _sets(self) -> list[SeedSetResults]:
+    def _sets(self) -> list[find.SeedSetResults]:
         return [own for run in self._runs for own in run.seed_sets]
 
-    def __iter__(self) -> Iterator[RunResults]:
+    def __iter__(self) -> Iterator[find.RunResults]:
         return iter(self._runs)
 
     def __len__(self) -> int:
@@ -195,7 +169,7 @@ class Results:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of connectivity by their labels in names, Pearson's correlation first."""
-        return pearson_first({stat for own in self._sets for stat in own.measures})
+        return find.pearson_first({stat for own in self._sets for stat in own.measures})
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -206,7 +180,7 @@ class Results:
         strategy excludes the run), and paths: ``matrix``, ``timeseries`` and ``regions``. Sidecars
         and tables of regions are read for it, 1 ms for each.
         """
-        return _table([row for row in self._rows if row["stat"] not in NO_MEASURE])
+        return _table([row for row in self._rows if row["stat"] not in paths.NO_MEASURE])
 
     def select(self, **labels: Labels) -> Results:
         """Part of the results with some labels.
@@ -224,28 +198,28 @@ class Results:
         for key, wanted in pairs_of(labels):
             by_radius = key == "scale" and "" not in wanted
             concerned = (file for file in files if _has(file, key))
-            labelled = {with_radius(file) if by_radius else file: file for file in concerned}
-            chosen = {labelled[file] for file in selected([*labelled], [(key, wanted)])}
+            labelled = {find.with_radius(file) if by_radius else file: file for file in concerned}
+            chosen = {labelled[file] for file in find.selected([*labelled], [(key, wanted)])}
             files = tuple(file for file in files if file in chosen or not _has(file, key))
         return replace(self, files=files)
 
     def timeseries(self, **labels: Labels) -> Series:
         """Cleaned series of one run, seed set and strategy; UsageError when several match."""
-        file = self._single(TIMESERIES, labels)
+        file = self._single(paths.TIMESERIES, labels)
         return self.owners[file.path].series(str(file.name.get("desc")))
 
     def matrix(self, **labels: Labels) -> Matrix:
         """Matrix of one run, seed set, strategy and measure; UsageError when several match."""
-        return read_matrix(self._single(RELMAT, labels).path)
+        return read_matrix(self._single(paths.RELMAT, labels).path)
 
     def regions(self, **labels: Labels) -> Spheres:
         """Spheres or regions of one run and seed set; UsageError when several match."""
-        return read_spheres(self._single(DSEG, labels).path)
+        return read_spheres(self._single(paths.DSEG, labels).path)
 
-    def sidecar(self, **labels: Labels) -> JsonObject:
+    def sidecar(self, **labels: Labels) -> Sidecar:
         """Sidecar of the series of one run, seed set and strategy, or of a matrix of a measure."""
-        suffix = RELMAT if {"measure", "stat"} & labels.keys() else TIMESERIES
-        return read_sidecar(sidecar_path(self._single(suffix, labels).path))
+        suffix = paths.RELMAT if {"measure", "stat"} & labels.keys() else paths.TIMESERIES
+        return read_sidecar(self._single(suffix, labels).path)
 
     def matrices(self, *, file: str | Path | None = None, **labels: Labels) -> Matrices:
         """Matrices of all runs that match, one above the other.
@@ -265,12 +239,14 @@ class Results:
         DataError
             When runs have different regions.
         """
-        files = self.select(**labels).leaves(RELMAT, labels)
+        files = self.select(**labels).leaves(paths.RELMAT, labels)
         if not files or _differing(files, _LAST):
             raise _not_single(files, "matrices", _LAST)
         return self.matrices_of(files, file)
 
-    def matrices_of(self, files: Sequence[OutputFile], file: str | Path | None = None) -> Matrices:
+    def matrices_of(
+        self, files: Sequence[find.OutputFile], file: str | Path | None = None
+    ) -> Matrices:
         """Matrices of some files, one above the other; see `matrices`."""
         regions = next((own for f in files if (own := self.owners[f.path].spheres)), None)
         if regions is None:
@@ -286,7 +262,7 @@ class Results:
         return Matrices(values, regions.names, _table([rows[each.path] for each in files]), regions)
 
     @cached_property
-    def owners(self) -> dict[Path, SeedSetResults]:
+    def owners(self) -> dict[Path, find.SeedSetResults]:
         """Results of the seed set that each series and matrix belongs to."""
         return {
             path: own
@@ -295,11 +271,11 @@ class Results:
         }
 
     @cached_property
-    def groups(self) -> tuple[GroupFiles, ...]:
+    def groups(self) -> tuple[find.GroupFiles, ...]:
         """Results of the group level: those of groups, and those that groups share."""
-        return tuple(find_groups(self.root))
+        return tuple(find.find_groups(self.root))
 
-    def group(self, **labels: Labels) -> GroupFiles:
+    def group(self, **labels: Labels) -> find.GroupFiles:
         """Results of one group; UsageError when several match, MissingInputError without any."""
         groups = [group for group in self.groups if "participants" in group.whats]
         if not groups:
@@ -307,7 +283,7 @@ class Results:
                 f"{self.root} holds no results of the group level.",
                 hint="Run the group level with this output folder.",
             )
-        found = selected(groups, list(pairs_of(labels)))
+        found = find.selected(groups, list(pairs_of(labels)))
         if len(found) > 1:
             titles = listing([group.entities for group in found], 10)
             raise UsageError(f"{len(found)} groups match: {titles}.", hint="Name more labels.")
@@ -318,10 +294,12 @@ class Results:
         """Input datasets, for the URIs in sidecars."""
         return read_links(self.root)
 
-    def leaves(self, suffix: str, labels: Mapping[str, object] | None = None) -> list[OutputFile]:
+    def leaves(
+        self, suffix: str, labels: Mapping[str, object] | None = None
+    ) -> list[find.OutputFile]:
         """Files of a kind: cleaned series, or matrices; what is no measure only when named."""
         named = {"measure", "stat"} & (labels or {}).keys()
-        hidden = {UNCLEANED} if named else {UNCLEANED, *NO_MEASURE}
+        hidden = {paths.UNCLEANED} if named else {paths.UNCLEANED, *paths.NO_MEASURE}
         return [
             file
             for file in self.files
@@ -329,7 +307,7 @@ class Results:
             and not {file.name.get("desc"), file.name.get("stat")} & hidden
         ]
 
-    def _single(self, suffix: str, labels: dict[str, Labels]) -> OutputFile:
+    def _single(self, suffix: str, labels: dict[str, Labels]) -> find.OutputFile:
         files = self.select(**labels).leaves(suffix, labels)
         if len(files) != 1:
             raise _not_single(files, _KINDS[suffix])
@@ -362,7 +340,7 @@ def open_results(folder: str | Path) -> Results:
     >>> rest.runs[["participant", "degrees_of_freedom", "mean_fd"]]  # doctest: +SKIP
     >>> rest.matrix(participant="01", measure="pearson").to_frame()  # doctest: +SKIP
     """
-    results = Results(Path(folder), tuple(run_files(Path(folder))))
+    results = Results(Path(folder), tuple(find.run_files(Path(folder))))
     if not len(results):
         raise MissingInputError(
             f"{folder} holds no results of the participant level.",
@@ -389,9 +367,9 @@ def pybids_config() -> JsonObject:
 def pairs_of(labels: Mapping[str, Labels]) -> Iterator[tuple[str, list[str]]]:
     """Entities and their labels for words that select."""
     for word, wanted in labels.items():
-        key = SEEDS if word in ("atlas", "seg") else WORDS.get(word, word)
-        if key not in (*ENTITY_ORDER, SEEDS):
-            known = [*WORDS, "task", "run", "space", SEEDS]
+        key = paths.SEEDS if word in ("atlas", "seg") else WORDS.get(word, word)
+        if key not in (*ENTITY_ORDER, paths.SEEDS):
+            known = [*WORDS, "task", "run", "space", paths.SEEDS]
             hint = f"{did_you_mean(word, known)}Words are {', '.join(known)}, and other entities."
             raise UsageError(f"{word} selects nothing.", hint=hint)
         single = isinstance(wanted, str | int | float | np.generic | None)
@@ -402,13 +380,13 @@ def pairs_of(labels: Mapping[str, Labels]) -> Iterator[tuple[str, list[str]]]:
 
 def _stat_label(measure: str) -> str:
     """Label in names of a measure, or of a matrix that is none."""
-    if measure in {"", *NO_MEASURE}:
+    if measure in {"", *paths.NO_MEASURE}:
         return measure
     try:
         return MEASURES[measure_name(measure)]
     except UsageError as error:
-        near = did_you_mean(measure, sorted(NO_MEASURE))
-        hint = f"{near or error.hint} Other matrices are {listing(sorted(NO_MEASURE))}."
+        near = did_you_mean(measure, sorted(paths.NO_MEASURE))
+        hint = f"{near or error.hint} Other matrices are {listing(sorted(paths.NO_MEASURE))}."
         raise UsageError(error.message, hint=hint) from error
 
 
@@ -421,34 +399,41 @@ def _label_text(key: str, value: Label) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _has(file: OutputFile, key: str) -> bool:
+def _has(file: find.OutputFile, key: str) -> bool:
     """Whether labels of an entity select among files of this kind."""
     suffix = file.name.suffix
     if key == "stat":
-        return suffix == RELMAT
-    if suffix in (DESIGN, OUTLIERS):
+        return suffix == paths.RELMAT
+    if suffix in (paths.DESIGN, paths.OUTLIERS):
         return key not in (*_LAST[:3], "cohort", "res", "den")
-    return key != "desc" or (suffix != DSEG and file.name.get("desc") != UNCLEANED)
+    return key != "desc" or (suffix != paths.DSEG and file.name.get("desc") != paths.UNCLEANED)
 
 
-def _rows_of(own: SeedSetResults) -> Iterator[dict[str, object]]:
+def _rows_of(own: find.SeedSetResults) -> Iterator[dict[str, object]]:
     """Rows of `Results.runs`, under keys of entities: one for each strategy and measure."""
     spheres = own.spheres
     row = {
         **{key: label for key, label in own.name.entities if key not in ("atlas", "seg")},
         "space": own.space,
-        SEEDS: label_of(own.name, SEEDS),
+        paths.SEEDS: paths.label_of(own.name, paths.SEEDS),
         "coverage": float(np.mean(spheres.coverage)) if spheres else None,
         "missing": int((~spheres.used).sum()) if spheres else None,
         "regions": spheres.path if spheres else None,
     }
     for strategy in own.strategies:
         sidecar = own.sidecar(strategy)
-        row |= {name: sidecar.get(key) for name, key in _KEYS.items()}
-        row |= {"desc": strategy, "timeseries": own.series_paths.get(strategy)}
+        row |= {
+            "desc": strategy,
+            "degrees_of_freedom": sidecar.get("DegreesOfFreedom"),
+            "mean_fd": sidecar.get("MeanFramewiseDisplacement"),
+            "excluded": sidecar.get("Excluded"),
+            "timeseries": own.series_paths.get(strategy),
+        }
         matrices = {stat: p for (stat, desc), p in own.matrix_paths.items() if desc == strategy}
-        for stat, path in sorted(matrices.items()) or [(None, None)]:
+        for stat, path in sorted(matrices.items()):
             yield {**row, "stat": stat, "matrix": path}
+        if not matrices:
+            yield {**row, "stat": None, "matrix": None}
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
@@ -458,14 +443,14 @@ def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=order).rename(columns=_NAMES)
 
 
-def _differing(files: Iterable[OutputFile], keys: Iterable[str]) -> dict[str, list[str]]:
+def _differing(files: Iterable[find.OutputFile], keys: Iterable[str]) -> dict[str, list[str]]:
     """Labels of entities that differ between files."""
-    labels = {key: dict.fromkeys(label_of(file.name, key) for file in files) for key in keys}
+    labels = {key: dict.fromkeys(paths.label_of(file.name, key) for file in files) for key in keys}
     return {key: list(own) for key, own in labels.items() if len(own) > 1}
 
 
 def _not_single(
-    files: Sequence[OutputFile], what: str, keys: Sequence[str] = (*ENTITY_ORDER, SEEDS)
+    files: Sequence[find.OutputFile], what: str, keys: Sequence[str] = (*ENTITY_ORDER, paths.SEEDS)
 ) -> BidsSpheresError:
     """Error that says in which entities several files differ, or that there are none."""
     if not files:

@@ -11,28 +11,13 @@ import os
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, OutputError, UsageError
-from bids_spheres.files.atomic import (
-    MISSING,
-    cell,
-    check_folders,
-    json_text,
-    look_again,
-    table_text,
-    write_if_changed,
-)
+from bids_spheres.files import atomic
 from bids_spheres.files.names import natural
 from bids_spheres.files.text import read_own_text
+from bids_spheres.outputs import sidecars
 from bids_spheres.outputs.links import dataset_uri, linked_dataset, nearest_existing
 from bids_spheres.outputs.logs import LOGS, done_folder
 from bids_spheres.outputs.shared_tables import Cells, SharedTable
-from bids_spheres.outputs.sidecars import (
-    GENERATOR,
-    SPHERE_COLUMNS,
-    bidsignore,
-    dataset_description,
-    described,
-    readme,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +51,9 @@ def _read_links(_path: Path, text: str, _columns: Sequence[str]) -> list[Cells]:
 
 def _write_description(before: str, _columns: Sequence[str], rows: Sequence[Cells]) -> str:
     # A person may have added other keys, which are kept.
-    return json_text(_json_object(before) | dataset_description({row[0]: row[1] for row in rows}))
+    return atomic.json_text(
+        _json_object(before) | sidecars.dataset_description({row[0]: row[1] for row in rows})
+    )
 
 
 LINKS = SharedTable(
@@ -80,7 +67,7 @@ LINKS = SharedTable(
 """Other datasets in the description of this one."""
 
 
-EXCLUSION_COLUMNS = described(
+EXCLUSION_COLUMNS = sidecars.described(
     {
         "participant_id": "Participant of the run",
         "session_id": "Session of the run; n/a without sessions",
@@ -139,9 +126,9 @@ def record_exclusions(
                 f"with {', '.join(strategies)}."
             )
     excluded = {
-        row["strategy"]: tuple(cell(row[name]) for name in EXCLUSION_COLUMNS) for row in rows
+        row["strategy"]: tuple(atomic.cell(row[name]) for name in EXCLUSION_COLUMNS) for row in rows
     }
-    keys = {name: (cell(source), cell(name)) for name in strategies}
+    keys = {name: (atomic.cell(source), atomic.cell(name)) for name in strategies}
     EXCLUSIONS.change(output_dir, {key: excluded.get(name) for name, key in keys.items()})
 
 
@@ -160,15 +147,15 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
             )
     # In this order: a call that begins the dataset at this moment writes the description first.
     present = [name for name in _SHARED_NAMES if os.path.lexists(output_dir / name)]
-    look_again(output_dir)
-    if present and GENERATOR not in _generators(output_dir / LINKS.name):
+    atomic.look_again(output_dir)
+    if present and sidecars.GENERATOR not in _generators(output_dir / LINKS.name):
         raise OutputError(
-            f"{output_dir} is another dataset: its {present[0]} is not by {GENERATOR}.",
+            f"{output_dir} is another dataset: its {present[0]} is not by {sidecars.GENERATOR}.",
             hint="Choose an empty or a new folder for the results.",
         )
     tables = (LINKS, DESCRIPTIONS, EXCLUSIONS)
     parts = [table.parts_folder(output_dir) for table in tables]
-    check_folders(output_dir, [*parts, output_dir / LOGS / "calls", done_folder(output_dir)])
+    atomic.check_folders(output_dir, [*parts, output_dir / LOGS / "calls", done_folder(output_dir)])
 
 
 def check_place(output_dir: Path) -> None:
@@ -202,14 +189,16 @@ def write_shared_files(
     DESCRIPTIONS.rows(output_dir)
     EXCLUSIONS.rows(output_dir)
     links = {name: dataset_uri(dataset.root, output_dir) for name, dataset in datasets.items()}
-    labels = {f"desc-{cell(label)}": cell(text) for label, text in descriptions.items()}
+    labels = {
+        f"desc-{atomic.cell(label)}": atomic.cell(text) for label, text in descriptions.items()
+    }
     replaced = [
         *_change(output_dir, LINKS, links, lambda uri: linked_dataset(uri, output_dir)),
         *_change(output_dir, DESCRIPTIONS, labels, lambda text: text),
     ]
     EXCLUSIONS.complete(output_dir)
-    write_if_changed(output_dir / ".bidsignore", bidsignore())
-    write_if_changed(output_dir / "README.md", readme(datasets.values()))
+    atomic.write_if_changed(output_dir / ".bidsignore", sidecars.bidsignore())
+    atomic.write_if_changed(output_dir / "README.md", sidecars.readme(datasets.values()))
     for seeds in seed_sets:
         if seeds.published:
             _write_atlas(output_dir, seeds)
@@ -249,16 +238,16 @@ def _change(
 def _write_atlas(output_dir: Path, seeds: SeedTable) -> None:
     stem = f"atlas-{seeds.label}"
     # The key is about columns of our own table of seeds.
-    description = json_text({k: v for k, v in seeds.metadata.items() if k != "Columns"})
-    write_if_changed(output_dir / f"{stem}_description.json", description)
-    networks = seeds.networks or [MISSING] * len(seeds)
+    description = atomic.json_text({k: v for k, v in seeds.metadata.items() if k != "Columns"})
+    atomic.write_if_changed(output_dir / f"{stem}_description.json", description)
+    networks = seeds.networks or [atomic.MISSING] * len(seeds)
     pairs = zip(seeds.names, seeds.coordinates, seeds.radii, networks, strict=True)
     rows = [
         [str(number), name, *(f"{mm:g}" for mm in (*point, radius)), network]
         for number, (name, point, radius, network) in enumerate(pairs, start=1)
     ]
     columns = ("x", "y", "z", "radius", "network")
-    text = table_text(("index", "name", *columns), rows)
-    write_if_changed(output_dir / f"{stem}_dseg.tsv", text)
-    about = json_text({name: SPHERE_COLUMNS[name] for name in columns})
-    write_if_changed(output_dir / f"{stem}_dseg.json", about)
+    text = atomic.table_text(("index", "name", *columns), rows)
+    atomic.write_if_changed(output_dir / f"{stem}_dseg.tsv", text)
+    about = atomic.json_text({name: sidecars.SPHERE_COLUMNS[name] for name in columns})
+    atomic.write_if_changed(output_dir / f"{stem}_dseg.json", about)

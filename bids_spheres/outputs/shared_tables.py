@@ -1,9 +1,8 @@
 """Tables to which processes on any number of machines add rows without a lock.
 
-A lock on a shared file system is slow, may hold on one machine only, and is a file that a saved
-dataset makes read-only. Here every row is a small file of its own, a *part*, in ``logs/<table>/``.
-Only the process that knows the row writes its part, whole and under its final name. The table is
-made from the parts by whoever changed one of them.
+A lock on a shared file system is slow, and may hold on one machine only. Here every row is a small
+file of its own, a *part*, in ``logs/<table>/``, which only the process that knows the row writes,
+whole and under its final name. The table is made from the parts by whoever changed one of them.
 
 The name of a part is a digest of the row's keys and one of its cells. So a listing of the folder is
 the state of the whole table, and only new parts are read. A withdrawn row leaves an empty part.
@@ -35,15 +34,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import ReadWriteError
-from bids_spheres.files.atomic import (
-    discard_stale,
-    json_text,
-    remove,
-    table_rows,
-    table_text,
-    write_if_changed,
-    write_text,
-)
+from bids_spheres.files import atomic
 from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.logs import LOGS
 
@@ -72,9 +63,9 @@ class SharedTable:
     keys: tuple[str, ...]
     order: Callable[[Cells], Any]
     about: Mapping[str, object] | None = None
-    read: Callable[[Path, str, Sequence[str]], list[Cells]] = table_rows
+    read: Callable[[Path, str, Sequence[str]], list[Cells]] = atomic.table_rows
     write: Callable[[str, Sequence[str], Sequence[Cells]], str] = lambda _before, columns, rows: (
-        table_text(columns, rows) if rows else ""
+        atomic.table_text(columns, rows) if rows else ""
     )
 
     def parts_folder(self, root: Path) -> Path:
@@ -94,16 +85,17 @@ class SharedTable:
         DataError when the file is another table, OutputError when something can't be written.
         """
         known, folder = self.rows(root), self.parts_folder(root)
-        names = _listing(folder)
-        known_here = any(rows.values())
+        names, known_here = _listing(folder), any(rows.values())
         for key, row in rows.items():
             wanted = _part_name(key, row)
             mine = {name for name in names if _about(name) == _about(wanted)}
             # In this order, so that a process that ends in between does not leave two.
             for old in mine - {wanted}:
-                remove(folder / old)
+                atomic.remove(folder / old)
             if wanted not in mine and (row or mine or key in known):
-                write_text(folder / wanted, table_text(self.columns, [row] if row else []))
+                atomic.write_text(
+                    folder / wanted, atomic.table_text(self.columns, [row] if row else [])
+                )
             known_here |= bool(mine) or key in known
         if known_here:
             self._write(root)
@@ -113,28 +105,29 @@ class SharedTable:
         """Bring the table up to date with all parts, as `change` does."""
         folder = self.parts_folder(root)
         if folder.is_dir():
-            discard_stale(folder)
+            atomic.discard_stale(folder)
             self._write(root)
 
     def _write(self, root: Path) -> None:
         path, folder = root / self.name, self.parts_folder(root)
+        about = path.with_suffix(".json")
         names, listed = _listing(folder), None
         while names != listed:
             listed, before = names, read_own_text(path)
             text = self._merged(path, before, listed)
-            about = path.with_suffix(".json") if self.about else None
             if text:
                 changed = text != before
                 if changed:
-                    write_text(path, text)
-                if about and self.about and write_if_changed(about, json_text(self.about)):
-                    changed = True
+                    atomic.write_text(path, text)
+                if self.about:
+                    changed |= atomic.write_if_changed(about, atomic.json_text(self.about))
             else:
                 # Looked at now, since another process may have written them meanwhile.
-                present = [file for file in (path, about) if file and os.path.lexists(file)]
+                ours = (path, about) if self.about else (path,)
+                present = [file for file in ours if os.path.lexists(file)]
                 changed = bool(present)
                 for file in present:
-                    remove(file)
+                    atomic.remove(file)
             names = _listing(folder) if changed else listed
 
     def _merged(self, path: Path, text: str, listed: Iterable[str]) -> str:
@@ -147,7 +140,7 @@ class SharedTable:
             part = self.parts_folder(path.parent) / name
             # Empty when the row was withdrawn, or the part removed since it was listed.
             content = "" if part.stem.endswith(_NO_ROW) else read_own_text(part)
-            for row in table_rows(part, content, self.columns):
+            for row in atomic.table_rows(part, content, self.columns):
                 # The others are in order; sorting ten thousand takes longer than all the rest.
                 insort(kept, row, key=self.order)
         return self.write(text, self.columns, kept)

@@ -7,7 +7,7 @@ and of BEP 012 and BEP 017 for time series and matrices.
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 from urllib.parse import quote
 
 from bids_spheres import __version__
@@ -133,19 +133,24 @@ class MotionSidecar(TypedDict):
     MeanFramewiseDisplacementRecomputed: float | None
 
 
-class CleaningSidecar(DesignSidecar, MotionSidecar):
-    """Cleaning of series and what it leaves of them, beside the keys that options declare."""
+class SummedSidecar(TypedDict):
+    """What cleaning leaves: numbers of runs that add up when they are put together."""
 
-    SoftwareFilters: JsonObject | str
     NumberOfVolumes: int
     NumberOfVolumesKept: int
     NumberOfVolumesCensored: int
-    NumberOfVolumesUsed: int
-    CensoredVolumes: dict[str, int]
-    CensoringThresholds: JsonObject
     RankRemoved: int
     DimensionsLostToFilter: float
     DimensionsLostToCensoring: float
+
+
+class CleaningSidecar(DesignSidecar, MotionSidecar, SummedSidecar):
+    """Cleaning of series and what it leaves of them, beside the keys that options declare."""
+
+    SoftwareFilters: JsonObject | str
+    NumberOfVolumesUsed: int
+    CensoredVolumes: dict[str, int]
+    CensoringThresholds: JsonObject
     DimensionsLostToDrawing: float
     DegreesOfFreedom: float
     MeanFramewiseDisplacement: float | None
@@ -219,6 +224,41 @@ class ControlsSidecar(TypedDict):
     Strategy: str
     DegreesOfFreedom: float
     SurrogateSeed: int
+
+
+class Sidecar(TypedDict, total=False):
+    """Keys that readers look up in the sidecar of a file of a run, which has some of them."""
+
+    Sources: list[str]
+    GeneratedBy: list[GeneratedBy]
+    SpatialReference: str
+    SpaceNote: str
+    SeedTransforms: list[str]
+    Radius: float | list[float]
+    MinimumCoverage: float
+    DespikedShare: float | None
+    DespikeNote: str
+    Columns: list[str]
+    NuisanceParameters: list[str]
+    NumberOfVolumes: int
+    NumberOfVolumesKept: int
+    CensoredVolumes: dict[str, int]
+    CensoringThresholds: JsonObject
+    RankRemoved: int
+    DimensionsLostToFilter: float
+    DimensionsLostToCensoring: float
+    DegreesOfFreedom: float
+    MeanFramewiseDisplacement: float | None
+    MeanFramewiseDisplacementRecomputed: float | None
+    VolumesWithFramewiseDisplacement: int
+    Excluded: str | None
+    RepetitionTime: float
+    RelationshipMeasure: str
+    NodeFiles: list[str]
+    PlacementJitter: float
+    NumberOfPlacements: int
+    Concatenation: str
+    Seed: str
 
 
 def sampling(t_r: float) -> SamplingSidecar:
@@ -342,16 +382,28 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(f"{path.name.partition('.')[0]}.json")
 
 
+def texts(value: object) -> list[str]:
+    """A list of a sidecar as words; empty for anything else."""
+    return list(map(str, value)) if isinstance(value, list) else []
+
+
+def read_own_json(path: Path) -> JsonObject:
+    """Content of a JSON file of bids_spheres; empty without one, DataError when it is no object."""
+    text = read_own_text(path)
+    return json_object(text, path) if text else {}
+
+
 def read_sidecar(
     path: Path, *, optional: bool = False, parse_float: Callable[[str], float] | None = None
-) -> JsonObject:
-    """Content of a sidecar; where it is `optional`, a missing one is empty, else an error.
+) -> Sidecar:
+    """Sidecar of a table or an image of a run; where it is `optional`, empty without one.
 
-    DataError when it holds no JSON object. `parse_float` converts numbers with a point or exponent.
+    MissingInputError else, DataError when it holds no JSON object. `parse_float` converts numbers
+    with a point or exponent.
     """
-    text = read_own_text(path)
-    if text:
-        return json_object(text, path, parse_float=parse_float)
-    if optional:
-        return {}
-    raise MissingInputError(f"There is no sidecar {path}.", hint=ANEW)
+    sidecar = sidecar_path(path)
+    text = read_own_text(sidecar)
+    if not (text or optional):
+        raise MissingInputError(f"There is no sidecar {sidecar}.", hint=ANEW)
+    content = json_object(text, sidecar, parse_float=parse_float) if text else {}
+    return cast("Sidecar", content)

@@ -9,25 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.engine.spheres import ball_volume, label_volume
-from bids_spheres.files.atomic import (
-    MISSING,
-    write_compressed_numbers,
-    write_image,
-    write_json,
-    write_numbers,
-    write_table,
-)
+from bids_spheres.files import atomic
 from bids_spheres.files.library_warnings import naming
-from bids_spheres.outputs.sidecars import (
-    CONTROL_COLUMNS,
-    DISPLACEMENTS,
-    EXTRA_COLUMNS,
-    REGION_COLUMNS,
-    SPHERE_COLUMNS,
-    column_descriptions,
-    sampling,
-    sidecar_path,
-)
+from bids_spheres.outputs import sidecars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +62,7 @@ def write_spheres(
     The image is oriented as `bold` is. `measured` are columns (S,): ``coverage``, ``used``,
     ``tsnr`` and those of `EXTRA_COLUMNS` that are known; `sidecar` describes image and seeds.
     """
-    write_image(paths.spheres(seeds, ".nii.gz"), _label_image(seeds, bold, weights))
+    atomic.write_image(paths.spheres(seeds, ".nii.gz"), _label_image(seeds, bold, weights))
     regions = seeds.regions
     size = {"volume": ball_volume(seeds.radii).round(1)} if regions else {"radius": seeds.radii}
     table = pd.DataFrame(
@@ -87,7 +71,7 @@ def write_spheres(
             "name": seeds.names,
             **dict(zip("xyz", seeds.coordinates.T, strict=True)),
             **size,
-            "network": seeds.networks or [MISSING] * len(seeds),
+            "network": seeds.networks or [atomic.MISSING] * len(seeds),
             "voxels_asked": weights.asked,
             "voxels_used": weights.used,
             "coverage": measured["coverage"],
@@ -95,11 +79,13 @@ def write_spheres(
             **({} if regions else {"seed_in_mask": weights.seed_used.astype(int)}),
             "overlap": weights.overlaps,
             "tsnr": measured["tsnr"],
-            **{name: measured[name] for name in EXTRA_COLUMNS if name in measured},
+            **{name: measured[name] for name in sidecars.EXTRA_COLUMNS if name in measured},
         }
     )
-    write_table(paths.spheres(seeds), table)
-    noun, columns = ("Regions", REGION_COLUMNS) if regions else ("Spheres", SPHERE_COLUMNS)
+    atomic.write_table(paths.spheres(seeds), table)
+    noun, columns = (
+        ("Regions", sidecars.REGION_COLUMNS) if regions else ("Spheres", sidecars.SPHERE_COLUMNS)
+    )
     about: dict[str, object] = {
         "Description": _LABELS[noun],
         "Resolution": "Grid of the BOLD image",
@@ -113,8 +99,8 @@ def write_spheres(
         about["RegionSignals"] = _SIGNALS[kind]
     else:
         about["SeedsOutsideMask"] = int((~weights.seed_used).sum())
-    extra = {name: text for name, text in EXTRA_COLUMNS.items() if name in measured}
-    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **columns, **extra})
+    extra = {name: text for name, text in sidecars.EXTRA_COLUMNS.items() if name in measured}
+    atomic.write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **columns, **extra})
 
 
 def _label_image(seeds: SeedTable, bold: Path, weights: SphereWeights) -> nib.Nifti1Image:
@@ -142,20 +128,20 @@ def write_uncleaned(
     sidecar: Mapping[str, object],
 ) -> None:
     """Write series before cleaning, (T, S); `sidecar` describes image and seeds."""
-    write_compressed_numbers(paths.uncleaned(seeds), values)
+    atomic.write_compressed_numbers(paths.uncleaned(seeds), values)
     about = {
         "Description": "Signals of the spheres before cleaning, in the units of the image",
         "Columns": list(seeds.names),
-        "SoftwareFilters": MISSING,
+        "SoftwareFilters": atomic.MISSING,
         "NuisanceParameters": [],
         "Detrend": False,
         "Standardize": False,
         "NumberOfVolumes": len(values),
         "DegreesOfFreedom": len(values),
     }
-    columns = column_descriptions(seeds.names, seeds.networks)
-    content = {**columns, **sidecar, **about, **sampling(t_r)}
-    write_json(paths.uncleaned(seeds, ".json"), content)
+    columns = sidecars.column_descriptions(seeds.names, seeds.networks)
+    content = {**columns, **sidecar, **about, **sidecars.sampling(t_r)}
+    atomic.write_json(paths.uncleaned(seeds, ".json"), content)
 
 
 def write_design(
@@ -175,15 +161,17 @@ def write_design(
     """
     # A table needs a column: without regressors, the mean that is removed anyway.
     columns = columns or {"intercept": np.ones(len(kept))}
-    write_numbers(paths.design(strategy), tuple(columns), np.stack([*columns.values()], axis=1))
-    write_json(paths.design(strategy, ".json"), sidecar)
+    atomic.write_numbers(
+        paths.design(strategy), tuple(columns), np.stack([*columns.values()], axis=1)
+    )
+    atomic.write_json(paths.design(strategy, ".json"), sidecar)
     why = {name: flags.astype(int) for name, flags in reasons.items() if flags.any()}
     columns = {"censored": (~kept).astype(int), **why, **displacements}
-    write_table(paths.outliers(strategy), pd.DataFrame(columns))
+    atomic.write_table(paths.outliers(strategy), pd.DataFrame(columns))
     levels = {"0": "kept", "1": "left out"}
     about = {"censored": {"Description": "Censored volumes", "Levels": levels}}
-    about |= {name: DISPLACEMENTS[name] for name in displacements}
-    write_json(paths.outliers(strategy, ".json"), {**sidecar, **about})
+    about |= {name: sidecars.DISPLACEMENTS[name] for name in displacements}
+    atomic.write_json(paths.outliers(strategy, ".json"), {**sidecar, **about})
 
 
 def write_series(
@@ -195,21 +183,21 @@ def write_series(
 ) -> None:
     """Write cleaned series of S spheres, a row for every volume or for every kept one."""
     path = paths.series(seeds, strategy)
-    write_numbers(path, seeds.names, values)
+    atomic.write_numbers(path, seeds.names, values)
     # A seed may have the name of a key, which then counts instead of the seed's network.
-    columns = column_descriptions(seeds.names, seeds.networks)
-    write_json(sidecar_path(path), {**columns, **sidecar})
+    columns = sidecars.column_descriptions(seeds.names, seeds.networks)
+    atomic.write_json(sidecars.sidecar_path(path), {**columns, **sidecar})
 
 
 def write_matrix(
     path: Path, names: tuple[str, ...], values: FloatArray, sidecar: Mapping[str, object]
 ) -> None:
     """Write a matrix over pairs of S spheres, (S, S)."""
-    write_numbers(path, names, values, ("Node", names))
-    write_json(sidecar_path(path), sidecar)
+    atomic.write_numbers(path, names, values, ("Node", names))
+    atomic.write_json(sidecars.sidecar_path(path), sidecar)
 
 
 def write_controls(path: Path, table: pd.DataFrame, sidecar: Mapping[str, object]) -> None:
     """Write relations of negative controls; see `CONTROL_COLUMNS`."""
-    write_table(path, table)
-    write_json(sidecar_path(path), {**sidecar, **CONTROL_COLUMNS})
+    atomic.write_table(path, table)
+    atomic.write_json(sidecars.sidecar_path(path), {**sidecar, **sidecars.CONTROL_COLUMNS})

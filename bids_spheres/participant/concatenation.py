@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -23,11 +23,11 @@ from bids_spheres.outputs.sidecars import (
     ConcatenationSidecar,
     DesignSidecar,
     ImageSidecar,
+    SummedSidecar,
     read_sidecar,
-    sidecar_path,
 )
 from bids_spheres.participant.series import write_relations
-from bids_spheres.settings import Level, sidecar_keys
+from bids_spheres.settings.table import Level, sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,16 +35,12 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.outputs.paths import OutputPaths
+    from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.participant.plan import Job
 
 # Entities by which the runs of a group differ.
 _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("ses", "run")}
-# Numbers in the sidecar of each run that add up.
-_SUMMED = (
-    *("NumberOfVolumes", "NumberOfVolumesKept", "NumberOfVolumesCensored"),
-    *("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring"),
-)
-_NEEDED = {*_SUMMED, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
+_NEEDED = {*SummedSidecar.__annotations__, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
 
 # What a sidecar says of all runs when they agree on it; else each run's own says it.
 _SHARED = (
@@ -61,10 +57,7 @@ _HOW = (
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs whose series are put one after the other.
-
-    `name` has the entities that they share; `jobs` are in the order of the runs' names.
-    """
+    """Runs, in the order of their names, whose series are put together under a shared `name`."""
 
     name: Name
     jobs: tuple[Job, ...]
@@ -109,10 +102,9 @@ def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
 def concatenate_runs(
     groups: Sequence[RunGroup], unfinished: Collection[tuple[str, str]]
 ) -> Iterator[str]:
-    """Write the matrices of groups of runs, one after the other; yield what a user should know.
+    """Write the matrices of groups of runs; yield what a user should know.
 
-    `unfinished` are jobs and strategies, by their names, that failed or were not tried: what an
-    earlier call wrote for them does not count.
+    `unfinished` are jobs and strategies, by name, of which earlier files don't count.
     """
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - loads with numpy
 
@@ -141,21 +133,18 @@ def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> It
 
 @dataclass(frozen=True, eq=False)
 class RunSeries:
-    """Cleaned series of one run, (T', S), as its job wrote them; NaN for spheres that are missing.
-
-    With the sidecar, and the BIDS URIs of their table and of the table of their spheres.
-    """
+    """Cleaned series of a run, (T', S), its sidecar, and URIs of its and its spheres' tables."""
 
     uri: str
     nodes: str
     values: FloatArray
-    sidecar: Mapping[str, Any]
+    sidecar: Sidecar
 
     @property
     def exclusion(self) -> str | None:
         """Why the run has no result, if so."""
-        if self.sidecar.get("Excluded"):
-            return str(self.sidecar["Excluded"])
+        if reason := self.sidecar.get("Excluded"):
+            return reason
         return None if np.isfinite(self.values).any() else "no sphere has a series"
 
 
@@ -188,7 +177,7 @@ class _GroupSeries:
     def _read(self, job: Job) -> RunSeries:
         """Series of a run without censored volumes; an error when they are not those of the job."""
         path = job.paths.series(self.seeds, self.strategy)
-        series, sidecar = read_series(path), read_sidecar(sidecar_path(path))
+        series, sidecar = read_series(path), read_sidecar(path)
         if series.names != self.seeds.names or not sidecar.keys() >= _NEEDED:
             text = f"{path} and its sidecar are not those of {self.seeds.label} and of this call."
             raise DataError(text)
@@ -206,7 +195,7 @@ class _GroupSeries:
         stat = measure(self.group.jobs[0].work.processing.connectivity[0]).stat
         path = self.group.paths.matrix(self.seeds, self.strategy, stat)
         try:
-            before = sources(read_sidecar(sidecar_path(path), optional=True))
+            before = sources(read_sidecar(path, optional=True))
         except BidsSpheresError:
             return  # what was there can't be read, and is written anew
         known = {self.uri(job) for job in self.group.jobs}
@@ -221,9 +210,8 @@ class _GroupSeries:
         measures = self.group.jobs[0].work.processing.connectivity
         write_relations(place, measures, together, self.sidecar(), nodes)
 
-    def _mean(self, key: str) -> float | None:
+    def _mean(self, means: Sequence[float | None]) -> float | None:
         """Mean over all volumes of the runs, censored ones too; None when one has none."""
-        means = [run.sidecar.get(key) for run in self.used]
         if not means or None in means:
             return None
         volumes = [run.sidecar["VolumesWithFramewiseDisplacement"] for run in self.used]
@@ -232,7 +220,7 @@ class _GroupSeries:
     def sidecar(self) -> dict[str, object]:
         """What the sidecar of a matrix says of the runs."""
         described, used, names = self.described, self.used, self.seeds.names
-        first = described[0].sidecar
+        first: Mapping[str, object] = described[0].sidecar
         agreed = {
             key: first[key]
             for key in _SHARED
@@ -243,7 +231,7 @@ class _GroupSeries:
         incomplete = (defined > 0) & (defined < len(used))
         censored: Counter[str] = Counter()
         for run in used:
-            censored.update(run.sidecar.get("CensoredVolumes") or {})
+            censored.update(run.sidecar.get("CensoredVolumes", {}))
         about = ConcatenationSidecar(
             Sources=[run.uri for run in used],
             Concatenation=_HOW,
@@ -253,11 +241,16 @@ class _GroupSeries:
             NodesMissingInSomeRuns=[names[i] for i in np.flatnonzero(incomplete)],
             CensoredVolumes=dict(censored),
             DegreesOfFreedom=degrees_of_freedom(used),
-            MeanFramewiseDisplacement=self._mean("MeanFramewiseDisplacement"),
-            MeanFramewiseDisplacementRecomputed=self._mean("MeanFramewiseDisplacementRecomputed"),
+            MeanFramewiseDisplacement=self._mean(
+                [run.sidecar.get("MeanFramewiseDisplacement") for run in used]
+            ),
+            MeanFramewiseDisplacementRecomputed=self._mean(
+                [run.sidecar.get("MeanFramewiseDisplacementRecomputed") for run in used]
+            ),
             NodeFiles=[run.nodes for run in described],
         )
-        sums = {key: sum(run.sidecar[key] for run in used) for key in _SUMMED}
+        numbers = [cast("dict[str, float]", run.sidecar) for run in used]
+        sums = {key: sum(own[key] for own in numbers) for key in SummedSidecar.__annotations__}
         return {**agreed, **about, **sums}
 
 

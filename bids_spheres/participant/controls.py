@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seedmaps import SpooledVolumes
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet, UsableVoxels
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
 
 
 SURROGATES = 150  # surrogates of a seed set with fewer nodes: 11,175 pairs tell 5 % from 5.5 %
@@ -57,10 +57,7 @@ _FLUID = 0.9  # least probability of fluid of a voxel: less would hold grey matt
 
 
 def control_sets(spheres: SphereSet, usable: UsableVoxels, start: int) -> Iterator[SphereSet]:
-    """Spheres at mirrored seeds and in fluid, where image and mask have such.
-
-    Their columns of an extraction begin at `start`.
-    """
+    """Spheres at mirrored seeds and in fluid, if any, with columns from `start` on."""
     seeds, grid = spheres.seeds, spheres.weights.grid
     if seeds.regions is None and not is_native(spheres.sidecar["SpatialReference"]):
         mirrored = replace(seeds, label="mirrored", coordinates=seeds.coordinates * [-1, 1, 1])

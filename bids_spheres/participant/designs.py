@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import BoolArray
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
 
 
 # s. No sequence is as fast or as slow; what is outside was given in other units.
@@ -162,10 +162,7 @@ def _for_all(strategy: Strategy, rules: Processing) -> Strategy:
 
 
 def run_timing(run: Run, bold: Path) -> Timing:
-    """Length of a run, from the header and the JSON file of its image.
-
-    A `MissingInputError` or a `DataError` when it can't be opened or has no repetition time.
-    """
+    """Length of a run, by header and JSON file of its image; an error without a T_R."""
     volumes = open_volumes(bold)
     given = run.metadata(bold).get("RepetitionTime")
     t_r = volumes.t_r if given is None else given
@@ -189,10 +186,7 @@ class FailedStrategy:
 
 
 class StrategyFailures:
-    """Strategies that can't be applied to a run, each with its error.
-
-    What a strategy lacks in a run concerns nothing else: the others are still applied.
-    """
+    """Strategies that can't be applied to a run, each with its error; the others still are."""
 
     def __init__(self, without_image: Iterable[Strategy] = ()) -> None:
         self.errors: dict[Strategy, BidsSpheresError] = {
@@ -201,11 +195,7 @@ class StrategyFailures:
 
     @contextmanager
     def of(self, *strategies: Strategy) -> Iterator[None]:
-        """Record an unusable input as the failure of these strategies, and go on after the block.
-
-        Errors of writing, which other strategies would meet as well, and all without strategies
-        are passed on.
-        """
+        """Record an unusable input as the failure of these strategies, if any, and go on."""
         try:
             yield
         except (DataError, MissingInputError) as error:
@@ -234,10 +224,7 @@ class StrategyFailures:
 
 
 def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[RunDesign]:
-    """Apply the strategies of an image to the tables of its run.
-
-    `failures` takes those that can't be applied; an error when the image can't be opened.
-    """
+    """Apply strategies of an image to tables of its run; `failures` takes those that can't be."""
     timing, rules = run_timing(job.run, image.bold), job.work.processing
     inputs, designs = _RunInputs(job, image.bold, timing.n_volumes), []
     for strategy in image.strategies:

@@ -183,10 +183,7 @@ def run_job(job: Job) -> JobReport:
 
 @dataclass(frozen=True)
 class _ToDo:
-    """Outputs of one image that are missing or out of date: strategies, seed sets, and spheres.
-
-    `designs` are of the strategies that can be applied.
-    """
+    """Outputs of one image that are out of date: strategies, seed sets, spheres, new designs."""
 
     image: JobImage
     placements: tuple[SeedsInSpace, ...]

@@ -1,8 +1,7 @@
 """Runs x settings to jobs.
 
-A `Job` is everything that one worker needs to know about one run in one space. It is frozen and
-can be pickled; where its outputs go is decided here, so that two jobs that would write the same
-file are found before the first image is read.
+A `Job` is all that a worker needs to know about one run in one space. Where its outputs go is
+decided here: two jobs that would write one file are found before the first image is read.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.inputs.runs import Run
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
     from bids_spheres.spaces.placement import SeedsInSpace
 
 
@@ -53,11 +52,7 @@ _LONGEST_NAME = 255  # bytes; of almost every file system
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked of every run.
-
-    `links` are names of input datasets in ``DatasetLinks`` with their roots, and `threads` those
-    of one job.
-    """
+    """What is asked of every run; `links` are input datasets' names in ``DatasetLinks``."""
 
     seed_sets: tuple[SeedTable, ...]
     strategies: tuple[Strategy, ...]
@@ -194,10 +189,7 @@ def load_seed_sets(
 
 
 def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[Strategy, ...]:
-    """Strategies by name or file, each once, with changes of options by keys joined by dots.
-
-    A `UsageError` when two have one name, and another error when one can't be used.
-    """
+    """Strategies by name or file, each once, with changes of options by keys joined by dots."""
     given = [load_strategy(name) for name in dict.fromkeys(names)]
     try:
         strategies = tuple(override(strategy, changes) for strategy in given)

@@ -75,10 +75,7 @@ def can_use(seed_sets: Sequence[SeedTable], space: str, *, warp: bool) -> bool:
 def place_in_run(
     seed_sets: Sequence[SeedTable], run: Run, roots: Sequence[Path], *, warp: bool
 ) -> tuple[SeedsInSpace, ...]:
-    """Seed sets in the space of a run that is the participant's own, by transforms in datasets.
-
-    A `MissingInputError` when no transform leads there, and another when one can't be read.
-    """
+    """Seed sets in the participant's own space of a run, by transforms in datasets."""
     files = [path for root in roots for path in transform_files(root, run.participant)]
     transforms = RunTransforms(tuple(files), run.name.values)
     return tuple(_place(seeds, run.space, transforms, warp=warp) for seeds in seed_sets)

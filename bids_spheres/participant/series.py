@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
-    from bids_spheres.settings import Processing
+    from bids_spheres.settings.table import Processing
 
 
 def clean_series(
@@ -91,10 +91,9 @@ def clean_arguments(run_design: RunDesign) -> dict[str, Any]:
 
 
 def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
-    """Effective degrees of freedom of the correlation of every two cleaned series, (S, S).
+    """Effective degrees of freedom of the correlations of cleaned series, (S, S).
 
-    At most one more than the degrees of freedom of white series, because the variance of a
-    correlation of N independent values is 1 / (N - 1).
+    At most one more than those of white series: of N independent values var(r) is 1 / (N - 1).
     """
     n_spheres = cleaned.shape[1]
     if run_design.exclusion is not None:

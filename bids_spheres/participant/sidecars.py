@@ -20,7 +20,7 @@ from bids_spheres.outputs.sidecars import (
     generated_by,
     input_uri,
 )
-from bids_spheres.settings import Processing, sidecar_of
+from bids_spheres.settings.table import Processing, sidecar_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from bids_spheres.files.names import same_template
 from bids_spheres.inputs.matching import lesion_masks, tissue_images
 from bids_spheres.participant.controls import PlacedSeries, control_sets, shifts
 from bids_spheres.participant.sidecars import image_sidecar
-from bids_spheres.settings import OFF, Processing
+from bids_spheres.settings.values import OFF
 from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.runs import Run
     from bids_spheres.outputs.sidecars import ImageSidecar
     from bids_spheres.participant.plan import Job
+    from bids_spheres.settings.table import Processing
     from bids_spheres.spaces.placement import SeedsInSpace
 
 COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}  # with the shares of tissues
@@ -196,10 +197,7 @@ def _weights(seeds: SeedTable, grid: Grid, usable: UsableVoxels, overlap: str) -
 def extract_spheres(
     volumes: Volumes, sphere_sets: Sequence[SphereSet], rules: Processing, threads: int
 ) -> tuple[Extraction, list[SphereSet]]:
-    """Series of all sets, in one pass over the image, and the sets with their signal.
-
-    Spheres without a usable voxel, or with too little coverage, have series of NaN.
-    """
+    """Series of all sets, in one pass over the image, NaN without signal; and sets with theirs."""
     every = [*sphere_sets, *(control for spheres in sphere_sets for control in spheres.controls)]
     weights = stack_weights([spheres.weights for spheres in every])
     with np.errstate(over="ignore", invalid="ignore"):

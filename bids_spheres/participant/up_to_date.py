@@ -32,7 +32,7 @@ from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.plan import PLACEMENTS, Job
 from bids_spheres.participant.series import chosen_seeds
 from bids_spheres.participant.sphere_sets import restricting_files
-from bids_spheres.settings import MASKS, Processing, settings_that_affect
+from bids_spheres.settings.table import MASKS, Processing, settings_that_affect
 from bids_spheres.spaces.fmriprep import transform_files
 
 if TYPE_CHECKING:
@@ -117,10 +117,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Task:
-    """A job with what is `current`, the groups to be made, and the `reason` for the first of them.
-
-    A run without an image for a strategy has a reason without any group: it is not finished.
-    """
+    """A job with what is `current`, the groups to be made, and the `reason` to do it, if any."""
 
     job: Job
     groups: tuple[Group, ...] = ()

@@ -1,7 +1,4 @@
-"""Kinds of option values: how a word of the command line becomes a value, and how it is shown.
-
-A kind can be called with a word, as argparse does; its error says what the word should be.
-"""
+"""Kinds of option values: how a word of the command line becomes a value, and how it is shown."""
 
 from __future__ import annotations
 

@@ -24,8 +24,7 @@ from bids_spheres.files.names import entity_value, same_template
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-ANATOMICAL = ("T1w", "T2w")
-"""Spaces of a subject's anatomical reference."""
+ANATOMICAL = ("T1w", "T2w")  # spaces of a subject's anatomical reference
 
 NATIVE = ("func", "boldref")
 """Names of the grid on which a run was acquired, whose images have no ``space`` in their names."""
@@ -108,7 +107,7 @@ def find_transforms(
 
     `files` are those to search; `run` has the entities of the BOLD file. Spaces are templates as
     fMRIPrep names them in these files (``MNIPediatricAsym+2``), ``T1w``, ``T2w``, or one of
-    `NATIVE`. In the order in which points pass (`bids_spheres.spaces.itk.move_points`); empty when no
+    `NATIVE`. In the order in which points pass (`spaces.itk.move_points`); empty when no
     transforms lead there. InvalidDatasetError when several files do the same for this run.
     """
     if not (is_native(source) or is_native(target)):

@@ -39,29 +39,18 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
-_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
-"""Signs that turn the axes of either frame into those of the other."""
-
-_BLOCK = 2**20
-"""Numbers of a displacement field read at once, at least."""
-
-_CORNERS = np.array(list(product((0, 1), repeat=3)))
-"""The (8, 3) voxels around a point, from the lowest of them."""
+_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])  # signs that turn axes of either frame into the other's
+_BLOCK = 2**20  # numbers of a displacement field read at once, at least
+_CORNERS = np.array(list(product((0, 1), repeat=3)))  # the (8, 3) voxels around a point
 
 _LINEAR = ("AffineTransform", "MatrixOffsetTransformBase")
 _FIELD = "DisplacementFieldTransform"
 
-_LINEAR_BYTES = 64 * 2**10
-"""Largest file with one affine transform, of twelve numbers and a centre."""
+_LINEAR_BYTES = 64 * 2**10  # largest file with one affine transform, of twelve numbers and a centre
 
-_CHUNK_BYTES = 2**30
-"""Largest chunk that is inflated. ITK writes a field as one chunk: 204 MB at 1 mm, in doubles."""
-
-_MOST_VOXELS = 2**15
-"""Voxels of a field along one axis, at most; NIfTI-1 can't have more either."""
-
-_LONGEST_TYPE = 1000
-"""Bytes of the name of a kind of transform, at most."""
+_CHUNK_BYTES = 2**30  # largest chunk inflated; ITK writes a field as one: 204 MB at 1 mm
+_MOST_VOXELS = 2**15  # voxels of a field along one axis, at most; NIfTI-1 can't have more either
+_LONGEST_TYPE = 1000  # bytes of the name of a kind of transform, at most
 
 _UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, MemoryError, NotImplementedError, OSError),

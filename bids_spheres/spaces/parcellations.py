@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_TEMPLATE = "MNI152NLin2009cAsym"
-"""Template of atlases that are named without one: that of fMRIPrep's standard outputs."""
+_TEMPLATE = "MNI152NLin2009cAsym"  # of atlases named without one: fMRIPrep's standard
 
 _IMAGE = re.compile(r"\.(nii|nii\.gz|mgz|mgh|hdr|img)$")
 

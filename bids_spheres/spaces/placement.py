@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import SeedTable
 
 TALAIRACH = "Talairach"
-FSL_MNI = "MNI152NLin6Asym"
-"""Template of FSL, to which the Talairach transform leads."""
+FSL_MNI = "MNI152NLin6Asym"  # template of FSL, to which the Talairach transform leads
 
-LINKED_TEMPLATES = (FSL_MNI, "MNI152NLin2009cAsym")
-"""Templates with a transform of TemplateFlow each way."""
+LINKED_TEMPLATES = (FSL_MNI, "MNI152NLin2009cAsym")  # with TemplateFlow's transforms each way
 
 MNI_TO_TALAIRACH = np.array(
     [
@@ -63,9 +61,8 @@ class RunTransforms:
 class SeedsInSpace:
     """Seeds in the space of an image, and the transforms applied, in the order of points' way.
 
-    `table` has the coordinates and the name of that space; radii and all else are unchanged. `note`
-    is a sentence for a log or a report; empty without any transform. `moved` says by how many mm
-    transforms between templates moved each seed, if they did.
+    `table` has the coordinates and the name of that space; `note` is a sentence for a log or a
+    report; `moved` says by how many mm transforms between templates moved each seed, if they did.
     """
 
     table: SeedTable
@@ -137,11 +134,9 @@ def route(source: str, target: str, transforms: RunTransforms | None = None) -> 
     if not (is_native(source) or is_native(target)):
         return (template_transform(source, target),)
     transforms = transforms or RunTransforms()
-    return transforms.find(source, target) or _by_another_template(source, target, transforms)
-
-
-def _by_another_template(source: str, target: str, transforms: RunTransforms) -> tuple[Path, ...]:
-    """Files between a template that fMRIPrep was not asked for and a subject's space."""
+    if direct := transforms.find(source, target):
+        return direct
+    # By way of a template that fMRIPrep was asked for
     for middle in LINKED_TEMPLATES:
         if source in LINKED_TEMPLATES and (own := transforms.find(middle, target)):
             return (template_transform(source, middle), *own)

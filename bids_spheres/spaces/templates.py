@@ -23,8 +23,7 @@ from bids_spheres.errors import MissingInputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HOME_VARIABLE = "TEMPLATEFLOW_HOME"
-"""Environment variable that names the template home."""
+HOME_VARIABLE = "TEMPLATEFLOW_HOME"  # environment variable that names the template home
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,10 @@ def template_home() -> Path:
 
 
 def template_transform(source: str, target: str) -> Path:
-    """TemplateFlow's transform that takes *points* from one template to another.
+    """TemplateFlow's transform that takes *points* between templates; downloaded if missing.
 
-    It is the file named ``tpl-<source>_from-<target>_mode-image_xfm.h5``, as points go against the
-    way of images (see `bids_spheres.spaces.itk`). Between MNI152NLin6Asym and MNI152NLin2009cAsym
-    there is one for each direction, of 205 MB. In the template home; downloaded if missing.
+    Named ``tpl-<source>_from-<target>_mode-image_xfm.h5``, as points go against the way of images
+    (`bids_spheres.spaces.itk`); of 205 MB between MNI152NLin6Asym and MNI152NLin2009cAsym.
     """
     query = {"from": target, "mode": "image", "suffix": "xfm", "extension": ".h5"}
     return _obtain(_Wanted(source, (f"from-{target}_mode-image_xfm.h5",), query))
@@ -98,8 +96,7 @@ def template_atlas(space: str, atlas: str, desc: str) -> Path:
     """TemplateFlow's image of an atlas, and the table beside it; downloaded if missing.
 
     Labels (``dseg``) at the finest resolution that is 1 mm or 2 mm, or maps (``probseg``). `atlas`
-    and `desc` are labels of entities, as ``Schaefer2018`` and ``100Parcels7Networks``; `desc` may
-    be empty.
+    and `desc` are as ``Schaefer2018`` and ``100Parcels7Networks``; `desc` may be empty.
     """
     named = f"atlas-{atlas}" + (f"_desc-{desc}" if desc else "")
     query = {"atlas": atlas, "desc": desc or None}
@@ -135,20 +132,6 @@ def _obtain(wanted: _Wanted) -> Path:
         return path
     if not os.environ.get(HOME_VARIABLE) and not home.is_dir():
         raise wanted.missing(home, f"{HOME_VARIABLE} is not set, and its default is not there")
-    try:
-        _download(wanted, home)
-    except OSError as error:
-        unreachable = f"the network could not be reached ({type(error).__name__})"
-        raise wanted.missing(home, error.strerror or unreachable) from error
-    except RuntimeError as error:
-        raise wanted.missing(home, str(error)) from error
-    if path := wanted.inside(home):
-        return path
-    raise wanted.missing(home, "TemplateFlow does not know of it, or this home does not list it")
-
-
-def _download(wanted: _Wanted, home: Path) -> None:
-    """Let TemplateFlow bring a file into the home."""
     template, _, cohort = wanted.space.partition("+")
     query = {**wanted.query, **({"cohort": int(cohort)} if cohort.isdigit() else {})}
     try:
@@ -157,8 +140,16 @@ def _download(wanted: _Wanted, home: Path) -> None:
             warnings.simplefilter("ignore", ResourceWarning)
             client = import_module("templateflow.client").TemplateFlowClient(root=home)
             client.get(template, **query)
-    except BaseException:
+    except BaseException as error:
         # TemplateFlow takes every file that is not empty for complete, and so do we.
         if partial := wanted.inside(home):
             partial.write_bytes(b"")
+        if isinstance(error, OSError):
+            unreachable = f"the network could not be reached ({type(error).__name__})"
+            raise wanted.missing(home, error.strerror or unreachable) from error
+        if isinstance(error, RuntimeError):
+            raise wanted.missing(home, str(error)) from error
         raise
+    if path := wanted.inside(home):
+        return path
+    raise wanted.missing(home, "TemplateFlow does not know of it, or this home does not list it")

@@ -8,10 +8,18 @@ import sys
 
 import pytest
 
-from bids_spheres.app.parser import main_parser, settings_of, translate
+from bids_spheres.app.parser import (
+    command_parser,
+    ignored_options,
+    main_parser,
+    settings_of,
+    translate,
+)
 from bids_spheres.app.streams import configure_logging
 from bids_spheres.data.published import unknown_seed_set, unknown_strategy
-from bids_spheres.settings import Settings, declared_options
+from bids_spheres.errors import UnknownLevelError, UsageError
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import Settings
 
 CALL = ["in", "out", "participant"]
 
@@ -199,3 +207,125 @@ def test_a_missing_file_of_the_group_level_is_told_at_once(run_app, tmp_path):
     done = run_app(*words, "--participants-table", table)
     assert done.status == 66
     assert f"The table of participants {table} is missing." in done.err
+
+
+# What words mean
+
+
+def of(*words, level="participant"):
+    return settings_of(main_parser().parse_args(["in", "out", level, *words]))
+
+
+def test_defaults_of_lists_and_that_the_group_level_takes_what_there_is():
+    participant, group = of(), of(level="group")
+    assert (participant.strategy, participant.processing.connectivity) == (
+        ("simple",),
+        ("pearson",),
+    )
+    assert (group.strategy, group.processing.connectivity) == ((), ())
+    assert (participant.radius, group.radius) == ((), ())
+    named = of("--strategy", "24P", "--connectivity", "partial", level="group")
+    assert (named.strategy, named.processing.connectivity) == (("24P",), ("partial",))
+    assert participant.execution.executor == group.execution.executor == "local"
+    assert (participant.execution.nprocs, participant.processing.min_coverage) == (1, 0.5)
+
+
+def test_what_is_given_twice_adds_up_and_counts_once():
+    both = of("--task-label", "rest", "task-a", "--strategy", "24P", "--task-label", "b", "rest")
+    assert both.labels.task_label == ("rest", "a", "b")
+    assert of("--seed-maps").processing.seed_maps == ("all",)
+    assert of("--seed-maps", "x", "--seed-maps", "y").processing.seed_maps == ("x", "y")
+    assert main_parser().parse_args([*CALL, "-vvq"]).verbose == 2
+
+
+def test_labels_of_a_list_are_taken_from_a_file(tmp_path):
+    (tmp_path / "who").write_text("sub-02\n01\n")
+    words = ("--participant-label", f"@{tmp_path / 'who'}", "03")
+    assert of(*words).labels.participant_label == ("02", "01", "03")
+
+
+def test_a_level_that_is_unknown():
+    with pytest.raises(UnknownLevelError, match=r"^Unknown analysis level 'both'\.\n") as caught:
+        of(level="both")
+    assert caught.value.hint == "The levels are participant and, when that is done, group."
+
+
+@pytest.mark.parametrize("option", ["--dask-scheduler", "--dask-scheduler-file"])
+def test_where_workers_are_named_dask_is_meant(option):
+    assert of(option, "x").execution.executor == "dask"
+    assert of(option, "x", "--executor", "dask").execution.executor == "dask"
+    with pytest.raises(UsageError, match=f"--mem limits a call on one machine, and {option} has"):
+        of(option, "x", "--mem", "4GB")
+    with pytest.raises(UsageError, match=f"--executor local does not go with {option}"):
+        of(option, "x", "--executor", "local")
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "notes"),
+    [
+        (["--notrack", "a"], ["a"], 1),
+        (["--fs-license-file", "a", "b"], ["b"], 1),
+        (["--fs_license_file=a", "b"], ["b"], 1),
+        (["--fs-license-file"], [], 1),
+        (["--skip_bids_validation", "-v"], ["-v"], 1),
+        (["-n_cpus", "2"], ["--nprocs", "2"], 1),
+        (["--task-id=a=b"], ["--task-label=a=b"], 1),
+        (["--strategy", "24P"], ["--strategy", "24P"], 0),
+    ],
+)
+def test_words_of_other_apps(typed, words, notes):
+    translated, told = translate(typed)
+    assert translated == words
+    assert len(told) == notes
+
+
+def ignored(level, **values):
+    options = main_parser().parse_args(["in", "out", level])
+    for name, value in values.items():
+        setattr(options, name, value)
+    return ignored_options(options, set(values))
+
+
+def test_options_of_another_level_or_without_what_they_need():
+    assert ignored("group", min_dof=3, detrend=False, strategy=["x"]) == ["--detrend", "--min-dof"]
+    assert ignored("participant", tail="positive", min_dof=3) == ["--tail"]
+    assert ignored("participant", roi=["x"], parcellation_space="T1w") == []
+    assert ignored("participant", parcellation_space="T1w") == [
+        "--parcellation-space (without --parcellation or --roi)"
+    ]
+    with pytest.raises(UsageError, match="--explain works only at the participant level"):
+        ignored("group", explain=True)
+
+
+def test_long_messages_of_wrong_words_are_cut(run_app):
+    done = run_app(*CALL, "x" * 999)
+    (line, hint) = done.err.splitlines()
+    assert len(line) == len("bids-spheres: error: ") + 403
+    assert line.endswith("xxx...")
+    assert hint == "  hint: bids-spheres --help lists the options."
+    done = run_app("in")
+    assert "required: output_dir, analysis_level\n  hint: Give them first, before all" in done.err
+
+
+def test_options_of_commands():
+    export = command_parser("export").parse_args(
+        ["r", "f", "--format", "npz", "csv", "--task-label", "a", "--strategy", "24P"]
+    )
+    assert (export.format, export.task_label, export.strategy) == (["npz", "csv"], ["a"], ["24P"])
+    assert (export.timeseries, export.stacked) == (False, False)
+    assert (
+        command_parser("export").parse_args(["r", "f", "--format", "mat", "--stacked"]).stacked
+        is True
+    )
+    demo = command_parser("demo").parse_args(["d", "--nprocs", "3"])
+    assert (str(demo.output_dir), demo.nprocs, demo.debug) == ("d", 3, False)
+    why = command_parser("why").parse_args(
+        ["r", "--edge", "A,B", "--participant", "1", "--radius", "6.5", "--strategy", "36p"]
+    )
+    assert (why.edge, why.participant, why.radius, why.strategy) == ("A,B", "1", 6.5, "36P")
+    assert {why.session, why.task, why.space, why.seed_set, why.echo} == {None}
+    assert (
+        command_parser("seeds").parse_args([]).seeds
+        == command_parser("strategies").parse_args([]).strategy
+        == []
+    )

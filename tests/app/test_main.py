@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from nilearn.signal import clean as nilearn_clean
 
 from bids_spheres import __version__
+from bids_spheres.app import streams
 from bids_spheres.app.main import main
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.demo.networks import CENTRES, network_correlation
@@ -595,3 +597,94 @@ def test_a_call_loads_no_library_that_it_does_not_need(tiny, seeds_file, tmp_pat
     assert not runs & (rare | pages)
     assert not loaded(*folders, "group", *none) & (rare | pages | {"tqdm"})
     assert not loaded(*folders, "group") & rare
+
+
+# Round about the work
+
+
+@pytest.fixture
+def level(monkeypatch):
+    """Stand-in for the participant level; note what it is called with."""
+    called = []
+
+    def work(settings, *, debug):
+        called.append((settings, debug, os.environ.get("HOME")))
+        if work.error:
+            raise work.error
+        return work.failures
+
+    work.failures, work.error, work.called = [], None, called
+    monkeypatch.setattr("bids_spheres.app.participant_level.run_participants", work)
+    monkeypatch.setattr("bids_spheres.app.participant_level.rewrite_reports", work)
+    return work
+
+
+@pytest.fixture
+def words(tmp_path):
+    return [tmp_path, tmp_path / "out", "participant", "--atlas", "Power2011"]
+
+
+def test_some_failures_are_status_1(run_app, level, words):
+    assert run_app(*words).status == 0
+    level.failures = ["sub-01"]
+    assert run_app(*words).status == 1
+    assert run_app(*words, "--reports-only").status == 1
+    assert run_app(*words, "--debug").status == 1
+    assert [debug for _, debug, _ in level.called] == [False, False, False, True]
+    assert level.called[0][0].atlas == ("Power2011",)
+
+
+def test_pages_are_written_again_without_input(run_app, level, tmp_path):
+    done = run_app(tmp_path / "none", tmp_path / "out", "participant", "--reports-only")
+    assert (done.status, len(level.called)) == (0, 1)
+
+
+def test_a_user_without_a_home_gets_one_for_the_call(run_app, level, words, monkeypatch):
+    def homeless():
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert run_app(*words).status == 0
+    assert level.called[0][2] == os.devnull
+    assert "HOME" not in os.environ
+    level.error = ValueError("no")
+    assert run_app(*words).status == 70
+    assert "HOME" not in os.environ
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(run_app, level, words, monkeypatch):
+    discarded = []
+    monkeypatch.setattr(streams, "discard_output", lambda: discarded.append(1))
+    level.error = BrokenPipeError()
+    done = run_app(*words)
+    assert (done.status, done.err, discarded) == (0, "", [1])
+
+
+def test_the_end_by_a_signal_is_told(run_app, level, words):
+    level.error = SystemExit(143)
+    done = run_app(*words)
+    assert done.status == 143
+    assert done.err.startswith("ERROR Ended by SIGTERM. What was finished is written; ")
+    level.error = SystemExit(3)
+    done = run_app(*words)
+    assert (done.status, done.err) == (3, "")
+
+
+def test_a_traceback_is_for_those_who_ask(run_app, level, words):
+    level.error = OSError(13, "Permission denied", "/x")
+    assert "Traceback" not in run_app(*words).err
+    done = run_app(*words, "--debug")
+    assert "Traceback" in done.err
+    assert done.err.endswith("bids-spheres: error: /x: Permission denied.\n")
+
+
+def test_defaults_that_are_typed_are_no_options_without_effect(run_app, level, words):
+    told = run_app(*words, "--tail", "two", "--detrend").err
+    assert "Of no effect" not in told
+    assert level.called
+    done = run_app(*words, "--tail", "negative", "--n-cpus", "2")
+    assert "WARNING Of no effect at the participant level: --tail\n" in done.err
+    assert "INFO --n-cpus is taken as --nprocs.\n" in done.err
+    assert level.called[-1][0].execution.nprocs == 2
+    assert run_app(*words, "-q", "--n-cpus", "2").err == ""

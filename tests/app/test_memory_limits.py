@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bids_spheres.app.memory_limits import group_memory, prepare_for_limits
+from bids_spheres.app import memory_limits
+from bids_spheres.app.memory_limits import group_memory, own_memory, prepare_for_limits
 from bids_spheres.errors import TemporaryError, address_space, is_out_of_memory
 
 MEBIBYTE = 2**20
@@ -149,3 +154,91 @@ def test_no_limit_is_none():
     )
     limit = None if shell.stdout.strip() == "unlimited" else int(shell.stdout) * 1024
     assert address_space() == limit
+
+
+def test_the_smallest_of_nested_limits_counts(tmp_path):
+    own, root = tmp_path / "cgroup", tmp_path / "fs"
+    own.write_text("0::/job/step\n7:cpu:/x\n3:memory:/job\n")
+    for place in ("job/step", "memory/job"):
+        (root / place).mkdir(parents=True)
+    limits = {"job/step/memory.max": 9000, "job/memory.max": 5000, "memory.max": 7000}
+    for place, limit in limits.items():
+        (root / place).write_text(f"{limit}\n")
+    assert group_memory(root, own) == 5000
+    (root / "memory" / "job" / "memory.limit_in_bytes").write_text("4000\n")
+    (root / "memory" / "job" / "memory.max").write_text("3000\n")
+    assert group_memory(root, own) == 4000
+    (tmp_path / "memory.max").write_text("1\n")  # beside the root
+    assert group_memory(root, own) == 4000
+    assert group_memory(root, tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(("number", "limit"), [(2**60 - 1, 2**60 - 1), (2**60, None)])
+def test_numbers_of_nineteen_digits_are_no_limit(tmp_path, number, limit):
+    (tmp_path / "cgroup").write_text("0::/\n")
+    (tmp_path / "memory.max").write_text(str(number))
+    assert group_memory(tmp_path, tmp_path / "cgroup") == limit
+
+
+@pytest.fixture
+def prepare(monkeypatch):
+    """Prepare for limits in bytes; return what was told to glibc."""
+    for name in memory_limits._SPARING:
+        monkeypatch.setenv(name, "7")
+
+    def call(addresses, group):
+        told = []
+        libc = SimpleNamespace(mallopt=lambda *words: told.append(words))
+        monkeypatch.setattr("ctypes.CDLL", lambda name: None if name else libc)
+        monkeypatch.setattr(memory_limits, "address_space", lambda: addresses)
+        monkeypatch.setattr(memory_limits, "group_memory", lambda: group)
+        prepare_for_limits()
+        return told
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("addresses", "group", "sparing"),
+    [
+        (None, None, False),
+        (800_000_000, None, True),
+        (None, 300_000_000, True),
+        (3_999_999_999, 9 * 10**9, True),
+        (4_000_000_000, 4_000_000_000, False),
+        (9 * 10**9, 3_999_999_999, True),
+    ],
+)
+def test_where_memory_is_scarce_libraries_get_one_thread(prepare, addresses, group, sparing):
+    told = prepare(addresses, group)
+    assert told == ([(-8, 1)] if sparing else [])  # M_ARENA_MAX of malloc.h
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
+    assert [os.environ[name] for name in names] == ["1" if sparing else "7"] * 4
+    assert os.environ["ARROW_DEFAULT_MEMORY_POOL"] == ("system" if sparing else "7")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "group", "phrase"),
+    [
+        (799_999_999, None, r"\(ulimit -v\) to 799 MB, and at least 800 MB are needed\.$"),
+        (None, 299_999_999, r"\(cgroup\) to 299 MB, and at least 300 MB are needed\.$"),
+    ],
+)
+def test_a_byte_too_little(prepare, addresses, group, phrase):
+    with pytest.raises(TemporaryError) as caught:
+        prepare(addresses, group)
+    assert re.search(phrase, caught.value.message)
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kB there")
+def test_own_memory_is_that_of_the_system(monkeypatch):
+    status = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()
+    assert own_memory() == pytest.approx(1024 * int(status[0]), rel=0.01)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    monkeypatch.setattr(memory_limits, "Path", lambda _: SimpleNamespace(read_text=missing))
+    assert own_memory() == pytest.approx(1024 * kilobytes, rel=0.01)
+
+
+def missing(**_):
+    raise FileNotFoundError

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
 import pytest
+
+from bids_spheres.app import planning
 
 
 @pytest.fixture
@@ -72,3 +79,101 @@ def test_options_without_effect_are_named(preview, tiny, options, ignored):
 def test_an_option_with_the_one_it_needs_has_an_effect(preview, tiny):
     tiny.add_run()
     assert preview("--equal-seconds", 20, "--equal-seconds-seed", 3) == []
+
+
+@pytest.mark.parametrize(("number", "lines"), [(3, 6), (4, 3)])
+def test_up_to_three_broken_files_are_told_one_by_one(preview, tiny, tmp_path, number, lines):
+    broken(tiny, number)
+    assert len(preview()) == lines
+    assert len(list((tmp_path / "tmp").iterdir())) == (number > 3)
+
+
+def test_without_room_for_a_list_all_are_told(preview, tiny, monkeypatch):
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    paths = broken(tiny, 5)
+    monkeypatch.setattr(planning, "mkstemp", full)
+    assert [line.split()[1] for line in preview() if line[:4] == "WARN"] == [str(p) for p in paths]
+
+
+def task(reason):
+    return SimpleNamespace(reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected"),
+    [
+        ([], "0 of no runs to do, 0 up to date"),
+        ([None], "0 of 1 run to do, 1 up to date"),
+        (["new"], "1 of 1 run to do (1 new), 0 up to date"),
+        (
+            ["old", None, "new", "new", None, "new"],
+            "4 of 6 runs to do (3 new, 1 old), 2 up to date",
+        ),
+    ],
+)
+def test_how_many_runs_are_to_be_done_and_why(reasons, expected):
+    assert planning.freshness([task(reason) for reason in reasons]) == expected
+
+
+def test_what_explain_says_of_a_design(run_app, tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    path = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    table = pd.read_csv(path, sep="\t", na_values="n/a")
+    table["framewise_displacement"] = np.r_[np.nan, np.full(7, 2.0), np.full(32, 0.1)]
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--explain")
+    done = run_app(
+        *(*words, "--fd-threshold", "0.5", "--strategy", "gsrOnly", "none", "icaAROMA"),
+        *("--min-dof", 32),
+    )
+    assert done.status == 0, done.err
+    parts = "{} volumes kept - {} rank removed - 0 lost to filtering"
+    assert done.out.splitlines() == [
+        "sub-01 task-rest space-MNI152NLin2009cAsym",
+        "  gsrOnly",
+        "    columns: 2: cosine00 global_signal",
+        "    volumes: 33 of 40 kept (left out: framewise_displacement 7)",
+        f"    degrees of freedom: 29 = {parts.format(33, 4)}",
+        f"    EXCLUDED: 29 degrees of freedom, fewer than 32 ({parts.format(33, 4)})",
+        f"    image: {bold}",
+        "  none",
+        "    columns: 0:",
+        "    volumes: 33 of 40 kept (left out: framewise_displacement 7)",
+        f"    degrees of freedom: 31 = {parts.format(33, 2)}",
+        f"    EXCLUDED: 31 degrees of freedom, fewer than 32 ({parts.format(33, 2)})",
+        f"    image: {bold}",
+        "  icaAROMA",
+        (
+            "    FAILED: The strategy icaAROMA starts from a desc-smoothAROMAnonaggr or "
+            "desc-nonaggrDenoised image, which is missing."
+        ),
+        "",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_dry_run_says_of_each_run(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    second = tiny.add_run("sub-02_task-rest")
+    second.with_name("sub-02_task-rest_desc-confounds_timeseries.tsv").unlink()
+    second.with_name(second.name.replace("preproc_bold", "brain_mask")).unlink()
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--dry-run")
+
+    def rows(*options):
+        done = run_app(*words, *options)
+        assert done.status == 0, done.err
+        table = done.out.split("\n\n")[0].splitlines()
+        return [re.split(" {2,}", line) for line in table]
+
+    header, first, last = rows("--strategy", "24P", "none", "icaAROMA")
+    assert header == ["run", "images", "mask", "confounds", "files", "state"]
+    images = "preproc (1 strategy without an image)"
+    name = "task-rest space-MNI152NLin2009cAsym"
+    assert first[:4] == [f"sub-01 {name}", images, "yes", "yes"]
+    assert last[:4] == [f"sub-02 {name}", images, "MISSING", "MISSING"]
+    assert int(first[4]) > 4
+    assert first[5:] == last[5:] == ["not finished yet"]
+    _, _, last = rows("--strategy", "none", "--mask", "none")
+    assert last[1:4] == ["preproc", "yes", "yes"]

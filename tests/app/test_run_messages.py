@@ -8,7 +8,9 @@ import warnings
 import pandas as pd
 import pytest
 
+from bids_spheres.app.run_messages import RunMessages, kind_of
 from bids_spheres.participant import job as participant
+from bids_spheres.participant.job import FailedStrategy, JobReport, Outcome
 
 
 @pytest.fixture
@@ -96,3 +98,60 @@ def test_warnings_of_a_run_are_said_once(call, tiny, monkeypatch):
     assert [line for line in lines if "of numpy" in line] == [
         "WARNING sub-01 task-rest space-MNI152NLin2009cAsym: of numpy"
     ]
+
+
+# Which lines there are
+
+
+def outcome(job, *, warnings=(), failed=(), error=None):
+    strategies = tuple(FailedStrategy(name, why) for name, why in failed)
+    return Outcome(job, JobReport(warnings=warnings, failed=strategies), error=error)
+
+
+def test_kinds_are_told_apart_without_names_of_files_and_runs_and_numbers():
+    first = kind_of("/data/a.nii: sub-01_task-rest has 28 rows and 1.5 mm")
+    assert first == kind_of("../b/c.tsv: sub-2 has 3 rows and 27 mm")
+    assert first != kind_of("../b/c.tsv: sub-2 has 3 columns and 27 mm")
+
+
+def test_one_line_for_each_kind_warnings_first(caplog, tmp_path):
+    path = tmp_path / "messages.tsv"
+    messages = RunMessages(path, ())
+    messages.add(outcome("sub-01", error="sub-01 is broken"), ["a"])
+    messages.add(outcome("sub-02", warnings=("2 spheres left", "odd")), ["a"])
+    messages.add(outcome("sub-03", error="sub-03 is broken", warnings=("3 spheres left",)), ["a"])
+    with caplog.at_level("INFO", "bids_spheres"):
+        messages.log()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"sub-02 and 1 more run in {path}: 2 spheres left"),
+        ("WARNING", "sub-02: odd"),
+        ("ERROR", f"sub-01 and 1 more run in {path}: sub-01 is broken"),
+    ]
+    assert path.read_text().splitlines() == [
+        "run\tlevel\tmessage",
+        "sub-01\terror\tsub-01 is broken",
+        "sub-03\terror\tsub-03 is broken",
+        "sub-02\twarning\t2 spheres left",
+        "sub-03\twarning\t3 spheres left",
+        "sub-02\twarning\todd",
+    ]
+
+
+def test_no_table_of_messages_that_are_all_told(caplog, tmp_path):
+    messages = RunMessages(tmp_path / "messages.tsv", ())
+    messages.add(outcome("sub-01", error="broken"), ["a"])
+    messages.add(outcome("sub-02", error="odd"), ["a"])
+    messages.log()
+    assert caplog.messages == ["sub-01: broken", "sub-02: odd"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_failures_that_were_told_before_are_not_told_again(caplog, tmp_path):
+    known = {("sub-01", "a"), ("sub-02", "a"), ("sub-02", "b"), ("sub-03", "a")}
+    messages = RunMessages(tmp_path / "messages.tsv", known)
+    failed = (("a", "no column x"), ("b", "no filter"))
+    messages.add(outcome("sub-01", failed=failed, error="a: ...\nb: ..."), ["a", "b"])
+    messages.add(outcome("sub-02", error="nothing can be done"), ["a", "b"])
+    messages.add(outcome("sub-03", error="out of memory"), ["a", "b"])
+    messages.log()
+    assert caplog.messages == ["sub-01: b: no filter", "sub-03: out of memory"]

@@ -10,7 +10,7 @@ import pytest
 
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import published_seed_sets
-from bids_spheres.settings import GROUP, PARTICIPANT
+from bids_spheres.settings.table import GROUP, PARTICIPANT
 
 PROJECT = Path(__file__).resolve().parents[2]
 README, CONTRIBUTING = (

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bids_spheres.engine import inflate, stream
+from bids_spheres.engine import stream
 from bids_spheres.engine.extract import extract_spheres
 from bids_spheres.engine.spheres import Grid
 from bids_spheres.engine.stream import load_mask, open_volumes, read_ahead, read_mask, stack_volumes
@@ -889,7 +889,7 @@ def test_each_byte_of_a_compressed_file_is_read_once(large_run, monkeypatch):
 
     def spy(name):
         opened.append(_Counting(builtins.open(name, "rb")))  # noqa: PTH123, SIM115
-        return inflate._GZIP.open(opened[-1])
+        return stream._GZIP.open(opened[-1])
 
     monkeypatch.setattr(stream, "open_gzip", spy)
     extraction = extract_spheres(path, [[-3.0, 2, 10], [-60, 40, 20]], radius=6)
@@ -904,7 +904,7 @@ WITHOUT_ZLIB_NG = """
 import json, sys
 sys.modules["zlib_ng"] = None
 import numpy as np
-from bids_spheres.engine import inflate, open_volumes
+from bids_spheres.engine import open_volumes, stream
 from bids_spheres.errors import DataError
 
 def read(path):
@@ -913,7 +913,7 @@ def read(path):
     except DataError as error:
         return str(error)
 
-print(json.dumps([inflate._GZIP.__name__, *map(read, sys.argv[1:])]))
+print(json.dumps([stream._GZIP.__name__, *map(read, sys.argv[1:])]))
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -146,6 +147,7 @@ def test_workers_with_less_memory_than_a_run_needs(fake, tmp_path, caplog, each,
         ("sbatch: error: Unable to contact slurm controller", TemporaryError),
         ("sbatch: error: Batch job submission failed: Connection refused", TemporaryError),
         ("Socket timed out on send/recv operation", TemporaryError),
+        ("sbatch: error: Communication connection failure", TemporaryError),
     ],
 )
 def test_what_slurm_says_to_a_script(fake, tmp_path, err, kind):
@@ -180,3 +182,60 @@ def test_workers_of_this_machine_share_its_memory(fake, memory, each):
         assert fake.local["scheduler_kwargs"] == {"allowed_failures": 0}
         assert source.more_expected() is False
     assert fake.closed == 1
+
+
+def test_numbers_of_logs_pages_and_folders_of_workers(fake, tmp_path):
+    with slurm(tmp_path) as source:
+        assert fake.given["silence_logs"] == logging.CRITICAL
+        assert source.name == f"Slurm (logs in {tmp_path / 'logs'})"
+    defaults = fake.config.defaults
+    assert defaults["local-directory"] == "${SLURM_TMPDIR:-/tmp}"
+    assert defaults["scheduler-options"] == {"dashboard_address": ":0", "allowed_failures": 0}
+    with clusters.local_cluster(3, None):
+        assert fake.local["dashboard_address"] == ":0"
+        assert fake.local["silence_logs"] == logging.CRITICAL
+
+
+def test_settings_that_the_library_refuses(fake, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("no interface x")
+
+    monkeypatch.setattr(clusters.library("dask_jobqueue").SLURMCluster, "job_cls", refuse)
+    expected = "--dask-slurm, as dask-jobqueue's SLURMCluster: no interface x."
+    with pytest.raises(UsageError) as told, slurm(tmp_path):
+        pass
+    assert told.value.message == expected
+    assert fake.given == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (FileNotFoundError(), UsageError, "there is no command sbatch here"),
+        (subprocess.TimeoutExpired("sbatch", 60), TemporaryError, "timed out"),
+    ],
+)
+def test_slurm_that_is_not_there_or_does_not_answer(fake, tmp_path, monkeypatch, error, kind, said):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(clusters.subprocess, "run", fail)
+    with pytest.raises(kind) as told, slurm(tmp_path):
+        pass
+    assert type(told.value) is kind
+    assert told.value.message == f"--dask-slurm: Slurm refuses these jobs: {said}."
+    assert fake.given == {}
+
+
+def test_memory_of_workers_is_told_in_gigabytes(fake, tmp_path, caplog):
+    fake.memory = 3 * 10**9
+    with slurm(tmp_path, {"processes": 2}, memory=1_900_000_000):
+        pass
+    expected = "--dask-slurm: a worker has 1.5 GB, and the largest run may need 1.9 GB."
+    assert caplog.messages == [expected]
+
+
+def test_several_jobs_are_counted(fake, tmp_path, caplog):
+    with caplog.at_level("INFO", "bids_spheres"), slurm(tmp_path, {"log_directory": "x"}):
+        assert fake.adapted["maximum_jobs"] == 4
+    assert caplog.messages == ["4 jobs for Slurm; logs are in x"]

@@ -246,7 +246,8 @@ def program(words):
 
 @pytest.mark.slow
 def test_a_cluster_on_this_machine(run_app, call, expected, tmp_path):
-    done = run_app(*call("out", "--executor", "dask", "--nprocs", 2))
+    pages = ("--report-level", "participant")
+    done = run_app(*call("out", "--executor", "dask", "--nprocs", 2, *pages))
     assert done.status == 0, done.err
     assert f"{N_RUNS} of {N_RUNS} runs written" in done.err
     assert results(tmp_path / "out") == expected
@@ -722,3 +723,23 @@ def test_encrypted_connections(deeds, tmp_path):
             clusters.scheduler_at(address),
         ):
             pass
+
+
+def test_no_token_is_left_after_an_error(dataset):
+    def broken():
+        with tokens(*dataset):
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        broken()
+    assert not [path for folder in dataset[1] for path in folder.iterdir()]
+
+
+def test_a_token_that_another_has_changed_is_not_read(dataset, monkeypatch):
+    """Whoever may write into the output folder could else have workers run code."""
+    with tokens(*dataset, ["a"]) as token:
+        content = Path(token.path).read_bytes()
+        Path(token.path).write_bytes(content.replace(b"a", b"b"))
+        monkeypatch.setattr(pickle, "loads", None)
+        with pytest.raises(WorkerProblemError, match="sees another folder"):
+            shared_objects(token)

@@ -257,3 +257,106 @@ def test_a_call_without_a_worker_ends_when_no_more_are_expected(run, polls, expe
 def test_a_call_to_which_no_worker_comes(run):
     with pytest.raises(TemporaryError, match="none has come"):
         run(Scheduler(lambda _: None), [1], timeout=3.0)
+
+
+class KilledError(Exception):
+    """As Dask's KilledWorker tells how often it has tried an item by itself."""
+
+    allowed_failures = 1
+
+
+def test_an_item_that_dask_itself_has_tried_again_is_given_up_at_once(run):
+    def step(client):
+        prove(client, "a")
+        for future in client.pending(proofs=False):
+            future.finish(KilledError())
+
+    client = Scheduler(step, a=RUNNING)
+    ((item, end),) = run(client, [3])
+    assert (item, end.message) == (3, "2 Dask workers were lost with this run: KilledError")
+    assert "too little memory or time" in end.hint
+    assert sum(not future.is_proof for future in client.submitted) == 1
+
+
+def test_what_is_tried_again_is_told(run, caplog):
+    def step(client):
+        prove(client, "a")
+        for future in client.pending(proofs=False):
+            future.finish(OSError("no route") if len(client.submitted) == 2 else None)
+
+    with caplog.at_level("INFO", "bids_spheres"):
+        assert run(Scheduler(step, a=RUNNING), [3]) == [(3, -3)]
+    assert caplog.messages == [
+        "Waiting for workers of Test",
+        "A Dask worker was lost with this run: OSError: no route 3 is tried again.",
+    ]
+
+
+def test_a_worker_that_goes_away_before_its_proof_leaves_nothing(run, caplog):
+    def step(client):
+        if client.now > 5 and "b" not in client.workers:
+            client.workers = {"b": RUNNING}
+        prove(client, "b")
+        for future in client.pending(proofs=False):
+            future.finish()
+
+    client = Scheduler(step, a=RUNNING)
+    with caplog.at_level("INFO", "bids_spheres"):
+        assert run(client, [1, 2]) == [(1, -1), (2, -2)]
+    first, *_ = client.submitted
+    assert (first.where, first.status) == ({"workers": ["a"]}, "cancelled")
+    assert "The worker a is gone; what it had is tried again." in caplog.messages
+    *_, last = (future for future in client.submitted if not future.is_proof)
+    assert last.where == {}  # all that are left are fit
+
+
+def test_a_scheduler_that_is_gone_ends_the_call(run):
+    def step(client):
+        prove(client, "a")
+        if client.pending(proofs=False):
+            raise OSError("connection lost")
+
+    client = Scheduler(step, a=RUNNING)
+    with pytest.raises(TemporaryError) as told:
+        run(client, [1, 2])
+    assert told.value.message == "Test does not answer any more: OSError: connection lost."
+    assert "the next call does what is missing" in told.value.hint
+    assert not client.pending(proofs=False)
+
+
+def test_a_caller_that_stops_early_leaves_nothing_at_work(tmp_path, monkeypatch):
+    def step(client):
+        prove(client, "a", "b")
+        for future in client.pending(proofs=False)[:1]:
+            future.finish()
+
+    monkeypatch.setattr(dask, "_POLL", 0.0)
+    client = Scheduler(step, a=RUNNING, b=RUNNING)
+    monkeypatch.setattr(dask, "time", SimpleNamespace(monotonic=client.tick))
+    executor = DaskExecutor(client, WorkerSource("Test"), [], [tmp_path])
+    ends = executor.run(operator.neg, [1, 2, 3])
+    next(ends)
+    ends.close()
+    assert not client.pending(proofs=False)
+    assert not client.pending(proofs=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_is_waited_for_five_minutes(tmp_path, monkeypatch):
+    monkeypatch.setattr(dask, "_POLL", 0.0)
+    client = Scheduler(lambda _: None)
+    monkeypatch.setattr(dask, "time", SimpleNamespace(monotonic=client.tick))
+    with pytest.raises(TemporaryError, match="has had no worker for 300 s that can be used: none"):
+        list(DaskExecutor(client, WorkerSource("Test"), [], [tmp_path]).run(operator.neg, [1]))
+    assert 300 < client.now < 302
+
+
+def test_problems_of_workers_that_are_gone_are_not_told(run):
+    def step(client):
+        for future in client.pending(proofs=True):
+            future.finish(WorkerProblemError(f"{future.where['workers'][0]} is odd"))
+        if client.now > 4:
+            client.workers = {"b": RUNNING}
+
+    with pytest.raises(TemporaryError, match=r"that can be used: b is odd\."):
+        run(Scheduler(step, a=RUNNING, b=RUNNING), [1], timeout=8.0)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 
 import pytest
 
 from bids_spheres.execute import Lost, local
 from bids_spheres.execute.local import LocalExecutor
+from tests.processes import children
 
 PID = "__import__('os').getpid()"
 
@@ -64,3 +67,31 @@ def test_how_workers_died_is_told(monkeypatch, number, limit, phrase, hint):
     assert first == ("1", 1)
     assert phrase in str(last[1])
     assert hint in last[1].hint
+
+
+def test_this_process_alone_unless_more_are_asked_for():
+    assert list(LocalExecutor().run(eval, [PID, PID])) == [(PID, os.getpid())] * 2
+    assert list(LocalExecutor(3).run(eval, [])) == []
+
+
+def test_workers_leave_interrupts_from_the_keyboard_to_this_process():
+    interrupt = "__import__('os').kill(__import__('os').getpid(), 2) or 5"
+    assert sorted(run(2, [interrupt, "1"])) == sorted([(interrupt, 5), ("1", 1)])
+
+
+def test_workers_have_our_modules_and_no_standard_input():
+    path, rest = "__import__('sys').path", "__import__('sys').stdin.isatty()"
+    ends = dict(run(2, [path, rest]))
+    assert ends[path] == sys.path
+    assert ends[rest] is False
+
+
+def test_no_worker_is_left_when_the_caller_stops_early():
+    before = set(children(os.getpid()))
+    ends = LocalExecutor(2).run(eval, ["1", "__import__('time').sleep(60)", "2"])
+    assert next(ends) == ("1", 1)
+    assert len(set(children(os.getpid())) - before) == 2
+    started = time.monotonic()
+    ends.close()
+    assert time.monotonic() - started < local.GRACE
+    assert set(children(os.getpid())) <= before

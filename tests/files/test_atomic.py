@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -486,3 +489,129 @@ def test_leftovers_are_told_by_the_clock_of_the_file_system(tmp_path, monkeypatc
         assert discard_stale(tmp_path) == 1
         assert not old.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["new.tsv"]
+
+
+# What is written, by other readers
+
+
+def test_json_is_indented_and_keeps_letters():
+    text = files.json_text({"a": "ü", 1: [np.float32(0.5), np.bool_(True)]})
+    assert text == '{\n  "a": "ü",\n  "1": [\n    0.5,\n    true\n  ]\n}\n'
+
+
+def test_bytes_of_names_that_are_no_text_become_question_marks(tmp_path):
+    write_text(tmp_path / "a.txt", "sub-\udcff")
+    assert (tmp_path / "a.txt").read_bytes() == b"sub-?"
+    assert not write_if_changed(tmp_path / "a.txt", "sub-\udcff")
+    assert write_if_changed(tmp_path / "b.bin", b"\xff\x00")
+    assert (tmp_path / "b.bin").read_bytes() == b"\xff\x00"
+    assert not write_if_changed(tmp_path / "b.bin", b"\xff\x00")
+
+
+def test_compressed_numbers_have_eight_digits_and_no_header(tmp_path):
+    path = tmp_path / "a.tsv.gz"
+    write_compressed_numbers(path, np.array([[1 / 3, 2e8 / 3], [np.nan, -4]]))
+    assert gzip.decompress(path.read_bytes()) == b"0.33333333\t66666667\nn/a\t-4\n"
+
+
+def test_without_zlib_ng_the_stream_is_that_of_zlib_without_name_and_time(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zlib_ng.gzip_ng", None)
+    content, written = b"0 1 2 3 " * 999 + bytes(range(256)), io.BytesIO()
+    with files.gzip_writer(written) as stream:
+        stream.write(content)
+    data = written.getvalue()
+    assert data[:8] == b"\x1f\x8b\x08\x00" + bytes(4)  # no name, no time
+    assert gzip.decompress(data) == content
+    packer = zlib.compressobj(3, zlib.DEFLATED, -zlib.MAX_WBITS)
+    assert data[10:-8] == packer.compress(content) + packer.flush()
+
+
+def test_tables_of_mixed_columns(tmp_path):
+    table = pd.DataFrame(
+        {"n": [3, 10], "x": [2.5e-7, 1e12], "w": [True, None], "nan": ["nan", 'a"b']}
+    )
+    write_table(tmp_path / "a.tsv", table)
+    expected = 'n\tx\tw\tnan\n3\t2.5e-07\tTrue\tnan\n10\t1e+12\tn/a\t"a""b"\n'
+    assert (tmp_path / "a.tsv").read_text() == expected
+
+
+def test_numbers_after_a_column_of_words(tmp_path):
+    values = np.array([[1 / 3, np.nan], [2e-11, -5]])
+    write_numbers(tmp_path / "a.tsv", ["nan", "b"], values, ("Node", ["nan", "x\ty"]))
+    expected = 'Node\tnan\tb\nnan\t0.3333333333\tn/a\n"x\ty"\t2e-11\t-5\n'
+    assert (tmp_path / "a.tsv").read_text() == expected
+    write_numbers(tmp_path / "b.tsv", ["a", "b"], values)
+    assert (tmp_path / "b.tsv").read_text() == "a\tb\n0.3333333333\tn/a\n2e-11\t-5\n"
+    with pytest.raises(ValueError, match="longer"):
+        write_numbers(tmp_path / "c.tsv", ["a", "b"], values, ("Node", ["x"]))
+
+
+def test_the_rest_of_a_row_that_is_no_row_is_not_shown(tmp_path):
+    with pytest.raises(DataError, match=r"line 2 is '1 x{58}', and the columns are a, b\."):
+        table_rows(tmp_path / "x.tsv", f"a\tb\n1\t{'x' * 99}\t3\n", ("a", "b"))
+
+
+# Temporary files
+
+
+@pytest.mark.parametrize(("minutes", "removed"), [(59, 0), (61, 1)])
+def test_leftovers_are_those_of_an_hour_ago(tmp_path, minutes, removed):
+    left = tmp_path / f".tmp-bids_spheres-{'0a' * 16}"
+    left.touch()
+    os.utime(left, (time.time() - 60 * minutes,) * 2)
+    assert discard_stale(tmp_path) == removed
+    assert left.exists() is not bool(removed)
+    assert len(list(tmp_path.iterdir())) == 1 - removed
+
+
+def test_of_a_leftover_that_is_a_link_only_the_link_is_removed(tmp_path, victim):
+    link = tmp_path / f".tmp-bids_spheres-{'0a' * 16}"
+    link.symlink_to(victim.parent)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    folder = tmp_path / ".tmp-bids_spheres-ab_3defg"
+    folder.symlink_to(victim.parent)
+    os.utime(folder, (0, 0), follow_symlinks=False)
+    assert discard_stale(tmp_path) == 1
+    assert not link.is_symlink()
+    assert folder.is_symlink()
+    assert victim.exists()
+
+
+def test_a_leftover_that_another_user_keeps_does_not_hinder(tmp_path, monkeypatch):
+    names = [tmp_path / f".tmp-bids_spheres-{digit * 32}" for digit in "12"]
+    for path in names:
+        path.touch()
+        os.utime(path, (0, 0))
+    unlink = os.unlink
+
+    def refuse(entry, **options):
+        if os.fspath(entry).endswith("1"):
+            raise PermissionError(13, "no")
+        unlink(entry, **options)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert discard_stale(tmp_path) == 1
+    assert names[0].exists()
+
+
+def test_where_no_place_was_named_none_is_named_afterwards(tmp_path, monkeypatch):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with temporary_files_in(tmp_path / "w"):
+        assert os.environ["TMPDIR"] == str(tmp_path / "w")
+        assert tempfile.gettempdir() == str(tmp_path / "w")
+    assert "TMPDIR" not in os.environ
+    assert tempfile.gettempdir() != str(tmp_path / "w")
+
+
+def test_a_folder_is_looked_at_again_if_it_is_there(tmp_path, monkeypatch):
+    opened, real = [], os.open
+
+    def noted(path, flags, *more):
+        opened.append((path, bool(flags & os.O_DIRECTORY)))
+        return real(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", noted)
+    files.look_again(tmp_path)
+    files.look_again(tmp_path / "none")
+    assert opened == [(tmp_path, True), (tmp_path / "none", True)]

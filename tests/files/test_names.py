@@ -16,14 +16,20 @@ from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.files.names import (
     ENTITY_ORDER,
     IMAGE_ENTITIES,
+    INDICES,
     Name,
+    as_written,
     entity_value,
+    is_mni,
+    named_files,
+    natural,
     parse_name,
+    plain_label,
     same_template,
 )
 from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.participant.plan import Job, JobImage, Work
-from bids_spheres.settings import Processing
+from bids_spheres.settings.table import Processing
 
 OURS = ("atlas", "seg", "scale", "stat", "label", "desc")
 """Entities that outputs have and preprocessed images don't, but for `desc`."""
@@ -189,3 +195,77 @@ def test_indices_are_numbers():
 )
 def test_a_cohort_may_be_left_out(first, second, same):
     assert same_template(first, second) is same
+
+
+def test_indices_are_those_of_the_schema():
+    entities = load_schema().objects.entities
+    assert {entities[key]["name"] for key in entities if entities[key]["format"] == "index"} == set(
+        INDICES
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        *((name, True) for name in ("MNI152Lin", "MNI152NLin2009cAsym", "MNI152NLin6Sym")),
+        *((name, True) for name in ("MNI305", "MNIColin27", "MNIInfant", "MNIPediatricAsym+2")),
+        *((name, False) for name in ("MNI", "T1w", "Talairach", "fsaverage", "MNI152", "xMNI305")),
+    ],
+)
+def test_spaces_of_the_mni(space, expected):
+    assert is_mni(space) is expected
+
+
+def test_numbers_in_names_are_sorted_as_numbers():
+    names = ["b1", "run-10", "run-2a1", "run-2", "a", "run-02b", "10", "9"]
+    expected = ["9", "10", "a", "b1", "run-2", "run-2a1", "run-02b", "run-10"]
+    assert sorted(names, key=natural) == expected
+
+
+def test_letters_and_digits():
+    assert plain_label("my-Atlas_2 (v1.0) é") == "myAtlas2v10"
+    assert as_written([("sub", "01"), ("task", "a")]) == ["sub-01", "task-a"]
+
+
+def test_values_are_normalized_and_labels_stay_as_they_are_written():
+    name = parse_name("sub-01_ses-02_run-003_echo-0_space-MNIInfant_cohort-2_desc-preproc_bold.nii")
+    assert name.get("run") == "003"
+    assert name.get("task") is None
+    assert name.space == "MNIInfant+2"
+    assert name.values == {
+        "sub": "01",
+        "ses": "02",
+        "run": "3",
+        "echo": "0",
+        "space": "MNIInfant+2",
+        "desc": "preproc",
+    }
+    assert name.source == (("sub", "01"), ("ses", "02"), ("run", "003"), ("echo", "0"))
+    assert (name.suffix, name.extension) == ("bold", ".nii")
+    alone = parse_name("sub-01_cohort-2_T1w.nii")
+    assert (alone.space, alone.values["cohort"]) == (None, "2")
+    assert entity_value("run", "1a") == "1a"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            "sub-1_task-a_bold_space-MNI152NLin2009cAsym_variant-smoothAROMAnonaggr_preproc.nii.gz",
+            "sub-1_task-a_space-MNI152NLin2009cAsym_desc-smoothAROMAnonaggr_bold.nii.gz",
+        ),
+        (
+            "sub-1_task-a_bold_space-T1w_brainmask.nii.gz",
+            "sub-1_task-a_space-T1w_desc-brain_mask.nii.gz",
+        ),
+        ("sub-1_task-a_bold_confounds.tsv", "sub-1_task-a_desc-confounds_timeseries.tsv"),
+        ("sub-1_task-a_bold_preproc.nii.gz", "sub-1_task-a_desc-preproc_bold.nii.gz"),
+    ],
+)
+def test_names_of_the_first_fmriprep(old, new):
+    assert str(parse_name(old)) == new
+
+
+def test_files_with_other_names_are_left_out():
+    paths = [Path("a/README"), Path("b/sub-1_bold.nii"), Path("c/sub-1_sub-2_bold.nii")]
+    assert list(named_files(paths)) == [(paths[1], parse_name("sub-1_bold.nii"))]

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from bids_spheres.errors import EXIT_STATUSES, DataError
-from bids_spheres.files.regular import MAX_BYTES, open_regular, read_limited
+from bids_spheres.files.regular import (
+    MAX_BYTES,
+    check_regular,
+    not_fetched,
+    open_regular,
+    read_limited,
+)
 
 FUNC = "sub-01/func/sub-01_task-rest"
 IMAGE = f"{FUNC}_space-MNI152NLin2009cAsym_desc"
@@ -207,3 +213,73 @@ def test_a_pipe_that_takes_the_place_of_a_file_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", replaced)
     with pytest.raises(DataError, match="a named pipe; a JSON file is needed"):
         open_regular(path, "JSON file")
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [(1024, "1 kB"), (3 * 2**10 - 1, "2 kB"), (2**20, "1 MB"), (2**21, "2 MB")]
+)
+def test_content_as_large_as_the_limit_is_read(tmp_path, limit, words):
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * limit)
+    assert len(read_limited(path, "list", limit)) == limit
+    path.write_bytes(b"x" * (limit + 1))
+    with pytest.raises(DataError, match=f"a has more than {words}, the most .* of a list"):
+        read_limited(path, "list", limit)
+
+
+TO_A_FILE = "Write its content to a file first."
+
+
+@pytest.mark.parametrize(
+    ("make", "called", "message", "hint"),
+    [
+        (folder, "image", "is a folder; an image is needed.", ""),
+        (
+            pipe,
+            "table",
+            "is a named pipe; a table is needed.",
+            "Write its content to a file first.",
+        ),
+        (device, "file", "is a device; a file is needed.", "Write its content to a file first."),
+    ],
+)
+def test_what_is_no_file_is_called_by_its_kind(tmp_path, make, called, message, hint):
+    make(tmp_path / "x")
+    with pytest.raises(DataError) as caught:
+        check_regular(tmp_path / "x", called)
+    assert (caught.value.message, caught.value.hint) == (f"{tmp_path / 'x'} {message}", hint)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"/annex/objects/MD5E-s1--0\n", True),
+        (b"../../.git/annex/objects/a/b/MD5E-s1--0", True),
+        (b"see /annex/objects/MD5E-s1--0\n", False),
+        (b"a\tb\n/annex/objects/MD5E-s1--0\n", False),
+        (b"/annex/objects/\n", False),
+        (b"/annex/object/key\n", False),
+        (b" " * 4096 + b"/annex/objects/key\n", False),
+    ],
+)
+def test_pointers_of_git_annex(tmp_path, content, expected):
+    path = tmp_path / "a file.tsv"
+    path.write_bytes(content)
+    error = not_fetched(path)
+    assert (error is not None) is expected
+    if error:
+        assert error.message.startswith(f"The content of {path} is not here")
+        assert error.hint == f"Get it with: datalad get '{path}'"
+
+
+def test_links_into_git_annex_are_broken_until_their_content_is_fetched(tmp_path):
+    link = tmp_path / "a.tsv"
+    link.symlink_to(".git/annex/objects/key")
+    assert not_fetched(link) is not None
+    (tmp_path / ".git" / "annex" / "objects").mkdir(parents=True)
+    (tmp_path / ".git" / "annex" / "objects" / "key").write_text("x")
+    assert not_fetched(link) is None
+    other = tmp_path / "b.tsv"
+    other.symlink_to("nowhere")
+    assert not_fetched(other) is None
+    assert not_fetched(tmp_path) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bids_spheres.inputs.selection import Filter, Selection
-from bids_spheres.settings import Selected
+from bids_spheres.settings.table import Selected
 
 
 def select(others=(), **labels):

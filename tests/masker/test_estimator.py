@@ -633,11 +633,11 @@ def test_images_are_read_once(tmp_path, img, mask, monkeypatch):
         paths[name] = tmp_path / f"{name}.nii.gz"
         one.to_filename(paths[name])
     opened = []
-    inflate = import_module("bids_spheres.engine.inflate")
+    inflate = import_module("bids_spheres.engine.stream").open_gzip
 
     def spy(path):
         opened.append(path.name)
-        return inflate.open_gzip(path)
+        return inflate(path)
 
     monkeypatch.setattr("bids_spheres.engine.stream.open_gzip", spy)
     masker = NiftiSpheresMasker(SEEDS, radius=4, mask_img=paths["mask"])

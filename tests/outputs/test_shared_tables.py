@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from bids_spheres.errors import DataError, ReadWriteError
+from bids_spheres.files import atomic
 from bids_spheres.outputs import shared_tables
 from bids_spheres.outputs.shared_tables import SharedTable
 
@@ -99,14 +100,14 @@ def before_table_is_written(monkeypatch):
     """Do something in the moment before the first time that a table is put in its place."""
 
     def arrange(action):
-        pending, write = [action], shared_tables.write_text
+        pending, write = [action], atomic.write_text
 
         def disturbed(path, text):
             if path.name == "t.tsv" and pending:
                 pending.pop()()
             write(path, text)
 
-        monkeypatch.setattr(shared_tables, "write_text", disturbed)
+        monkeypatch.setattr(atomic, "write_text", disturbed)
 
     return arrange
 
@@ -127,7 +128,7 @@ def test_another_withdraws_between_listing_and_writing(tmp_path, before_table_is
 def test_the_last_row_goes_while_another_comes(tmp_path, monkeypatch):
     """The table is removed by one, and made by the other just before."""
     say(tmp_path, "a", "1")
-    pending, remove = [True], shared_tables.remove
+    pending, remove = [True], atomic.remove
 
     def disturbed(path):
         if path.name == "t.tsv" and pending:
@@ -135,7 +136,7 @@ def test_the_last_row_goes_while_another_comes(tmp_path, monkeypatch):
             say(tmp_path, "b", "2")
         remove(path)
 
-    monkeypatch.setattr(shared_tables, "remove", disturbed)
+    monkeypatch.setattr(atomic, "remove", disturbed)
     say(tmp_path, "a", None)
     assert lines(tmp_path)[1:] == ["b\t2"]
 

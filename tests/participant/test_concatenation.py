@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -13,14 +14,21 @@ from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
 from bids_spheres.app.planning import plan_jobs
+from bids_spheres.confounds.strategy import Strategy
 from bids_spheres.engine.connectivity import concatenate
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.errors import UsageError
+from bids_spheres.files.names import parse_name
+from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.participant.concatenation import (
     RunSeries,
+    _GroupSeries,
     concatenate_runs,
     degrees_of_freedom,
     group_runs,
 )
-from bids_spheres.settings import Settings
+from bids_spheres.participant.plan import Job, JobImage, Work
+from bids_spheres.settings.table import Processing, Settings
 
 MNI = "space-MNI152NLin2009cAsym"
 THERE = ["left", "right", "front"]
@@ -645,3 +653,215 @@ def test_the_option_is_in_the_record_and_comes_back_from_it(place, two_runs, run
     path.unlink()
     assert run_app("--config", record).status == 0
     assert path.is_file()
+
+
+# Without a call: which runs are together, and what is made of their files
+
+
+SEEDS = SeedTable("mine", ("a", "b", "c"), np.zeros((3, 3)), np.full(3, 5.0))
+
+
+def job_of(source, tmp_path, *strategies):
+    """A job on a run in a space, whose image need not be there."""
+    name = parse_name(f"{source}_{MNI}_bold.nii.gz")
+    bold = Path(f"{source}_{MNI}_desc-preproc_bold.nii.gz")
+    chosen = tuple(Strategy(one, "") for one in strategies or ("s",))
+    work = Work((SEEDS,), chosen, Processing(), tmp_path / "out", (), threads=1)
+    return Job(
+        Run(name, (("preproc", bold),), None, Tables()), (JobImage(bold, chosen),), (), None, work
+    )
+
+
+def names_of(groups):
+    return {str(group): [str(job.run.name.get("run")) for job in group.jobs] for group in groups}
+
+
+def test_which_runs_belong_together(tmp_path):
+    sources = [
+        *("sub-1_ses-a_task-x_run-1", "sub-1_ses-a_task-x_run-2", "sub-1_ses-b_task-x_run-1"),
+        *("sub-1_ses-a_task-y_run-1", "sub-2_ses-a_task-x_run-1"),
+    ]
+    jobs = [job_of(source, tmp_path) for source in sources]
+    assert group_runs(jobs, None) == []
+    space = MNI
+    assert names_of(group_runs(jobs, "session")) == {
+        f"sub-1 ses-a task-x {space}": ["1", "2"],
+        f"sub-1 ses-b task-x {space}": ["1"],
+        f"sub-1 ses-a task-y {space}": ["1"],
+        f"sub-2 ses-a task-x {space}": ["1"],
+    }
+    groups = group_runs(jobs, "participant")
+    assert names_of(groups) == {
+        f"sub-1 task-x {space}": ["1", "2", "1"],
+        f"sub-1 task-y {space}": ["1"],
+        f"sub-2 task-x {space}": ["1"],
+    }
+    path = groups[0].paths.matrix(SEEDS, "s", "pearsoncorrelation")
+    assert path.parent == tmp_path / "out" / "sub-1" / "func"
+    assert path.name.startswith(f"sub-1_task-x_{MNI}_seg-mine_")
+
+
+@pytest.mark.parametrize(("level", "keys"), [("session", "run-"), ("participant", "ses- or run-")])
+def test_a_run_of_the_name_of_all_is_refused_beside_others_and_alone_its_own(tmp_path, level, keys):
+    alone = job_of("sub-1_task-x", tmp_path)
+    assert group_runs([alone], level) == []
+    with pytest.raises(UsageError) as caught:
+        group_runs([job_of("sub-1_task-x_run-2", tmp_path), alone], level)
+    assert caught.value.message == (
+        f"--concatenate {level}: the name of {alone.images[0].bold} has no {keys}, so that its own "
+        "matrices would have the names of those of 2 runs together."
+    )
+
+
+def put(job, values, **facts):
+    """Write series as a job does."""
+    path = job.paths.series(SEEDS, "s")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(values, columns=SEEDS.names).to_csv(path, sep="\t", index=False, na_rep="n/a")
+    numbers = {
+        "NumberOfVolumes": 50,
+        "NumberOfVolumesKept": 40,
+        "NumberOfVolumesCensored": 10,
+        "RankRemoved": 3,
+        "DimensionsLostToFilter": 2.5,
+        "DimensionsLostToCensoring": 1,
+        "DegreesOfFreedom": 30.0,
+        "VolumesWithFramewiseDisplacement": 49,
+        "Excluded": None,
+    }
+    path.with_suffix(".json").write_text(json.dumps(numbers | facts))
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two runs, of 40 and 25 volumes, with what their sidecars say."""
+    rng = np.random.default_rng(3)
+    jobs = [job_of(f"sub-1_task-x_run-{i}", tmp_path) for i in "12"]
+    first, second = rng.standard_normal((40, 3)), 5 + 3 * rng.standard_normal((25, 3))
+    second[:, 2] = np.nan
+    put(
+        jobs[0],
+        first,
+        MeanFramewiseDisplacement=0.1,
+        CensoredVolumes={"fd": 3, "x": 1},
+        Detrend=True,
+    )
+    put(
+        *(jobs[1], np.insert(second, 3, np.nan, axis=0)),
+        MeanFramewiseDisplacement=0.4,
+        CensoredVolumes={"fd": 2},
+        RepetitionTime=2.0,
+        NumberOfVolumes=30,
+        DegreesOfFreedom=10.0,
+        Detrend=False,
+        RankRemoved=4,
+        VolumesWithFramewiseDisplacement=29,
+    )
+    return jobs, (first, second)
+
+
+def written(group):
+    path = group.paths.matrix(SEEDS, "s", "pearsoncorrelation")
+    return read(path).set_index("Node").to_numpy(), sidecar(path)
+
+
+def test_series_of_runs_are_standardized_and_put_one_after_the_other(pair):
+    jobs, (first, second) = pair
+    (group,) = group_runs(jobs, "participant")
+    assert list(concatenate_runs([group], ())) == []
+    values, facts = written(group)
+    both = [stats.zscore(part, ddof=1) for part in (first, second)]
+    r = np.corrcoef(np.vstack(both)[:, :2].T)[0, 1]
+    assert values[0, 1] == pytest.approx(r, abs=1e-9)
+    expected = {
+        "NumberOfRuns": 2,
+        "NumberOfVolumes": 80,
+        "NumberOfVolumesKept": 80,
+        "NumberOfVolumesCensored": 20,
+        "RankRemoved": 7,
+        "DimensionsLostToFilter": 5,
+        "DimensionsLostToCensoring": 2,
+        "CensoredVolumes": {"fd": 5, "x": 1},
+        "NodesMissingInSomeRuns": ["c"],
+        "ExcludedRuns": {},
+        "MissingRuns": {},
+        "MeanFramewiseDisplacementRecomputed": None,
+    }
+    assert {key: facts[key] for key in expected} == expected
+    assert facts["MeanFramewiseDisplacement"] == pytest.approx((49 * 0.1 + 29 * 0.4) / 78)
+    left = (39 + 24) ** 2 / (39**2 / 30 + 24**2 / 10)
+    assert facts["DegreesOfFreedom"] == pytest.approx(left)
+    assert "Detrend" not in facts
+    assert [source.split("/")[-1][:18] for source in facts["Sources"]] == [
+        *("sub-1_task-x_run-1", "sub-1_task-x_run-2")
+    ]
+
+
+def test_runs_that_are_excluded_or_missing_or_lost_are_told(pair):
+    jobs, _ = pair
+    (group,) = group_runs(jobs, "participant")
+    list(concatenate_runs([group], ()))
+    put(jobs[0], np.full((40, 3), 1.0), Excluded="too short", Detrend=True)
+    assert list(concatenate_runs([group], ())) == []
+    _, facts = written(group)
+    assert facts["NumberOfRuns"] == 1
+    assert list(facts["ExcludedRuns"].values()) == ["too short"]
+    assert facts["Detrend"] is False
+    path = jobs[0].paths.series(SEEDS, "s")
+    path.unlink()
+    (told,) = concatenate_runs([group], ())
+    assert told.startswith(f"{group}: made without {jobs[0]}: ")
+    (told,) = concatenate_runs([group], {(str(jobs[0]), "s")})
+    assert told == f"{group}: made without {jobs[0]}: It failed, or was not tried."
+    (missing,) = written(group)[1]["MissingRuns"].values()
+    assert missing == "It failed, or was not tried."
+    (told,) = concatenate_runs([group], {(str(job), "s") for job in jobs})
+    assert told == f"{group}: none of its runs is done, and no matrix of them is written."
+    jobs[1].paths.series(SEEDS, "s").unlink()
+    *_, told = concatenate_runs([group], {(str(jobs[0]), "other")})
+    assert told == f"{group}: no run is left for s, and no matrix of all is written."
+
+
+def test_runs_of_which_no_sphere_has_a_series_are_excluded(pair):
+    jobs, _ = pair
+    for job in jobs:
+        put(job, np.full((40, 3), np.nan))
+    (group,) = group_runs(jobs, "participant")
+    assert list(concatenate_runs([group], ())) == []
+    values, facts = written(group)
+    assert np.isnan(values.astype(float)).all()
+    assert (facts["NumberOfRuns"], facts["DegreesOfFreedom"]) == (0, 0)
+    assert list(facts["ExcludedRuns"].values()) == ["no sphere has a series"] * 2
+    assert (facts["MeanFramewiseDisplacement"], len(facts["NodeFiles"])) == (None, 2)
+
+
+def test_runs_of_an_earlier_call_that_are_not_selected_any_more(pair):
+    jobs, _ = pair
+    (group,) = group_runs(jobs, "participant")
+    list(concatenate_runs([group], ()))
+    (fewer,) = group_runs(jobs[:1], "participant")
+    (told,) = concatenate_runs([fewer], ())
+    uri = jobs[1].paths.uri(jobs[1].paths.series(SEEDS, "s"))
+    assert told == (f"{fewer}: an earlier call had {uri} in it, which this one does not select.")
+    assert list(concatenate_runs([group], ())) == []
+
+
+def test_series_of_other_seeds_are_not_taken(pair):
+    jobs, (first, _) = pair
+    path = put(jobs[0], first)
+    content = json.loads(path.with_suffix(".json").read_text())
+    [group] = group_runs(jobs, "session")
+
+    def read(seeds):
+        series = _GroupSeries(group, seeds, "s", ())
+        return [run.values.shape for run in series.used], [why for _, why in series.missing]
+
+    assert read(SEEDS) == ([(40, 3), (25, 3)], [])
+    for key in ("DegreesOfFreedom", "VolumesWithFramewiseDisplacement", "RankRemoved"):
+        lacking = {name: value for name, value in content.items() if name != key}
+        path.with_suffix(".json").write_text(json.dumps(lacking))
+        shapes, [why] = read(SEEDS)
+        assert shapes == [(25, 3)]
+        assert "and its sidecar are not those of mine" in why
+    assert read(replace(SEEDS, names=("a", "c", "b")))[0] == []

@@ -20,8 +20,10 @@ from bids_spheres.participant.controls import (
     controls_table,
     fluid_centres,
     phase_randomized,
+    shifts,
+    surrogate_series,
 )
-from bids_spheres.participant.series import clean_series
+from bids_spheres.participant.series import clean_series, effective_dof
 from bids_spheres.participant.sphere_sets import SphereSet, UsableVoxels
 from tests.conftest import AFFINE, MNI, SHAPE
 from tests.participant.test_series import KEPT, run_design
@@ -261,6 +263,7 @@ def related(tiny, tmp_path, run_app):
     rows = [f"s{i}\t{x}\t{y}\t{z}\n" for i, (x, y, z) in enumerate(OWN)]
     (tmp_path / "mine.tsv").write_text("name\tx\ty\tz\n" + "".join(rows))
     words = ("--seeds", tmp_path / "mine.tsv", "--strategy", "none", "--controls", "--radius", "5")
+    words += ("--report-level", "participant")
     done = run_app(tiny.root, tmp_path / "out", "participant", *words)
     assert done.status == 0, done.err
     cleaned = detrend(nib.load(bold).get_fdata(), axis=-1)
@@ -322,3 +325,106 @@ def test_what_image_and_mask_do_not_give_is_missing(call, fluid):
     assert table.loc["fluid", ["spheres", "pairs"]].tolist() == [0, 0]
     assert np.isnan(table.loc["fluid", "significant"])
     assert table.loc["surrogate", "pairs"] > 0
+
+
+# Numbers by hand
+
+
+def orthonormal(n_volumes, n_series):
+    """White series without mean and trend, of which none correlates with another."""
+    basis = np.random.default_rng(9).standard_normal((n_volumes, n_series + 2))
+    basis[:, 0], basis[:, 1] = 1, np.arange(n_volumes)
+    return np.linalg.qr(basis)[0][:, 2:]
+
+
+def test_the_critical_correlation_of_198_degrees_of_freedom():
+    """Of a normal distribution, z = atanh(r) has the variance 1 / (198 + 1 - 3)."""
+    design, (x, y, z) = run_design(KEPT["all"]), orthonormal(200, 3).T
+    critical = np.tanh(stats.norm.ppf(0.975) / np.sqrt(196))
+    mixed = [r * x + np.sqrt(1 - r**2) * other for r, other in ((critical + 2e-4, y),)]
+    mixed += [-r * x + np.sqrt(1 - r**2) * other for r, other in ((critical - 2e-4, z),)]
+    series = np.column_stack([x, *mixed, np.full(200, np.nan)])
+    table = controls_table(series, {}, design, 0).set_index("control")
+    assert table.loc["seeds", ["spheres", "pairs"]].tolist() == [3, 3]
+    assert table.loc["seeds", "significant_nominal"] == pytest.approx(1 / 3)
+    effective = effective_dof(series, design)
+    pairs = ([0, 0, 1], [1, 2, 2])
+    r = np.corrcoef(series[:, :3].T)[pairs]
+    expected = np.abs(np.arctanh(r)) * np.sqrt(effective[pairs] - 3) > 1.959964
+    assert table.loc["seeds", "significant"] == pytest.approx(expected.mean())
+    assert table.loc["fluid", ["spheres", "pairs"]].tolist() == [0, 0]
+    assert table.loc["mirrored", ["spheres", "pairs"]].tolist() == [0, 0]
+    assert table["similarity"].isna().all()
+    assert [*table.index] == ["seeds", "surrogate", "fluid", "mirrored"]
+
+
+@pytest.mark.parametrize(("n_seeds", "similar"), [(2, False), (3, True)])
+def test_two_matrices_of_more_than_two_pairs_are_compared(n_seeds, similar):
+    design, rng = run_design(KEPT["all"]), np.random.default_rng(4)
+    seeds, mirrored = (clean_series(rng.standard_normal((200, n_seeds)), design) for _ in range(2))
+    table = controls_table(seeds, {"mirrored": mirrored}, design, 0).set_index("control")
+    assert np.isfinite(table.loc["mirrored", "similarity"]) == similar
+    assert table.loc["mirrored", "pairs"] == n_seeds * (n_seeds - 1) / 2
+
+
+@pytest.mark.parametrize(("n_seeds", "n_surrogates"), [(149, 298), (150, 150), (7, 154)])
+def test_surrogates_are_at_least_150_and_as_many_of_each_seed(n_seeds, n_surrogates):
+    design, rng = run_design(KEPT["gap"]), np.random.default_rng(4)
+    seeds = clean_series(rng.standard_normal((200, n_seeds)), design)
+    lacking = np.column_stack([np.full(len(seeds), np.nan), seeds])
+    surrogates = surrogate_series(lacking, design, 5)
+    assert surrogates.shape == (130, n_surrogates)
+    assert abs(surrogates.mean(axis=0)).max() < 1e-12
+    assert abs(np.flatnonzero(KEPT["gap"]) @ surrogates).max() < 1e-8
+    np.testing.assert_array_equal(surrogates, surrogate_series(seeds, design, 5))
+    assert surrogate_series(lacking[:, :1], design, 5).shape == (130, 0)
+
+
+@pytest.mark.parametrize(("number", "centres"), [(3, 0), (4, 1)])
+def test_a_sphere_of_fluid_has_four_voxels(number, centres):
+    fluid = np.zeros((5, 5, 9), dtype=bool)
+    fluid[2, 2, 2], fluid[1, 2, 2], fluid[2, 3, 2] = True, True, True
+    fluid[2, 2, 3] = number == 4
+    fluid[0, 0, 8] = True  # alone
+    found = fluid_centres(fluid, Grid(fluid.shape, np.diag([3.0, 3, 3, 1])), 3.0)
+    np.testing.assert_array_equal(found, np.array([[6.0, 6, 6]])[:centres].reshape(-1, 3))
+
+
+def test_there_are_at_most_20_spheres_of_fluid():
+    fluid = np.zeros((25, 25, 5), dtype=bool)
+    fluid[1::5, 1::5, 1] = fluid[2::5, 1::5, 1] = fluid[1::5, 2::5, 1] = fluid[1::5, 1::5, 2] = True
+    grid = Grid(fluid.shape, np.eye(4))
+    assert len(fluid_centres(fluid, grid, 1.0)) == 20
+    assert len(fluid_centres(fluid[:20], Grid((20, 25, 5), np.eye(4)), 1.0)) == 20
+    assert len(fluid_centres(fluid[:15], Grid((15, 25, 5), np.eye(4)), 1.0)) == 15
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.9, 1), (0.899999, 0)])
+def test_fluid_has_a_probability_of_nine_tenths(share, number):
+    grid = Grid((12, 12, 12), np.diag([3.0, 3, 3, 1]))
+    table = SeedTable("mine", ("a", "b", "c"), np.full((3, 3), 3.0), np.array([3.0, 4, 9]))
+    weights = sphere_weights(table.coordinates, table.radii, grid)
+    spheres = SphereSet(table, weights, slice(0, 3), 0.5, {"SpatialReference": "T1w"})
+    tissues = {"CSF": np.full(grid.shape, share), "GM": np.ones(grid.shape)}
+    found = [*control_sets(spheres, UsableVoxels(None, None, tissues=tissues), 7)]
+    assert len(found) == number
+    if found:
+        (fluid,) = found
+        assert set(fluid.seeds.radii) == {4.0}
+        assert fluid.seeds.names == tuple(f"fluid{i}" for i in range(len(fluid.seeds)))
+        assert fluid.columns == slice(7, 7 + len(fluid.seeds))
+        np.testing.assert_array_equal(fluid.weights.asked, fluid.weights.used)
+        assert (fluid.weights.coverage == 1).all()
+
+
+def test_random_shifts_fill_a_ball_evenly():
+    moved = shifts(3.0, 4000, 2)
+    assert moved.shape == (4000, 2, 3)
+    far = np.linalg.norm(moved, axis=2)
+    assert far.max() <= 3
+    assert abs(moved.mean(axis=(0, 1))).max() < 0.08
+    share = (far / 3) ** 3  # of the volume within: uniform
+    assert stats.kstest(share.ravel(), "uniform").pvalue > 0.001
+    assert abs(np.corrcoef(far.T)[0, 1]) < 0.06
+    np.testing.assert_allclose(moved.std(axis=(0, 1)), 3 / np.sqrt(5), rtol=0.05)
+    np.testing.assert_array_equal(shifts(6.0, 4000, 2), 2 * moved)

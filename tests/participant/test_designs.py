@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -21,10 +22,17 @@ from bids_spheres.confounds.strategy import Strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import stream
 from bids_spheres.engine.despike import despike
+from bids_spheres.errors import DataError, MissingInputError, OutputError
 from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.shared import EXCLUSION_COLUMNS
-from bids_spheres.participant.designs import RunDesign, Timing, failing
-from bids_spheres.settings import Processing
+from bids_spheres.participant.designs import (
+    RunDesign,
+    StrategyFailures,
+    Timing,
+    failing,
+    run_timing,
+)
+from bids_spheres.settings.table import Processing
 
 STEM = "sub-01_task-rest"
 SERIES = "seg-mine_stat-mean_desc"
@@ -529,7 +537,8 @@ def test_displacement_is_measured_with_a_filter_and_the_head_of_the_participant(
     tiny.add_run()
     radius = anatomy(tiny)
     options = ("--motion-filter", "lowpass:10", "--head-radius", "auto", "--fd-threshold", "0.05")
-    finished, func = place("--strategy", "gsrOnly", *options)
+    page = ("--report-level", "participant")
+    finished, func = place("--strategy", "gsrOnly", *options, *page)
     assert finished.status == 0, finished.err
     table = read(confounds_of(tiny))
     names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
@@ -974,7 +983,8 @@ def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggrega
     data = image.get_fdata()
     data[:, :, :, 20] += np.where(np.arange(data.shape[0]) % 2, 300, 0)[:, None, None]
     nib.Nifti1Image(data.astype(np.float32), image.affine, image.header).to_filename(bold)
-    finished, func = place("--strategy", "none", "--despike", "--aggregation", aggregation)
+    words = ("--strategy", "none", "--aggregation", aggregation)
+    finished, func = place(*words, "--despike", "--report-level", "participant")
     assert finished.status == 0, finished.err
     labels = nib.load(next(func.glob("*_dseg.nii.gz"))).get_fdata()
     spheres = read(next(func.glob("*_dseg.tsv")))
@@ -995,7 +1005,7 @@ def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggrega
     assert "degrees of freedom do not count it" in facts["DespikeNote"]
     page = next(func.parents[1].glob("sub-01.html")).read_text()
     assert f"Despiking changed {facts['DespikedShare']:.2%} of the values" in page
-    plain, _ = place("--strategy", "none", "--aggregation", aggregation)
+    plain, _ = place(*words)
     assert "1 of 1 run to do" in plain.err
 
 
@@ -1148,3 +1158,114 @@ def test_degrees_of_freedom_of_drawn_volumes_are_those_of_white_series(kept):
     products = np.sum(first * second, axis=0)
     r = products / np.sqrt(np.sum(first**2, axis=0) * np.sum(second**2, axis=0))
     assert design.degrees_of_freedom.residual == pytest.approx(1 / np.mean(r**2), rel=0.06)
+
+
+# Timing, and failures of strategies
+
+
+def a_job(tiny, seeds_file, tmp_path, *options):
+    words = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, *options]
+    return plan_jobs(settings_of(main_parser().parse_args([str(word) for word in words])))[1][0]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (1.5, 1.5),
+        (2, 2.0),
+        (0.001, 0.001),
+        (100, 100.0),
+        (0.0009, None),
+        (100.1, None),
+        (2000, None),
+        (True, None),
+        ("2", None),
+        ([2], None),
+        (-1, None),
+    ],
+)
+def test_a_repetition_time_is_a_number_of_seconds(tiny, seeds_file, tmp_path, given, expected):
+    bold = tiny.add_run(n_volumes=31)
+    path = bold.with_name(bold.name.replace(".nii.gz", ".json"))
+    path.write_text(json.dumps({"RepetitionTime": given}))
+    job = a_job(tiny, seeds_file, tmp_path)
+    if expected:
+        assert run_timing(job.run, bold) == Timing(31, expected)
+    else:
+        with pytest.raises(DataError) as caught:
+            run_timing(job.run, bold)
+        end = f"has no repetition time in seconds: in its JSON file it is {given!r}."
+        assert caught.value.message == f"{bold} {end}"
+
+
+def test_the_header_is_asked_where_there_is_no_json_file(tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    bold.with_name(bold.name.replace(".nii.gz", ".json")).unlink()
+    job = a_job(tiny, seeds_file, tmp_path)
+    assert run_timing(job.run, bold) == Timing(40, 2.0)
+    img = nib.load(bold)
+    img.header.set_zooms((4, 4, 4, 0))
+    nib.Nifti1Image(img.get_fdata(dtype=np.float32), None, img.header).to_filename(bold)
+    with pytest.raises(DataError, match="no repetition time in seconds: in its header it is"):
+        run_timing(job.run, bold)
+
+
+A, B = Strategy("a", ""), Strategy("b", "")
+AROMA = Strategy("c", "", bold=("smoothAROMAnonaggr", "nonaggrDenoised"))
+
+
+def test_what_a_strategy_lacks_concerns_it_alone():
+    failures = StrategyFailures()
+    with failures.of(A):
+        raise DataError("odd", "hint")
+    failures.raise_if_all([A, B])
+    assert failures.as_error().message == "odd"
+    with pytest.raises(DataError, match="odd"):
+        failures.raise_if_all([A])
+    with pytest.raises(DataError, match="alone"), failures.of():
+        raise DataError("alone")
+    with pytest.raises(OutputError, match="full"), failures.of(B):
+        raise OutputError("full")
+    assert list(failures.errors) == [A]
+    with failures.of(B):
+        raise MissingInputError("odd", "hint")
+    assert failures.as_error().message == "odd"  # the same of both
+    with failures.of(B):
+        raise MissingInputError("gone")
+    with pytest.raises(DataError) as caught:
+        failures.raise_if_all([B, A])
+    assert caught.value.message == "a: odd\n  hint: hint\nb: gone"
+    first, second = failures.report()
+    assert (first.name, first.error) == ("a", "odd\n  hint: hint")
+    assert "Traceback" in second.trace
+    assert "MissingInputError" in second.trace
+
+
+def test_a_strategy_without_its_image_fails_before():
+    failures = StrategyFailures([AROMA, Strategy("d", "", bold=("optcom",))])
+    first, second = failures.errors.values()
+    expected = "starts from a desc-smoothAROMAnonaggr or desc-nonaggrDenoised image, which is"
+    assert expected in first.message
+    assert "aroma=PATH" in first.hint
+    assert "starts from a desc-optcom image" in second.message
+    assert second.hint == "Name the folder that holds it with --derivatives NAME=PATH."
+
+
+def test_which_jobs_and_strategies_problems_keep_from_being_done():
+    work = SimpleNamespace(strategies=(A, B))
+
+    class Job(SimpleNamespace):
+        def __str__(self):
+            return self.label
+
+    runs = [SimpleNamespace(name=parse_name(f"sub-{i}_space-T1w_bold.nii")) for i in "12"]
+    jobs = [
+        Job(label=f"sub-{i} space-T1w", run=run, work=work)
+        for i, run in zip("12", runs, strict=True)
+    ]
+    one, two = "sub-1 space-T1w", "sub-2 space-T1w"
+    assert failing(jobs, [Problem("x", (one,), "a", None)]) == {(one, "a")}
+    assert failing(jobs, [Problem("x", ("sub-2",), "b", None)]) == {(two, "b")}
+    every = {(two, "a"), (two, "b")}
+    assert failing(jobs, [Problem("x", ("sub-2",), "", None)]) == every
+    assert failing(jobs, [Problem("x", ("sub-3",), "a", None)]) == set()

@@ -19,7 +19,7 @@ from nilearn.maskers import NiftiSpheresMasker
 from nilearn.signal import clean as nilearn_clean
 
 from bids_spheres.app.main import main
-from bids_spheres.engine.inflate import open_gzip
+from bids_spheres.engine.stream import open_gzip
 from bids_spheres.errors import DataError, OutputError
 from bids_spheres.execute import Lost
 from bids_spheres.participant import job
@@ -35,6 +35,7 @@ def output(real_scan, tmp_path_factory):
     """Output of the main job with two strategies on the real scan."""
     folder = tmp_path_factory.mktemp("real") / "out"
     call = [real_scan, folder, "participant", "--atlas", "Power2011", "--strategy", "simple", "24P"]
+    call += ["--report-level", "none"]
     assert main([str(word) for word in call]) == 0
     return folder
 

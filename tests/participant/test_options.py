@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
-from bids_spheres.settings import PARTICIPANT, Settings, declared_options
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import PARTICIPANT, Settings
 from bids_spheres.settings.values import Choice, Labels, Number
 
 SEEDS = "name\tx\ty\tz\nleft\t-10\t0\t0\nright\t10\t0\t0\nfront\t0\t10\t4\n"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from bids_spheres.confounds.strategy import Strategy
-from bids_spheres.errors import OutputError, UsageError
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.errors import MissingInputError, OutputError, UsageError
 from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import Run, Tables
+from bids_spheres.participant import plan
 from bids_spheres.participant.plan import (
     JobImage,
     Work,
@@ -18,7 +24,7 @@ from bids_spheres.participant.plan import (
     make_jobs,
 )
 from bids_spheres.participant.sidecars import image_sidecar, smoothed_before
-from bids_spheres.settings import Processing
+from bids_spheres.settings.table import Processing
 
 STEM = "sub-01_task-x_space-MNI152NLin2009cAsym"
 
@@ -163,3 +169,84 @@ def test_what_sidecars_say_of_seeds_and_smoothing(mine, tmp_path, ours, width):
     work = Work(load_seed_sets((), [mine], [7.5]), (strategy("a"),), rules, tmp_path, links)
     (job,) = make_jobs(work, [run])
     assert image_sidecar(run, plain, None, job.placements[0], work)["Radius"] == 7.5
+
+
+def test_tables_of_a_seed_set_and_of_regions(mine, tmp_path):
+    rules = Processing(
+        connectivity=("partial", "pearson"),
+        effective_dof=True,
+        placement_jitter="2:3",
+        controls=True,
+    )
+    (seeds,) = load_seed_sets((), [mine], ())
+    work = Work((seeds,), (strategy("a"),), rules, tmp_path, ())
+    (job,) = make_jobs(work, [run_with("preproc")])
+    own, common = f"{STEM}_seg-mine", "_desc-a_"
+    stats = ("partialcorrelation", "pearsoncorrelation", "effectivedof")
+    last = f"{own}{common}controls.tsv"
+    series = f"{own}_stat-mean{common}timeseries.tsv"
+    placed = ("placementmean", "placementsd")
+    names = [path.name for path in job.tables(seeds, "a")]
+    assert names == [
+        series,
+        *(f"{own}_stat-{s}{common}relmat.tsv" for s in (*stats, *placed)),
+        last,
+    ]
+    names = [path.name for path in job.tables(replace(seeds, regions=object()), "a")]
+    assert names == [series, *(f"{own}_stat-{s}{common}relmat.tsv" for s in stats), last]
+    plain = replace(job, work=replace(work, processing=Processing()))
+    assert len(plain.tables(seeds, "a")) == 2
+
+
+def test_a_run_without_any_image_has_no_outputs(mine, tmp_path):
+    seeds, lacking = load_seed_sets((), [mine], ()), strategy("lacking", "optcom")
+    (job,) = make_jobs(Work(seeds, (lacking,), Processing(), tmp_path, ()), [run_with("preproc")])
+    assert (job.images, job.outputs(), job.without_image) == ((), {}, (lacking,))
+
+
+def test_designs_of_a_run_without_a_table_are_of_its_image(mine, tmp_path):
+    work = Work(load_seed_sets((), [mine], ()), (strategy("a"),), Processing(), tmp_path, ())
+    (job,) = make_jobs(work, [run_with("preproc", table=None)])
+    assert job.outputs()[job.paths.design("a")] == job.images[0].bold
+    assert Work((), (), Processing(), tmp_path, ()).threads == 2
+
+
+def test_typed_seeds_and_regions_among_the_sets(mine):
+    regions = SeedTable("atlas", ("r",), np.zeros((1, 3)), np.zeros(1), regions=object())
+    sets = load_seed_sets(("Raichle2011",), ["1,2,3", mine, "b=4,5,6"], [4.0, 6.0], [regions])
+    assert [(own.label, own.scale) for own in sets] == [
+        *((name, scale) for name in ("Raichle2011", "mine", "typed") for scale in ("4mm", "6mm")),
+        ("atlas", None),
+    ]
+    assert sets[4].coordinates.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert sets[-1] is regions
+    with pytest.raises(UsageError, match="A seed of atlas is named Node"):
+        load_seed_sets((), [], (), [replace(regions, names=("Node",))])
+    with pytest.raises(UsageError, match="Two seed sets have the label"):
+        load_seed_sets((), [], (), [regions, regions])
+    (plain,) = load_seed_sets((), [], [3.0], [regions])
+    assert plain is regions
+
+
+@pytest.mark.parametrize("space", ["T1w", "MNI152NLin2009cAsym"])
+def test_a_mask_of_all_runs(mine, tmp_path, monkeypatch, space):
+    path = tmp_path / "mask.nii.gz"
+    nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)).to_filename(path)
+    mine.with_suffix(".json").write_text(json.dumps({"Space": space}))
+    monkeypatch.setattr(plan, "template_mask", lambda of: Path(f"{of}.nii"))
+
+    def mask(choice):
+        rules = Processing(mask=choice)
+        seeds = load_seed_sets((), [mine], ())
+        run = replace(run_with("preproc"), name=parse_name(f"sub-1_space-{space}_bold.nii.gz"))
+        (job,) = make_jobs(Work(seeds, (strategy("a"),), rules, tmp_path, ()), [run])
+        return job.mask
+
+    assert mask(str(path)) == path
+    if space == "T1w":
+        with pytest.raises(UsageError, match="--mask template: no template has the space T1w"):
+            mask("template")
+    else:
+        assert mask("template") == Path(f"{space}.nii")
+    with pytest.raises(MissingInputError):
+        mask(str(tmp_path / "none.nii"))

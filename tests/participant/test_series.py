@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
-from scipy import signal
+from scipy import signal, stats
 from scipy.interpolate import CubicSpline
+from sklearn.covariance import ledoit_wolf
 
 from bids_spheres.confounds.design import Design
 from bids_spheres.confounds.strategy import Censor, Strategy, TemporalFilter
+from bids_spheres.engine.connectivity import measure
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.errors import UsageError
+from bids_spheres.files.names import parse_name
+from bids_spheres.outputs.paths import OutputPaths
 from bids_spheres.participant.designs import RunDesign, Timing
-from bids_spheres.participant.series import clean_series, effective_dof
-from bids_spheres.settings import Processing
+from bids_spheres.participant.series import (
+    check_chosen,
+    chosen_seeds,
+    clean_series,
+    effective_dof,
+    regressed_out,
+    seed_labels,
+    write_relations,
+)
+from bids_spheres.participant.sidecars import cleaning_sidecar, sidecar_beside
+from bids_spheres.settings.table import Processing
 
 T_R = 2.0
 BAND = TemporalFilter(0.01, 0.1, order=3)
@@ -210,3 +229,203 @@ def test_white_series_have_all_degrees_of_freedom_of_the_volumes_that_are_drawn(
     assert design.used.sum() == n_drawn
     assert n_drawn - 3 < left < n_drawn
     assert found.max() == pytest.approx(min(left, n_drawn - 2) + 1)  # without mean and trend
+
+
+# Small parts
+
+
+def design_with_nothing(n_volumes, **rules):
+    return run_design(np.ones(n_volumes, bool), **rules)
+
+
+def test_the_first_volumes_or_drawn_ones_are_used():
+    kept = KEPT["ends"]
+    places = np.flatnonzero(kept)
+    for seconds, number in ((20, 10), (21, 11), (20 + 1e-7, 10), (20 + 1e-5, 11)):
+        used = run_design(kept, equal_seconds=seconds).used
+        np.testing.assert_array_equal(np.flatnonzero(used), places[:number])
+    drawn = run_design(kept, equal_seconds=20, equal_seconds_seed=3)
+    expected = np.random.default_rng(3).choice(places, 10, replace=False)
+    np.testing.assert_array_equal(np.flatnonzero(drawn.used), np.sort(expected))
+    assert not (drawn.used & ~kept).any()
+    np.testing.assert_array_equal(drawn.reasons["undrawn"], kept & ~drawn.used)
+    zero = run_design(kept, equal_seconds=20, equal_seconds_seed=0)
+    assert (zero.used != run_design(kept, equal_seconds=20).used).any()
+    for seconds in (368, 400):  # of 184 volumes
+        assert run_design(kept, equal_seconds=seconds, equal_seconds_seed=3).used is kept
+    assert run_design(kept).used is kept
+    assert "undrawn" not in run_design(kept).reasons
+
+
+@pytest.mark.parametrize(
+    ("seconds", "excluded"), [(368, False), (368 + 5e-7, False), (368.1, True)]
+)
+def test_a_run_with_less_time_than_is_used_of_all_is_excluded(seconds, excluded):
+    design = run_design(KEPT["ends"], equal_seconds=seconds)
+    assert (design.exclusion is not None) is excluded
+    if excluded:
+        row = design.exclusion_row(parse_name("sub-1_bold.nii"), "a", design.exclusion)
+        assert row["min_seconds"] == pytest.approx(368.1)
+        assert (row["participant_id"], row["session_id"]) == ("sub-1", None)
+
+
+def test_few_degrees_of_freedom_are_told_and_very_few_exclude_a_run():
+    assert list(design_with_nothing(27).warnings()) == []
+    (told,) = design_with_nothing(26).warnings()
+    assert told.startswith("a leaves 24 degrees of freedom of this run, fewer than 25 (26 volumes")
+    (told,) = design_with_nothing(12).warnings()
+    assert told.startswith("a leaves 10 degrees")
+    (told,) = design_with_nothing(11).warnings()
+    assert told.startswith("a leaves too little of this run, and its outputs are n/a: 9 degrees of")
+    noted = design_with_nothing(50)
+    noted = replace(noted, design=replace(noted.design, notes=("x", "y")))
+    assert list(noted.warnings()) == ["a: x", "a: y"]
+
+
+REASON = (
+    "125 degrees of freedom, fewer than 126 (130 volumes kept - 5 rank removed - 0 lost to "
+    "filtering)"
+)
+
+
+def test_a_row_of_the_table_of_exclusions():
+    design = run_design(
+        KEPT["gap"], np.random.default_rng(0).standard_normal((200, 3)), min_dof=126
+    )
+    name = parse_name("sub-01_ses-b_task-x_bold.nii")
+    row = design.exclusion_row(name, "sub-01/a.nii", design.exclusion)
+    assert row == {
+        "participant_id": "sub-01",
+        "session_id": "ses-b",
+        "source": "sub-01/a.nii",
+        "strategy": "a",
+        "reason": REASON,
+        "n_volumes": 200,
+        "n_kept": 130,
+        "rank": 5,
+        "lost_to_filter": 0,
+        "lost_to_censoring": 0,
+        "degrees_of_freedom": 125,
+        "seconds": 260.0,
+        "min_degrees_of_freedom": 126,
+        "min_volumes": None,
+        "min_seconds": None,
+    }
+
+
+def test_what_was_regressed_out_is_trend_and_filtered_regressors(series):
+    kept, regressors = KEPT["mirrored"], series[:, :2].cumsum(axis=0)
+    trend = np.linspace(-1, 1, 200)[kept, None]
+    plain = regressed_out(run_design(kept, regressors))
+    assert plain.shape == (kept.sum(), 3)
+    np.testing.assert_allclose(plain[:, :1], trend)
+    columns = np.column_stack([np.ones(kept.sum()), np.flatnonzero(kept)])
+    np.testing.assert_allclose(plain[:, 1:], without(columns, regressors[kept]), atol=1e-8)
+    filtered = regressed_out(run_design(kept, regressors, BAND, detrend=False))
+    np.testing.assert_allclose(filtered, band_passed(regressors, kept), atol=1e-6)
+    assert regressed_out(run_design(kept)).shape == (kept.sum(), 1)
+    assert regressed_out(run_design(kept, detrend=False)).shape == (kept.sum(), 0)
+    drawn = run_design(kept, regressors, equal_seconds=100)
+    np.testing.assert_allclose(regressed_out(drawn), plain[:50])
+
+
+NAMES = ("left M1", "left-M1", "PCC", "- -", "ü")
+
+
+def test_labels_of_seeds_and_which_are_chosen():
+    seeds = SeedTable("x", NAMES, np.zeros((5, 3)), np.zeros(5))
+    assert seed_labels(seeds) == ("leftM1x1", "leftM1x2", "PCC", "x4", "x5")
+    assert chosen_seeds(seeds, ("left-M1", "PCC")) == {1: "leftM1x2", 2: "PCC"}
+    assert list(chosen_seeds(seeds, ("PCC", "all"))) == [0, 1, 2, 3, 4]
+    assert chosen_seeds(seeds, ()) == {}
+    check_chosen(("all", "PCC"), [seeds])
+    with pytest.raises(UsageError, match=r"^--seed-maps: no seed is named PCX\.\n") as caught:
+        check_chosen(("PCC", "PCX"), [seeds])
+    assert caught.value.hint.startswith("Did you mean PCC? ")
+
+
+def test_relations_have_their_sidecars(tmp_path):
+    values = np.random.default_rng(0).standard_normal((50, 3))
+    seeds = SeedTable("mine", ("a", "b", "c"), np.zeros((3, 3)), np.full(3, 5.0))
+    paths = OutputPaths(tmp_path, parse_name("sub-1_task-x_space-T1w_bold.nii"), "mean")
+    measures = ("pearson", "ledoit-wolf", "fisher-z")
+    write_relations((paths, seeds, "s"), measures, values, {"A": 1}, ["bids::x.tsv"])
+
+    def about(stat):
+        path = paths.matrix(seeds, "s", stat)
+        table = pd.read_csv(path, sep="\t", index_col=0)
+        return table, json.loads(path.with_suffix(".json").read_text())
+
+    table, facts = about("pearsoncorrelation")
+    np.testing.assert_allclose(table, np.corrcoef(values.T), atol=1e-9)
+    assert [*table.index] == [*table.columns] == ["a", "b", "c"]
+    assert "Shrinkage" not in facts
+    assert (facts["A"], facts["NodeFiles"]) == (1, ["bids::x.tsv"])
+    assert (facts["Weighted"], facts["Directed"]) == (True, False)
+    assert facts["StorageFormat"] == "Full"
+    _, facts = about(measure("ledoit-wolf").stat)
+    assert facts["Shrinkage"] == pytest.approx(ledoit_wolf(stats.zscore(values))[1], abs=1e-9)
+    write_relations((paths, seeds, "none"), measures, values[:0], {}, [])
+    path = paths.matrix(seeds, "none", measure("ledoit-wolf").stat)
+    assert "Shrinkage" not in json.loads(path.with_suffix(".json").read_text())
+    assert pd.read_csv(path, sep="\t", index_col=0).isna().all(axis=None)
+
+
+def test_the_sidecar_of_a_strategy_counts_what_is_left():
+    kept = KEPT["gap"].copy()
+    reasons = {"framewise_displacement": ~kept, "x": np.zeros(200, bool)}
+    design = run_design(kept, np.random.default_rng(0).standard_normal((200, 4)), equal_seconds=100)
+    moved = np.r_[np.nan, np.linspace(0, 1, 199)]
+    inner = replace(design.design, reasons=reasons, framewise_displacement=moved, notes=("n",))
+    about = cleaning_sidecar(replace(design, design=inner), ["bids:a:b"])
+    expected = {
+        "Sources": ["bids:a:b"],
+        "Strategy": "a",
+        "Description": "",
+        "StrategyNotes": ["n"],
+        "NuisanceParameters": ["x0", "x1", "x2", "x3"],
+        "SoftwareFilters": "n/a",
+        "NumberOfVolumes": 200,
+        "NumberOfVolumesKept": 130,
+        "NumberOfVolumesCensored": 70,
+        "NumberOfVolumesUsed": 50,
+        "RankRemoved": 6,
+        "DimensionsLostToFilter": 0,
+        "HeadMotion": None,
+        "HeadRadius": None,
+        "MotionStopBand": None,
+        "Excluded": None,
+        "MeanFramewiseDisplacementRecomputed": None,
+        "VolumesWithFramewiseDisplacement": 199,
+        "CensoredVolumes": {"framewise_displacement": 70, "x": 0, "undrawn": 80},
+        "Detrend": True,
+        "Standardize": "zscore_sample",
+        "MinimumDegreesOfFreedom": 10,
+    }
+    assert {key: about[key] for key in expected} == expected
+    assert about["MeanFramewiseDisplacement"] == pytest.approx(0.5)
+    assert about["CensoringThresholds"]["fd_threshold"] == 0.5
+    left = 130 - 6 - about["DimensionsLostToDrawing"]
+    assert about["DegreesOfFreedom"] == pytest.approx(left)
+    assert 70 < about["DimensionsLostToDrawing"] < 80
+    filtered = cleaning_sidecar(run_design(kept, chosen=BAND, min_dof=126), [])
+    assert filtered["SoftwareFilters"]["Temporal"]["low_pass"] == 0.1
+    assert filtered["DimensionsLostToFilter"] > 0
+    assert "degrees of freedom, fewer than 126 (130 volumes kept" in filtered["Excluded"]
+
+
+@pytest.mark.parametrize(
+    ("stat", "begins", "placed"),
+    [
+        ("effectivedof", "Effective number of volumes of the correlation of two spheres", False),
+        ("placementmean", "Mean of Fisher's z of Pearson's r over random placements", True),
+        ("placementsd", "Standard deviation of Fisher's z of Pearson's r over random", True),
+    ],
+)
+def test_sidecars_of_what_is_beside_correlations(stat, begins, placed):
+    about = sidecar_beside(stat, ["bids::n.tsv"], Processing(placement_jitter="2.5:7"))
+    assert about["RelationshipMeasure"].startswith(begins)
+    assert about["NodeFiles"] == ["bids::n.tsv"]
+    expected = (2.5, 7, 0) if placed else (None, None, None)
+    keys = ("PlacementJitter", "NumberOfPlacements", "PlacementSeed")
+    assert tuple(about.get(key) for key in keys) == expected

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+
+from bids_spheres.engine import Grid, sphere_weights
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.errors import DataError, MissingInputError, UsageError
+from bids_spheres.files.names import parse_name
+from bids_spheres.inputs.runs import Run, Tables
+from bids_spheres.participant.sphere_sets import (
+    SphereSet,
+    coverage_note,
+    sphere_warnings,
+    usable_voxels,
+)
+from bids_spheres.settings.table import Processing
+from tests.conftest import AFFINE
 
 PREFIX = "sub-01_task-rest_space-MNI152NLin2009cAsym_seg-"
 MNI = "MNI152NLin2009cAsym"
@@ -262,3 +278,126 @@ def test_what_can_not_be_asked_for(run, study, tmp_path):
     other = tmp_path / "space-T1w_mask.nii.gz"
     nib.Nifti1Image(np.ones(study[4].shape, np.uint8), np.eye(4)).to_filename(other)
     assert "is in T1w space" in run("--exclude-mask", other, status=2)
+
+
+# What is told of spheres
+
+
+def sphere_set(**changes):
+    """Spheres of 5 mm on a grid of 4 mm: whole, at the mask's edge, in part outside, outside."""
+    grid = Grid((12, 12, 10), AFFINE)
+    inside = np.zeros(grid.shape, dtype=bool)
+    inside[1:-1, 1:-1, 1:-1] = True
+    centres = np.array([[-2.0, -2, -2], [-18, 0, 0], [-22, 0, 0], [90, 0, 0]])
+    radii = np.array([5.0, 5, 5, 5])
+    seeds = SeedTable("mine", ("a", "b", "c", "d"), centres, radii)
+    weights = sphere_weights(centres, radii, grid, inside)
+    fields = {"seeds": seeds, "weights": weights, "columns": slice(0, 4), "min_coverage": 0.5}
+    return SphereSet(**fields | {"sidecar": {"SpatialReference": "T1w"}} | changes)
+
+
+def test_spheres_that_lack_voxels_are_counted():
+    spheres = sphere_set()
+    weights = spheres.weights
+    outside, partial, empty = (
+        (~weights.seed_used).sum(),
+        weights.partial.sum(),
+        weights.empty.sum(),
+    )
+    assert (weights.used > 0).sum() == 4 - empty
+    assert coverage_note(spheres) == (
+        f"mine: 4 spheres, {outside} with their seed outside the mask, "
+        f"{partial} partly outside the mask, {empty} without a voxel in the mask (n/a)"
+        + ", 1 with a coverage below 0.5 (n/a)"
+        * int((spheres.missing & ~weights.empty).sum())
+    )
+    covered = replace(spheres, extra={"coverage": np.array([1, 0.4999, 0.3, 0])})
+    assert ", 2 with a coverage below 0.5 (n/a)" in coverage_note(covered)
+    assert covered.missing.tolist() == [False, True, True, True]
+    enough = replace(spheres, extra={"coverage": np.array([1, 0.5, 0.5, 0])})
+    assert enough.missing.tolist() == [False, False, False, True]
+    none = replace(enough, min_coverage=0.0, extra={"coverage": np.array([1, 0, 0.01, 0])})
+    assert none.missing.tolist() == [False, True, False, True]
+    despiked = replace(spheres, sidecar={"DespikedShare": 0.01234})
+    assert coverage_note(despiked).endswith(", 1.23% of their voxels' values despiked")
+    region = replace(spheres, seeds=replace(spheres.seeds, regions=object()))
+    assert coverage_note(region).startswith("mine: 4 regions, ")
+
+
+def test_warnings_of_spheres_without_a_signal():
+    bold, spheres = Path("a/b.nii"), sphere_set()
+    assert list(sphere_warnings(spheres, bold)) == []
+    (told,) = sphere_warnings(replace(spheres, extra={"coverage": np.zeros(4)}), bold)
+    assert told.startswith("mine: no sphere has a signal, and all outputs are n/a. Is a/b.nii")
+    far = sphere_weights(np.full((4, 3), 90.0), spheres.seeds.radii, spheres.weights.grid)
+    (told,) = sphere_warnings(replace(spheres, weights=far), bold)
+    assert told.startswith("mine: no sphere has a voxel in image and mask, and all outputs are n/a")
+    assert "in the space T1w" in told
+    for number, verb in ((1, "holds"), (3, "hold")):
+        (told,) = sphere_warnings(replace(spheres, reduced=number), bold)
+        assert told.startswith(f"mine: {number} of 4 spheres {verb} voxels that are constant or")
+        assert "not finite in b.nii; " in told
+
+
+@pytest.fixture
+def image(tmp_path):
+    """A preprocessed image, and one of grey matter in its space, in a dataset."""
+    anat, func = tmp_path / "sub-01" / "anat", tmp_path / "sub-01" / "func"
+    for folder in (anat, func):
+        folder.mkdir(parents=True)
+    share = np.linspace(0, 1, 24).reshape(2, 3, 4).astype(np.float32)
+    share[0, 0, 1] = 0.5
+    nib.Nifti1Image(share, np.eye(4)).to_filename(
+        anat / "sub-01_space-MNI305_label-GM_probseg.nii.gz"
+    )
+    bold = func / "sub-01_task-x_space-MNI305_desc-preproc_bold.nii.gz"
+    run = Run(
+        parse_name("sub-01_task-x_space-MNI305_bold.nii.gz"), (("preproc", bold),), None, Tables()
+    )
+    return run, bold, share
+
+
+def usable(image, mask=None, **rules):
+    run, bold, share = image
+    return usable_voxels(run, bold, Grid(share.shape, np.eye(4)), mask, Processing(**rules))
+
+
+def test_voxels_of_at_least_half_or_a_given_share_of_a_tissue(image):
+    share = image[2]
+    for rule, least in (("GM", 0.5), ("GM:0.25", 0.25)):
+        found = usable(image, tissue=rule)
+        np.testing.assert_array_equal(found.tissue, share >= np.float32(least))
+        np.testing.assert_array_equal(found.inside, share >= np.float32(least))
+        assert found.weight is None
+    weighted = usable(image, tissue="GM:weight")
+    np.testing.assert_allclose(weighted.weight, share, atol=1e-7)
+    assert (weighted.tissue, weighted.inside) == (None, None)
+    plain = usable(image)
+    assert (plain.inside, plain.tissue, plain.weight, plain.notes) == (None, None, None, ())
+    assert set(plain.tissues) == {"GM"}
+    with pytest.raises(MissingInputError, match="no image of CSF in MNI305 belongs to sub-01_task"):
+        usable(image, tissue="CSF")
+
+
+def test_voxels_of_lesions_are_counted_among_those_that_are_left(image, tmp_path):
+    lesion, share = np.zeros((2, 3, 4), np.uint8), image[2]
+    lesion[0], lesion[1, 2, 3] = 1, 1
+    path = tmp_path / "lesion.nii.gz"
+    nib.Nifti1Image(lesion, np.eye(4)).to_filename(path)
+    found = usable(image, tissue="GM", exclude_mask=str(path))
+    np.testing.assert_array_equal(found.inside, (share >= 0.5) & (lesion == 0))
+    number = int(((share >= 0.5) & (lesion > 0)).sum())
+    assert found.notes == (f"{number} voxels of lesion.nii.gz excluded.",)
+    (tmp_path / "folder").mkdir()
+    none = usable(image, exclude_mask=str(tmp_path / "folder"))
+    assert none.notes == ("No mask of --exclude-mask belongs to this run.",)
+    nib.Nifti1Image(np.ones((2, 3, 4), np.uint8), np.eye(4)).to_filename(path)
+    with pytest.raises(
+        DataError, match="--tissue and --exclude-mask leave no voxel of sub-01_task"
+    ):
+        usable(image, exclude_mask=str(path))
+    with pytest.raises(MissingInputError, match=r"--exclude-mask: .*none.nii is missing"):
+        usable(image, exclude_mask=str(tmp_path / "none.nii"))
+    other = path.rename(tmp_path / "sub-01_space-T1w_mask.nii.gz")
+    with pytest.raises(UsageError, match="is in T1w space, and the images are in MNI305"):
+        usable(image, exclude_mask=str(other))

@@ -13,7 +13,7 @@ import pytest
 
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
-from bids_spheres.engine.inflate import open_gzip
+from bids_spheres.engine.stream import open_gzip
 from bids_spheres.errors import OutputError
 from bids_spheres.files import atomic as files
 from bids_spheres.participant import up_to_date as freshness
@@ -651,7 +651,7 @@ def test_an_output_that_cant_be_written_at_all_is_one_message(app, monkeypatch):
     def refused(path, _text):
         raise OutputError(f"{path} can't be written: Read-only file system.")
 
-    monkeypatch.setattr("bids_spheres.outputs.shared_tables.write_text", refused)
+    monkeypatch.setattr("bids_spheres.files.atomic.write_text", refused)
     done = app(status=73)
     assert done.err.count("Read-only file system") == 1
 
@@ -744,3 +744,139 @@ def test_each_input_alone_makes_stale_what_is_made_of_it(tiny, seeds_file, tmp_p
     record(plain)
     os.utime(events, ns=(2, 2))
     assert stale(plain) == (set(), {None})
+
+
+# One group by hand
+
+STAMP = {"Version": "1", "Settings": "s", "Inputs": "i", "Contents": None}
+
+
+def group(root, **changes):
+    files = (root / "sub-1" / "a.tsv", root / "sub-1" / "a.json")
+    fields = {"key": "a", "record": root / "r.json", "unit": files[0], "files": files}
+    return freshness.Group(**fields | {"stamp": STAMP, "strategy": "x"} | changes)
+
+
+@pytest.fixture
+def written(tmp_path):
+    (tmp_path / "sub-1").mkdir()
+    (tmp_path / "sub-1" / "a.tsv").write_text("abc")
+    return tmp_path
+
+
+FILES = {"sub-1/a.tsv": 3}
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (None, "not finished yet"),
+        ([], "not finished yet"),
+        ({}, "made by another version"),
+        ({"Version": "2", "Settings": "t", "Inputs": "j"}, "made by another version"),
+        (STAMP | {"Settings": "t", "Inputs": "j"}, "made with other settings"),
+        (STAMP | {"Inputs": "j", "Files": FILES}, "made of inputs that have changed"),
+        (STAMP, "with outputs that are gone or changed"),
+        (STAMP | {"Files": [3]}, "with outputs that are gone or changed"),
+        (STAMP | {"Files": {"sub-1/a.tsv": 4}}, "with outputs that are gone or changed"),
+        (STAMP | {"Files": FILES | {"b": None}}, "with outputs that are gone or changed"),
+        (STAMP | {"Files": FILES | {"b": 0}}, "with outputs that are gone or changed"),
+        (STAMP | {"Files": FILES}, None),
+        (STAMP | {"Files": {"sub-1/a.tsv": None}}, None),
+        (STAMP | {"Files": {}, "Contents": "c"}, None),
+    ],
+)
+def test_why_a_group_has_to_be_made(written, entry, reason):
+    assert group(written).staleness(entry, written) == reason
+
+
+def test_contents_count_in_place_of_times_where_they_are_known(written):
+    hashed = group(written, stamp=STAMP | {"Contents": "c"})
+    assert hashed.staleness(STAMP | {"Contents": "c", "Inputs": "j", "Files": {}}, written) is None
+    changed = "made of inputs that have changed"
+    assert hashed.staleness(STAMP | {"Contents": "d", "Files": {}}, written) == changed
+    assert hashed.staleness(STAMP | {"Files": {}}, written) == changed
+
+
+def test_what_a_record_says_of_a_group(written):
+    assert group(written).entry(written, ()) == STAMP | {"Files": FILES}
+    excluded = group(written).entry(written, iter(["y", "x"]))
+    assert excluded == STAMP | {"Files": FILES | {"exclusions.tsv": None}}
+    assert group(written).entry(written, ["y"])["Files"] == FILES
+
+
+def test_the_record_while_a_task_is_at_work_and_afterwards(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    root = tmp_path / "out"
+    (job,) = jobs_of(tiny, seeds_file, tmp_path)
+    first, second = root / "logs" / "a.json", root / "logs" / "b.json"
+    first.parent.mkdir(parents=True)
+    for name in ("one", "two", "map"):
+        (root / name).write_text(name)
+    alike = {"root": root, "record": first}
+    groups = (
+        group(**alike, key="k1", unit=root / "one", files=(root / "one", root / "none")),
+        group(**alike, key="k2", unit=root / "two", files=(root / "two",)),
+        group(root, key="k3", record=second, unit=root / "map", files=(root / "map",), sparse=True),
+    )
+    task = freshness.Task(job, groups, "why")
+    first.write_text(json.dumps({"k2": 1, "other": 2}))
+    second.write_text(json.dumps({"k3": 1}))
+    task.begin()
+    assert json.loads(first.read_text()) == {"other": 2}
+    assert not second.exists()
+    assert [(root / name).exists() for name in ("one", "two", "map")] == [True, True, False]
+    (root / "map").write_text("map")
+    assert task.finish(["x"], {root / "two"}) == ("exclusions.tsv", "map", "one")
+    content = json.loads(first.read_text())
+    assert list(content) == ["k1", "other"]
+    assert content["k1"]["Files"] == {"one": 3, "exclusions.tsv": None}
+    assert json.loads(second.read_text())["k3"]["Files"] == {"map": 3, "exclusions.tsv": None}
+    assert str(task) == str(job)
+    assert task.folders == {root / "sub-01" / "func", root / "logs" / "done" / "sub-01"}
+    before = second.stat().st_ino
+    replaced = freshness.Task(job, groups[:1])
+    assert replaced.finish((), {root / "one"}) == ()
+    assert second.stat().st_ino == before
+
+
+def test_when_the_last_run_was_finished(tmp_path):
+    assert freshness.last_finished(tmp_path, "1") == 0
+    done = tmp_path / "logs" / "done"
+    for name, seconds in (("sub-1/a.json", 5), ("sub-1/ses-1/b.json", 9), ("sub-2/c.json", 99)):
+        (done / name).parent.mkdir(parents=True, exist_ok=True)
+        (done / name).touch()
+        os.utime(done / name, ns=(1, seconds * 10**9))
+    assert freshness.last_finished(tmp_path, "1") == 9 * 10**9
+
+
+def test_a_run_without_an_image_is_never_finished(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    jobs = jobs_of(tiny, seeds_file, tmp_path, "--strategy", "24P", "icaAROMA")
+    record(jobs)
+    (task,) = freshness.find_tasks(jobs)
+    assert (task.groups, task.reason) == ((), freshness.NEW)
+    (task,) = freshness.find_tasks(jobs, overwrite=True)
+    assert task.reason == "made again because that was asked for"
+    assert task.job.current == frozenset()
+    assert len(task.groups) == 4
+    (task,) = freshness.find_tasks(jobs)
+    (job,) = jobs
+    (seeds,) = job.work.seed_sets
+    units = (job.paths.spheres(seeds), job.paths.design("24P"), job.paths.series(seeds, "24P"))
+    assert task.job.current == set(units)
+
+
+def test_only_what_jitter_and_maps_depend_on_is_made_again(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    plain = jobs_of(tiny, seeds_file, tmp_path)
+    record(plain)
+    for options in (("--placement-jitter", "2:3"), ("--seed-maps", "left"), ("--effective-dof",)):
+        more = jobs_of(tiny, seeds_file, tmp_path, *options)
+        assert stale(more) == (
+            {*CLEANED, *(["boldmaps"] * (options[0] == "--seed-maps"))},
+            {freshness.NEW},
+        )
+        record(more)
+    for options in (("--placement-jitter", "2:4"), ("--seed-maps", "left", "right")):
+        assert stale(jobs_of(tiny, seeds_file, tmp_path, *options))[1] == {freshness.OTHER_SETTINGS}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bids_spheres.settings import Processing, settings_that_affect, sidecar_keys
-from bids_spheres.settings.table import sidecar_of
+from bids_spheres.settings.table import Processing, settings_that_affect, sidecar_keys, sidecar_of
 
 SPHERES = {
     *("warp_seeds", "mask", "tissue", "exclude_mask", "min_coverage", "overlap"),

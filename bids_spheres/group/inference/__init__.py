@@ -5,13 +5,13 @@ knows files, tables or names, and numpy and scipy are all that is imported.
 
 Design
 ------
-`linear_model` estimates contrasts of a linear model for each column, `other_errors` does so with
-errors that are clustered, or known. `permutations` draws sign flips and permutations within
-exchangeability blocks, and `freedman_lane` runs them through all contrasts. What it corrects with
-is an `Enhancement`: a function from one map of statistics to one or more maps of the same or of
-fewer units, whose largest value makes the null distribution. `enhancements` has those for edges
-(`MaxT`, `Nbs`, `Tfnbs`, `Cnbs`) and for voxels (`MaxT`, `Tfce`, `ClusterExtent`). `reliability` and
-`combat` stand on their own.
+`linear_model` estimates contrasts of a linear model for each column, also with errors that are
+clustered, or known. `permutations` draws sign flips and permutations within exchangeability blocks,
+and `freedman_lane` runs them through all contrasts. What it corrects with is an `Enhancement`: a
+function from one map of statistics to one or more maps of the same or of fewer units, whose largest
+value makes the null distribution. `enhancements` has those for edges (`MaxT`, `Nbs`, `Tfnbs`,
+`Cnbs`) and for voxels (`MaxT`, `Tfce`, `ClusterExtent`). `reliability` and `combat` stand on their
+own.
 
 Examples
 --------
@@ -51,9 +51,13 @@ from bids_spheres.group.inference.freedman_lane import (
     PermutationTest,
     permutation_test,
 )
-from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail, estimate, estimates
-from bids_spheres.group.inference.other_errors import (
+from bids_spheres.group.inference.linear_model import (
+    Contrast,
+    Estimates,
     RandomEffects,
+    Tail,
+    estimate,
+    estimates,
     paired_contrast,
     random_effects,
     robust_estimate,

@@ -12,9 +12,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from bids_spheres.group.inference.linear_model import BoolArray, FloatArray, IntArray
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
     _Label = Callable[[IntArray], IntArray]  # numbers of units to numbers of their components
 
@@ -114,13 +114,8 @@ class Tfnbs:
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
         statistics = np.where(np.isnan(t), np.nan, 0)
-        step = _step(t, self.step, two_sided=two_sided)
-        for sign in _signs(two_sided):
-            levels = np.minimum(sign * t, _LARGEST) / step + _ROUNDING
-            chosen = np.flatnonzero(levels >= 1)
-            if not len(chosen):
-                continue
-            reached, first = levels[chosen].astype(np.intp), self.ends[chosen, 0]
+        for sign, step, chosen, reached in _levels(t, self.step, two_sided=two_sided):
+            first = self.ends[chosen, 0]
             labels = _labels_at_levels(self.ends[chosen], reached)
             n_levels, n_nodes = labels.shape
             # Edges that join a component at a level, and then all that it has.
@@ -239,16 +234,13 @@ class Tfce:
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
         statistics = np.where(np.isnan(t), np.nan, 0)
-        step = _step(t, self.step, two_sided=two_sided)
-        for sign in _signs(two_sided):
-            levels = np.minimum(sign * t, _LARGEST) / step + _ROUNDING
-            chosen = np.flatnonzero(levels >= 1)
-            for level in range(1, int(levels[chosen].max(initial=0)) + 1):
-                chosen = chosen[levels[chosen] >= level]
-                labels = self._label(chosen)
+        for sign, step, chosen, reached in _levels(t, self.step, two_sided=two_sided):
+            for level in range(1, reached.max() + 1):
+                units = chosen[reached >= level]
+                labels = self._label(units)
                 sizes = np.bincount(labels).astype(float)
                 shares = sizes**self.extent_power * ((level * step) ** self.height_power * step)
-                statistics[chosen] += sign * shares[labels]
+                statistics[units] += sign * shares[labels]
         return statistics[np.newaxis]
 
 
@@ -268,9 +260,10 @@ def components(
     two_sided : bool
         Also of negative edges, apart.
     """
+    found = _connected(t, threshold, _label_edges(ends), two_sided=two_sided)
     return [
         Component(sign, edges, np.unique(ends[edges]), len(edges), intensity)
-        for sign, edges, intensity in _connected(t, threshold, _label_edges(ends), two_sided)
+        for sign, edges, intensity in found
     ]
 
 
@@ -288,9 +281,10 @@ def clusters(
     threshold, two_sided : float, bool
         As for `components`.
     """
+    found = _connected(t, threshold, _label_voxels(mask), two_sided=two_sided)
     return [
         Cluster(sign, voxels, len(voxels), mass, int(voxels[np.argmax(sign * t[voxels])]))
-        for sign, voxels, mass in _connected(t, threshold, _label_voxels(mask), two_sided)
+        for sign, voxels, mass in found
     ]
 
 
@@ -313,42 +307,49 @@ def root_f_threshold(threshold: float, q: int, degrees_of_freedom: float) -> flo
     return float(np.sqrt(stats.f.isf(p, q, degrees_of_freedom)))
 
 
-def _signs(two_sided: bool) -> tuple[int, ...]:
-    return (1, -1) if two_sided else (1,)
-
-
-def _step(t: FloatArray, step: float | None, *, two_sided: bool) -> float:
-    """Step between thresholds of a map, with which a bounded number reach its largest t."""
+def _levels(
+    t: FloatArray, step: float | None, *, two_sided: bool
+) -> Iterator[tuple[int, float, IntArray, IntArray]]:
+    """Of both signs the step between thresholds, units that reach any, and how many each does."""
     largest = np.fmax.reduce(np.abs(t) if two_sided else t, initial=np.finfo(float).eps)
     largest = min(float(largest), _LARGEST)
-    return largest / 100 if step is None else max(step, largest / _MOST_STEPS)
+    step = largest / 100 if step is None else max(step, largest / _MOST_STEPS)
+    for sign in (1, -1) if two_sided else (1,):
+        levels = np.minimum(sign * t, _LARGEST) / step + _ROUNDING
+        chosen = np.flatnonzero(levels >= 1)
+        if len(chosen):
+            yield sign, step, chosen, levels[chosen].astype(np.intp)
+
+
+def _beyond(
+    t: FloatArray, threshold: float, label: _Label, *, two_sided: bool
+) -> Iterator[tuple[int, IntArray, IntArray, FloatArray]]:
+    """Of both signs units beyond a threshold, by how much, and the numbers of their components."""
+    for sign in (1, -1) if two_sided else (1,):
+        chosen = np.flatnonzero(sign * t > threshold)
+        if len(chosen):
+            yield sign, chosen, label(chosen), sign * t[chosen] - threshold
 
 
 def _extents(t: FloatArray, threshold: float, label: _Label, *, two_sided: bool) -> FloatArray:
     """Extent and sum of ``|t|`` - threshold, (2, U), of the component of each unit; 0 in none."""
     statistics = np.zeros((2, len(t)))
     statistics[:, np.isnan(t)] = np.nan
-    for sign in _signs(two_sided):
-        chosen = np.flatnonzero(sign * t > threshold)
-        if len(chosen):
-            labels = label(chosen)
-            intensities = np.bincount(labels, sign * t[chosen] - threshold)
-            of_components = np.stack([np.bincount(labels), intensities])
-            statistics[:, chosen] = sign * of_components[:, labels]
+    for sign, chosen, labels, excess in _beyond(t, threshold, label, two_sided=two_sided):
+        of_components = np.stack([np.bincount(labels), np.bincount(labels, excess)])
+        statistics[:, chosen] = sign * of_components[:, labels]
     return statistics
 
 
 def _connected(
-    t: FloatArray, threshold: float, label: _Label, two_sided: bool
+    t: FloatArray, threshold: float, label: _Label, *, two_sided: bool
 ) -> list[tuple[int, IntArray, float]]:
     """Sign, units, and sum of ``|t|`` - threshold of components, the largest first."""
-    found = []
-    for sign in _signs(two_sided):
-        chosen = np.flatnonzero(sign * t > threshold)
-        labels = label(chosen)
-        for number in np.unique(labels):
-            units = chosen[labels == number]
-            found.append((sign, units, float(np.sum(sign * t[units] - threshold))))
+    found = [
+        (sign, chosen[labels == number], float(np.sum(excess[labels == number])))
+        for sign, chosen, labels, excess in _beyond(t, threshold, label, two_sided=two_sided)
+        for number in np.unique(labels)
+    ]
     return sorted(found, key=lambda component: (-len(component[1]), -component[2]))
 
 

@@ -14,13 +14,8 @@ from bids_spheres.group.inference.permutations import arrange
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from bids_spheres.group.inference.linear_model import (
-        BoolArray,
-        Contrast,
-        FloatArray,
-        IntArray,
-        Tail,
-    )
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
+    from bids_spheres.group.inference.linear_model import Contrast, Tail
     from bids_spheres.group.inference.permutations import Arrangements, Exchangeability, Scheme
 
     _Ways = Callable[[FloatArray], FloatArray]
@@ -179,9 +174,39 @@ def permutation_test(
     tests = []
     for model in models:
         arranged = arrangements(model.scheme)
-        source = _Source(z, tested, model, arranged, transform, max_bytes)
+        if transform:
+            maps = _transformed_maps(z, tested, model, arranged, transform)
+        else:
+            maps = _maps(z, tested, model, arranged, max_bytes)
         own = enhancements(model.contrast) if callable(enhancements) else enhancements
-        tests.append(_test_contrast(source, own, tail, progress))
+        is_f = model.contrast.is_f
+        two_sided, sign = tail == "two" and not is_f, -1 if tail == "negative" and not is_f else 1
+        observed = np.empty(0)
+        counts: dict[str, _NullCount] = {}
+        for statistic in maps:
+            t = np.sqrt(statistic) if is_f else sign * statistic
+            if not len(observed):
+                observed, enhanced = statistic.copy(), t
+                counts = {
+                    name: _NullCount(way, t, two_sided=two_sided) for name, way in own.items()
+                }
+            for count in counts.values():
+                count.add(t)
+            if progress:
+                progress(1)
+        tests.append(
+            PermutationTest(
+                contrast=model.contrast,
+                statistic=observed,
+                threshold_statistic=enhanced,
+                corrections={name: count.correction(sign) for name, count in counts.items()},
+                scheme=model.scheme,
+                n_permutations=len(arranged) - (not arranged.exhaustive),
+                exhaustive=arranged.exhaustive,
+                smallest_p=_smallest_p(model, arranged, tail),
+                tested=tested,
+            )
+        )
     return tests
 
 
@@ -277,118 +302,68 @@ def _product(rows: FloatArray, residuals: FloatArray) -> FloatArray:
     return (rows.transpose(0, 2, 1).reshape(-1, n) @ residuals).reshape(b, k, -1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Maps of statistics, arrangement by arrangement."""
-
-    z: FloatArray
-    tested: BoolArray
-    model: _PermutedModel
-    arrangements: Arrangements
-    transform: Callable[[FloatArray], FloatArray] | None
-    max_bytes: int
-
-    def __iter__(self) -> Iterator[FloatArray]:
-        if self.transform:
-            yield from self._transformed(self.transform)
-            return
-        n, width = len(self.arrangements), len(self.tested)
-        size = max(1, min(256, self.max_bytes // (8 * width)))
-        model = self.model
-        rows = size * model.basis.shape[1] * model.members.shape[1]
-        for start in range(0, n, size):
-            stop, done = min(start + size, n), 0
-            ways = partial(self.arrangements.apply, start=start, stop=stop)
-            maps = np.full((stop - start, width), np.nan)
-            for block in column_blocks(self.z, min(_PRODUCTS // rows * len(self.z), _COLUMNS)):
-                columns = done + np.flatnonzero(self.tested[done : done + block.shape[1]])
-                chosen = block if len(columns) == block.shape[1] else block[:, columns - done]
-                maps[:, columns] = model.statistics(model.residuals(chosen), ways)
-                done += block.shape[1]
-            yield from maps
-
-    def _transformed(self, transform: Callable[[FloatArray], FloatArray]) -> Iterator[FloatArray]:
-        """Statistics of data that are transformed after they were rearranged."""
-        y = np.asarray(self.z[:, self.tested], dtype=np.float64)
-        residuals = self.model.residuals(y)
-        fitted = y - residuals
-        for i in range(len(self.arrangements)):
-            # `apply` of the identity has 1 where a residual goes: its columns are the places.
-            [places] = self.arrangements.apply(np.eye(len(y)), i, i + 1)
-            new = transform(fitted + places.T @ residuals)
-            found = self.model.statistics(self.model.residuals(new), lambda rows: rows[np.newaxis])
-            statistic = np.full(len(self.tested), np.nan)
-            statistic[self.tested] = found[0]
-            yield statistic
-
-    def smallest_p(self, tail: Tail) -> float:
-        """Smallest p that these arrangements can reach, whatever the data."""
-        model, n = self.model, len(self.arrangements)
-        if not self.arrangements.exhaustive:
-            return 1 / n
-        same = 0
-        for i in range(n):
-            [arranged] = self.arrangements.apply(model.basis, i, i + 1)
-            overlap = model.basis.T @ arranged
-            tested = overlap[: model.q, : model.q]
-            keeps = np.sum(overlap**2) > len(overlap) - _TIES
-            keeps &= np.sum(tested**2) > model.q - _TIES
-            turns = not model.contrast.is_f and tail != "two" and tested[0, 0] < 0
-            same += keeps and not turns
-        return same / n
+def _maps(
+    z: FloatArray, tested: BoolArray, model: _PermutedModel, arranged: Arrangements, max_bytes: int
+) -> Iterator[FloatArray]:
+    """Statistics (E,) of one arrangement after the other."""
+    size = max(1, min(256, max_bytes // (8 * len(tested))))
+    rows = size * model.basis.shape[1] * model.members.shape[1]
+    for start in range(0, len(arranged), size):
+        stop, done = min(start + size, len(arranged)), 0
+        ways = partial(arranged.apply, start=start, stop=stop)
+        maps = np.full((stop - start, len(tested)), np.nan)
+        for block in column_blocks(z, min(_PRODUCTS // rows * len(z), _COLUMNS)):
+            columns = done + np.flatnonzero(tested[done : done + block.shape[1]])
+            chosen = block if len(columns) == block.shape[1] else block[:, columns - done]
+            maps[:, columns] = model.statistics(model.residuals(chosen), ways)
+            done += block.shape[1]
+        yield from maps
 
 
-def _test_contrast(
-    source: _Source,
-    enhancements: Mapping[str, Enhancement],
-    tail: Tail,
-    progress: Callable[[int], None] | None,
-) -> PermutationTest:
-    model, arrangements = source.model, source.arrangements
-    two_sided = tail == "two" and not model.contrast.is_f
-    turned = tail == "negative" and not model.contrast.is_f
-    counts: dict[str, _NullCount] = {}
-    observed = enhanced = np.empty(0)
-    for i, statistic in enumerate(source):
-        t = statistic
-        if model.contrast.is_f:
-            t = np.sqrt(statistic)
-        elif turned:
-            t = -statistic
-        if i == 0:
-            observed, enhanced = statistic.copy(), t.copy()
-            counts = {
-                name: _NullCount(enhancement, t, len(arrangements), two_sided=two_sided)
-                for name, enhancement in enhancements.items()
-            }
-        for count in counts.values():
-            count.add(t)
-        if progress:
-            progress(1)
-    return PermutationTest(
-        contrast=model.contrast,
-        statistic=observed,
-        threshold_statistic=enhanced,
-        corrections={name: count.correction(-1 if turned else 1) for name, count in counts.items()},
-        scheme=model.scheme,
-        n_permutations=len(arrangements) - (not arrangements.exhaustive),
-        exhaustive=arrangements.exhaustive,
-        smallest_p=source.smallest_p(tail),
-        tested=source.tested,
-    )
+def _transformed_maps(
+    z: FloatArray,
+    tested: BoolArray,
+    model: _PermutedModel,
+    arranged: Arrangements,
+    transform: Callable[[FloatArray], FloatArray],
+) -> Iterator[FloatArray]:
+    """Statistics of data that are transformed after they were rearranged."""
+    y = np.asarray(z[:, tested], dtype=np.float64)
+    residuals = model.residuals(y)
+    for i in range(len(arranged)):
+        # `apply` of the identity has 1 where a residual goes: its columns are the places.
+        [places] = arranged.apply(np.eye(len(y)), i, i + 1)
+        new = model.residuals(transform(y - residuals + places.T @ residuals))
+        statistic = np.full(len(tested), np.nan)
+        [statistic[tested]] = model.statistics(new, lambda rows: rows[np.newaxis])
+        yield statistic
+
+
+def _smallest_p(model: _PermutedModel, arranged: Arrangements, tail: Tail) -> float:
+    """Smallest p that these arrangements can reach, whatever the data."""
+    if not arranged.exhaustive:
+        return 1 / len(arranged)
+    same = 0
+    for i in range(len(arranged)):
+        overlap = model.basis.T @ arranged.apply(model.basis, i, i + 1)[0]
+        tested = overlap[: model.q, : model.q]
+        keeps = np.sum(overlap**2) > len(overlap) - _TIES
+        keeps &= np.sum(tested**2) > model.q - _TIES
+        turns = not model.contrast.is_f and tail != "two" and tested[0, 0] < 0
+        same += keeps and not turns
+    return same / len(arranged)
 
 
 class _NullCount:
     """Null distributions of an enhancement, arrangement by arrangement, the observed first."""
 
-    def __init__(self, enhancement: Enhancement, t: FloatArray, n: int, *, two_sided: bool) -> None:
+    def __init__(self, enhancement: Enhancement, t: FloatArray, *, two_sided: bool) -> None:
         self._enhancement, self._two_sided = enhancement, two_sided
         self._observed = enhancement(t, two_sided=two_sided).copy()
         size = self._size(self._observed)
         self._reached = size - _TIES * np.maximum(np.abs(size), 1)
         self._counts = np.zeros(size.shape, dtype=np.int64) if enhancement.unitwise else None
-        self._maxima = np.empty((n, len(size)))
-        self._n = 0
+        self._maxima: list[FloatArray] = []
 
     def _size(self, statistic: FloatArray) -> FloatArray:
         return np.abs(statistic) if self._two_sided else statistic
@@ -396,17 +371,16 @@ class _NullCount:
     def add(self, t: FloatArray) -> None:
         """Take the map of an arrangement in."""
         size = self._size(self._enhancement(t, two_sided=self._two_sided))
-        np.fmax.reduce(size, axis=1, out=self._maxima[self._n])
-        self._n += 1
+        self._maxima.append(np.fmax.reduce(size, axis=1))
         if self._counts is not None:
             self._counts += size >= self._reached
 
     def correction(self, sign: int) -> Correction:
         """P of all units; `sign` is -1 when the map was turned."""
-        missing = np.isnan(self._observed)
+        n, missing, maxima = len(self._maxima), np.isnan(self._observed), np.array(self._maxima)
         p_fwe = np.empty(self._observed.shape)
-        for kind, maxima in enumerate(np.sort(self._maxima, axis=0).T):
-            p_fwe[kind] = self._n - np.searchsorted(maxima, self._reached[kind])
-        p_fwe = np.where(missing, np.nan, p_fwe / self._n)
-        p = None if self._counts is None else np.where(missing, np.nan, self._counts / self._n)
-        return Correction(sign * self._observed, p_fwe, p, self._maxima)
+        for kind, own in enumerate(np.sort(maxima, axis=0).T):
+            p_fwe[kind] = n - np.searchsorted(own, self._reached[kind])
+        p_fwe = np.where(missing, np.nan, p_fwe / n)
+        p = None if self._counts is None else np.where(missing, np.nan, self._counts / n)
+        return Correction(sign * self._observed, p_fwe, p, maxima)

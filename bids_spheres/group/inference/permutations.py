@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.group.inference.linear_model import FloatArray, IntArray
+    from bids_spheres.engine.arrays import FloatArray, IntArray
 
 Scheme = Literal["permute", "flip"]
 
@@ -114,9 +114,9 @@ def arrange(
         labels = np.arange(n) if exchangeability.whole else np.zeros(n, dtype=np.intp)
     rng = np.random.default_rng(seed)
     if scheme == "flip":
-        _, unit_of_row = np.unique(labels, return_inverse=True)
-        if not exchangeability.whole:
-            unit_of_row = np.arange(n)
+        unit_of_row = np.arange(n)
+        if exchangeability.whole:
+            unit_of_row = np.unique(labels, return_inverse=True)[1].reshape(-1)
         n_units = int(unit_of_row.max()) + 1
         exhaustive = n_units < 63 and 2**n_units <= n_permutations
         if exhaustive:
@@ -124,7 +124,7 @@ def arrange(
         else:
             signs = rng.integers(0, 2, (n_permutations + 1, n_units), dtype=np.int8) * 2 - 1
             signs[0] = 1
-        return Arrangements("flip", None, signs[:, unit_of_row.reshape(-1)], exhaustive)
+        return Arrangements("flip", None, signs[:, unit_of_row], exhaustive)
     blocks = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     _, alike = np.unique(design, axis=0, return_inverse=True)
     if exchangeability.whole:
@@ -166,10 +166,7 @@ def _permutations(
 
 
 def _distinct_orders(kinds: IntArray) -> Iterator[IntArray]:
-    """Orders of units that differ in their kinds, the one that changes nothing first.
-
-    Sequences of kinds follow each other as in a dictionary.
-    """
+    """Orders of units that differ in their kinds, sorted; the one that changes nothing first."""
     yield np.arange(len(kinds))
     by_kind = np.argsort(kinds, kind="stable")
     sequence = np.sort(kinds)

@@ -16,7 +16,7 @@ from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.errors import FAULT, SOME_FAILED, BidsSpheresError, printable
 from bids_spheres.integrations.brainlife.product import collected_messages, message, write_product
 from bids_spheres.integrations.brainlife.task import link_inputs, read_task
-from bids_spheres.settings import PARTICIPANT
+from bids_spheres.settings.table import PARTICIPANT
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:

@@ -86,8 +86,9 @@ def read_results(jobs: Sequence[Job], groups: Sequence[RunGroup]) -> Results | N
     used = np.all([table.used for table in tables], axis=0)
     stats = {measure(name).stat: name for name in rules.connectivity}
     stats |= {EFFECTIVE_DOF: "effective-dof"} if rules.effective_dof else {}
+    sources: list[Job | RunGroup] = [*done.values(), *groups]
     matrices = []
-    for source, (stat, name) in product([*done.values(), *groups], stats.items()):
+    for source, (stat, name) in product(sources, stats.items()):
         path, run = source.paths.matrix(seeds, strategy, stat), str(source)
         if path.is_file():
             short = "correlation" if name == "pearson" else name

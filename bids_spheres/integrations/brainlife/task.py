@@ -28,7 +28,8 @@ from bids_spheres.files.atomic import json_text, remove, table_text, write_if_ch
 from bids_spheres.files.names import Name, plain_label
 from bids_spheres.files.regular import not_fetched
 from bids_spheres.files.text import read_json_object
-from bids_spheres.settings import MASKS, PARTICIPANT, Settings, declared_options
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import MASKS, PARTICIPANT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

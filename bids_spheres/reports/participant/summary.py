@@ -11,19 +11,17 @@ from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.toolkit import limits
 from bids_spheres.reports.toolkit.render import Cell, Column, number_column, table_of, text_column
-from bids_spheres.wording import collect, count, listing, naming, number, percent
+from bids_spheres.wording import after_names, collect, count, listing, naming, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from bids_spheres.files.text import JsonObject
+    from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
-    from bids_spheres.reports.toolkit.render import Table, TableColumn
+    from bids_spheres.reports.toolkit.render import Table
 
-_REAL = (int, float)
-
+# Coverage below which a sphere that has a series is warned of: a quarter of it is missing
 _LOW_COVERAGE = 0.75
-"""Coverage below which a sphere that has a series is warned of: a quarter of it is missing."""
 
 
 def summary(participant: Participant) -> Iterator[str]:
@@ -41,23 +39,11 @@ def summary(participant: Participant) -> Iterator[str]:
         f"{count(len(labels), 'seed set')} ({listing(labels, most=8)}); "
         f"{count(len(strategies), 'strategy', 'strategies')} ({listing(strategies, most=8)})."
     )
-    if keeping := [s for s in strategies if not any(_censors_motion(run, s) for run in single)]:
+    if keeping := [s for s in strategies if not any(run.censors_motion(s) for run in single)]:
         yield (
             f"{listing(keeping, most=16)} {'censors' if len(keeping) == 1 else 'censor'} nothing: "
             "volumes with much motion stay in."
         )
-
-
-def _censors_motion(run: Run, strategy: str) -> bool:
-    """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
-    for seeds in run.sets:
-        facts = seeds.facts.get(strategy, {})
-        thresholds = facts.get("CensoringThresholds") or {}
-        limits = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
-        by_table = (facts.get("CensoredVolumes") or {}).get("external")
-        if by_table or any(thresholds.get(key) is not None for key in limits):
-            return True
-    return False
 
 
 def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
@@ -68,53 +54,54 @@ def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
         judged = []
         if excluded := list(dict.fromkeys(s for s, facts in every if facts.get("Excluded"))):
             judged.append(limits.Judgement(f"excluded for {listing(excluded, most=16)}", "bad"))
-        for key, judge in (("NumberOfVolumesKept", _kept), ("DegreesOfFreedom", _left)):
-            known = [
-                (facts[key], s, facts) for s, facts in used if isinstance(facts.get(key), _REAL)
-            ]
-            if known:
-                least, strategy, facts = min(known, key=lambda item: item[0])
-                judgement = judge(facts)
-                differ = least != max(value for value, *_ in known)
-                after = f" after {strategy}" if differ else ""
-                words, colon, word = judgement.text.partition(":")
-                judged.append(limits.Judgement(words + after + colon + word, judgement.tone))
+        known = [(s, facts) for s, facts in used if "DegreesOfFreedom" in facts]
+        ranked: list[list[tuple[float, str, limits.Judgement]]] = [
+            [(facts["NumberOfVolumesKept"], s, _kept(facts)) for s, facts in known],
+            [(facts["DegreesOfFreedom"], s, _left(facts)) for s, facts in known],
+        ]
+        for each in filter(None, ranked):
+            least, strategy, judgement = min(each, key=lambda item: item[0])
+            differ = least != max(value for value, *_ in each)
+            after = f" after {strategy}" if differ else ""
+            words, colon, word = judgement.text.partition(":")
+            judged.append(limits.Judgement(words + after + colon + word, judgement.tone))
         if motion := [fd for _, facts in every if np.isfinite(fd := _mean_fd(facts))]:
             judged.insert(len(judged) - 1, limits.judge_motion(max(motion)))
         yield limits.Verdict.of(run.anchor, run.title, judged)
 
 
-def _kept(facts: JsonObject) -> limits.Judgement:
+def _kept(facts: Sidecar) -> limits.Judgement:
     return limits.judge_censoring(facts["NumberOfVolumesKept"], facts["NumberOfVolumes"])
 
 
-def _left(facts: JsonObject) -> limits.Judgement:
+def _left(facts: Sidecar) -> limits.Judgement:
     return limits.judge_degrees_of_freedom(facts["DegreesOfFreedom"])
 
 
-def _mean_fd(facts: JsonObject) -> float:
+def _mean_fd(facts: Sidecar) -> float:
     value = facts.get("MeanFramewiseDisplacement")
-    return float(value) if isinstance(value, _REAL) else float("nan")
+    return float("nan") if value is None else value
 
 
 def runs_table(participant: Participant) -> Table:
     """A row for every run, space and strategy."""
     rows = [(run, *row) for run in participant.runs for row in by_space_and_strategy(run)]
-
-    def numbers(label: str, key: str, digits: int = 0, unit: str = "") -> TableColumn:
-        return number_column(label, [facts.get(key) for *_, facts in rows], digits, unit)
-
-    left = numbers("Degrees of freedom", "DegreesOfFreedom", 1, "left")
-    kept = numbers("Kept", "NumberOfVolumesKept", 0, "volumes")
-    motion = numbers("Mean FD", "MeanFramewiseDisplacement", 2, "mm")
-    anew = numbers("Mean FD recomputed", "MeanFramewiseDisplacementRecomputed", 2, "mm")
-    for i, (*_, facts) in enumerate(rows):
-        motion[1][i] = replace(motion[1][i], tone=limits.judge_motion(_mean_fd(facts)).tone)
+    every = [facts for *_, facts in rows]
+    degrees = [facts.get("DegreesOfFreedom") for facts in every]
+    left = number_column("Degrees of freedom", degrees, 1, "left")
+    kept = number_column("Kept", [f.get("NumberOfVolumesKept") for f in every], 0, "volumes")
+    motion = number_column("Mean FD", map(_mean_fd, every), 2, "mm")
+    recomputed = [facts.get("MeanFramewiseDisplacementRecomputed") for facts in every]
+    anew = number_column("Mean FD recomputed", recomputed, 2, "mm")
+    lost = [facts.get("DimensionsLostToFilter") for facts in every]
+    censored = [facts.get("DimensionsLostToCensoring") for facts in every]
+    for i, facts in enumerate(every):
         if facts.get("Excluded"):
             left[1][i] = replace(left[1][i], text=f"{left[1][i].text} (excluded)", tone="bad")
-        elif isinstance(facts.get("DegreesOfFreedom"), _REAL):
+        elif degrees[i] is not None:
             left[1][i] = replace(left[1][i], tone=_left(facts).tone)
             kept[1][i] = replace(kept[1][i], tone=_kept(facts).tone)
+    motion = limits.toned(motion, (limits.judge_motion(_mean_fd(facts)) for facts in every))
     spaces = text_column("Space", [space for _, space, *_ in rows])
     runs = [Cell(run.title, href=f"#{run.anchor}") for run, *_ in rows]
     return table_of(
@@ -124,12 +111,12 @@ def runs_table(participant: Participant) -> Table:
         text_column("Strategy", [strategy for *_, strategy, _ in rows]),
         left,
         kept,
-        numbers("Volumes", "NumberOfVolumes"),
+        number_column("Volumes", [facts.get("NumberOfVolumes") for facts in every]),
         motion,
         *[anew] * any(cell.text != MISSING for cell in anew[1]),
-        numbers("Rank removed", "RankRemoved"),
-        numbers("Lost to filter", "DimensionsLostToFilter", 1, "d.o.f."),
-        numbers("Lost to censoring", "DimensionsLostToCensoring", 1, "d.o.f."),
+        number_column("Rank removed", [facts.get("RankRemoved") for facts in every]),
+        number_column("Lost to filter", lost, 1, "d.o.f."),
+        number_column("Lost to censoring", censored, 1, "d.o.f."),
     )
 
 
@@ -141,42 +128,34 @@ def cautions(participant: Participant) -> list[str]:
     for run in single:
         excluded: list[tuple[str, str]] = []
         for _, strategy, facts in by_space_and_strategy(run):
-            left = facts.get("DegreesOfFreedom")
-            if facts.get("Excluded"):
-                excluded.append((str(facts["Excluded"]), strategy))
-            elif isinstance(left, int | float) and left < FEW_DEGREES_OF_FREEDOM:
+            left = facts.get("DegreesOfFreedom", np.inf)
+            if reason := facts.get("Excluded"):
+                excluded.append((reason, strategy))
+            elif left < FEW_DEGREES_OF_FREEDOM:
                 few[run.title] = min(left, few.get(run.title, np.inf))
         about += [
             (f"excluded for {listing(strategies, most=16)}. {reason}.", run.title)
             for reason, strategies in collect(excluded).items()
         ]
     if few:
-        about += [(_chance(min(few.values())), title) for title in few]
+        left = min(few.values())
+        text = f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
+        if left > 2:
+            # Of Fisher's z, with variance 1 / (n - 3) and n one more than the degrees of freedom.
+            limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
+            text = (
+                f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated "
+                f"series correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs "
+                "where series are autocorrelated."
+            )
+        about += [(text, title) for title in few]
     about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
-    return list(joined(about))
+    return list(after_names(about))
 
 
-def _chance(left: float) -> str:
-    """What few degrees of freedom mean for correlations."""
-    if left <= 2:
-        return f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
-    # Of Fisher's z, with variance 1 / (n - 3) and n one more than the degrees of freedom.
-    limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
-    return (
-        f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated series "
-        f"correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs where series are "
-        "autocorrelated."
-    )
-
-
-def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
-    """Each text once, after the names of all that it is about; pairs of text and name."""
-    yield from (f"{listing(names, most)}: {text}" for text, names in collect(about).items())
-
-
-def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, JsonObject]]:
+def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, Sidecar]]:
     """Space, strategy and sidecar; once for all seed sets of a space."""
-    known: dict[tuple[str, str], JsonObject] = {}
+    known: dict[tuple[str, str], Sidecar] = {}
     for seeds in run.sets:
         for strategy in run.strategies:
             if strategy in seeds.facts:
@@ -198,8 +177,8 @@ def _coverage(seeds: SeedSet) -> Iterator[str]:
             f"their voxels have a signal: {naming(missing)}."
         )
     if partial:
+        limit, least = percent(_LOW_COVERAGE), percent(float(coverage[partial[0]]))
         yield (
-            f"{count(len(partial), seeds.noun)} {of_all} with a series of less than "
-            f"{percent(_LOW_COVERAGE)} of their voxels, down to "
-            f"{percent(float(coverage[partial[0]]))}: {naming([names[s] for s in partial])}."
+            f"{count(len(partial), seeds.noun)} {of_all} with a series of less than {limit} of "
+            f"their voxels, down to {least}: {naming([names[s] for s in partial])}."
         )
