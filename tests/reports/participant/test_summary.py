@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from bids_spheres.reports.participant.relations import controls_table, correlations
+from bids_spheres.reports.participant.load import Run
+from bids_spheres.reports.participant.relations import controls_table, regressor_block
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
 from bids_spheres.wording import NO_BREAK
 
@@ -34,10 +36,8 @@ def run_of(title, *, together=False, spheres=None, label="Mine", space="MNI", **
         noun="sphere",
         title=f"{label} in {space}",
     )
-    files = SimpleNamespace(together=together)
-    return SimpleNamespace(
-        anchor=f"run-{title}", title=title, strategies=tuple(strategies), files=files, sets=[seeds]
-    )
+    files = SimpleNamespace(together=together, title=title)
+    return Run(f"run-{title}", files, dict.fromkeys(strategies, "series-0"), (seeds,))
 
 
 def participant(*runs):
@@ -57,11 +57,8 @@ def test_a_verdict_is_that_of_the_worst_strategy():
     same = run_of("s", a=facts(80, 25, np.nan), b=facts(80, 25, None))
     (verdict,) = verdicts(participant(same))
     assert (verdict.text, verdict.tone) == ("80 of 100 volumes kept; 25 degrees of freedom", "")
-    (verdict,) = verdicts(participant(run_of("t", a=facts(None, 40, 0.6))))
-    assert (verdict.text, verdict.tone) == (
-        "mean FD 0.6 mm: very high; 40 degrees of freedom",
-        "bad",
-    )
+    (verdict,) = verdicts(participant(run_of("t", a={"MeanFramewiseDisplacement": 0.6})))
+    assert (verdict.text, verdict.tone) == ("mean FD 0.6 mm: very high", "bad")
 
 
 def test_what_is_at_the_top():
@@ -129,7 +126,7 @@ def test_the_table_of_runs():
         a=facts(79, 24.44, 0.56, RankRemoved=12, DimensionsLostToFilter=7.25),
         b=facts(80, 25, 0.2, DimensionsLostToCensoring=2.5),
         c=facts(3, -1.5, 0.3, Excluded="few"),
-        d=facts(None, None, None),
+        d={},
     )
     table = runs_table(participant(run))
     left = column(table, "Degrees of freedom")
@@ -155,15 +152,35 @@ def test_the_table_of_runs():
     assert [cell.text for cell in column(table, "Mean FD recomputed")][-1] == "0.12"
 
 
-def test_correlations_of_regressors():
-    values = np.random.default_rng(0).standard_normal((20, 4)) * [1, 1e-6, 1e5, 1] + [0, 3, 0, 0]
-    values[:, 3] = 1e9 / 3
-    found = correlations(values)
-    np.testing.assert_allclose(found[:3, :3], np.corrcoef(values[:, :3].T), atol=1e-8)
-    assert np.isnan(found[3]).all()
-    assert np.isnan(found[:, 3]).all()
-    assert np.isnan(correlations(values[:2])).all()
-    assert np.isfinite(correlations(values[:3, :2])).all()
+def test_correlations_of_regressors_over_the_kept_volumes():
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((20, 3))
+    values[:, 2] = 2 - values[:, 0] / 3 + 0.1 * rng.standard_normal(20)
+    table = pd.DataFrame(values, columns=["csf", "trans_x", "mine"]).assign(flat=1e9 / 3)
+    kept = np.arange(20) >= 4
+    table.loc[:3, "mine"] = 1e6
+    run = SimpleNamespace(
+        anchor="run-1",
+        strategies=("none", "a", "b"),
+        files=SimpleNamespace(
+            designs={"a": "", "b": ""},
+            design={"a": table, "b": table[["csf"]]}.__getitem__,
+            outliers={"a": ""},
+            kept={"a": kept}.__getitem__,
+        ),
+    )
+    block, names = regressor_block(run)
+    (graphic,) = block.graphics
+    strongest = np.corrcoef(values[4:].T)[0, 2]
+    assert strongest < -0.9
+    assert graphic.caption == (
+        f"4 regressors of a over the kept volumes. The strongest correlation, {strongest:.2f}, is "
+        "between csf and mine. 1 regressor without variation (grey)."
+    )
+    assert [list(own) for own in names.values()] == [["csf", "trans_x", "mine", "flat"]]
+    assert (graphic.of, graphic.matrix.n, block.columns) == ("a", 4, 2)
+    run.files.designs = {}
+    assert regressor_block(run) == (None, {})
 
 
 def test_negative_controls_in_a_table():
