@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bids_spheres.outputs import links
-from bids_spheres.outputs.links import Links, dataset_uri, linked_dataset, read_links, sources
+from bids_spheres.outputs.links import Links, dataset_uri, linked_dataset, read_links
 from bids_spheres.outputs.sidecars import input_uri, own_uri
 
 
@@ -124,7 +124,7 @@ def check_resolves(home):
     named = [
         uri
         for path in out.rglob("sub-*/func/*.json")
-        for uri in sources(json.loads(path.read_text()))
+        for uri in json.loads(path.read_text())["Sources"]
     ]
     assert any("_bold.nii.gz" in uri for uri in named)
     for uri in named:
@@ -145,11 +145,13 @@ def test_a_study_that_is_moved(study, tmp_path):
     assert description["DatasetLinks"] == {"preprocessed": "../../fmriprep"}
     assert description["SourceDatasets"] == [{"URL": "../../fmriprep"}]
     assert "file:" not in text
+    pages = ("--report-level", "participant")
+    assert call(home, *pages).status == 0
     check_resolves(home)
     new = tmp_path / "another place" / "renamed"
     new.parent.mkdir()
     home.rename(new)
-    assert call(new, "--reports-only").status == 0
+    assert call(new, "--reports-only", *pages).status == 0
     assert call(new, level="group").status == 0
     check_resolves(new)
     again = call(new)
