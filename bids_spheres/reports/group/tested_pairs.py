@@ -89,11 +89,9 @@ def _blocks(
         own = [test for test in tests if test.name == name]
         column, symbol = own[0].corrections[-1], own[0].symbol
         short, long = CORRECTIONS[column]
-        graphics = _matrices(own, column, f"with {short} < {SIGNIFICANT:g}")
-        note = (
-            f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: "
-            f"{long}."
-        )
+        chosen = f"with {short} < {SIGNIFICANT:g}"
+        graphics = _matrices(own, column, chosen)
+        note = f"Above the diagonal are all pairs, below it those {chosen}: {long}."
         yield render.Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
         if "p_nbs_extent" not in own[0].table:
             continue
