@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.reports.participant.load import Run
 from bids_spheres.reports.participant.relations import controls_table, regressor_block
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
 from bids_spheres.wording import NO_BREAK
@@ -152,35 +152,35 @@ def test_the_table_of_runs():
     assert [cell.text for cell in column(table, "Mean FD recomputed")][-1] == "0.12"
 
 
-def test_correlations_of_regressors_over_the_kept_volumes():
-    rng = np.random.default_rng(0)
-    values = rng.standard_normal((20, 3))
-    values[:, 2] = 2 - values[:, 0] / 3 + 0.1 * rng.standard_normal(20)
-    table = pd.DataFrame(values, columns=["csf", "trans_x", "mine"]).assign(flat=1e9 / 3)
-    kept = np.arange(20) >= 4
-    table.loc[:3, "mine"] = 1e6
-    run = SimpleNamespace(
-        anchor="run-1",
-        strategies=("none", "a", "b"),
-        files=SimpleNamespace(
-            designs={"a": "", "b": ""},
-            design={"a": table, "b": table[["csf"]]}.__getitem__,
-            outliers={"a": ""},
-            kept={"a": kept}.__getitem__,
-        ),
-    )
-    block, names = regressor_block(run)
+def correlations_of(values, kept=None):
+    """Values of the drawn matrix, unpacked, and its caption."""
+    names = [f"r{i}" for i in range(values.shape[1])]
+    design = pd.DataFrame(values, columns=names)
+    files = SimpleNamespace(designs={"a": ""}, design=lambda _: design)
+    files.outliers, files.kept = {} if kept is None else {"a": ""}, lambda _: kept
+    block, rows = regressor_block(SimpleNamespace(anchor="run-1", strategies=("a",), files=files))
+    assert rows == {"run-1-design-0": tuple(names)}
     (graphic,) = block.graphics
-    strongest = np.corrcoef(values[4:].T)[0, 2]
-    assert strongest < -0.9
-    assert graphic.caption == (
-        f"4 regressors of a over the kept volumes. The strongest correlation, {strongest:.2f}, is "
-        "between csf and mine. 1 regressor without variation (grey)."
-    )
-    assert [list(own) for own in names.values()] == [["csf", "trans_x", "mine", "flat"]]
-    assert (graphic.of, graphic.matrix.n, block.columns) == ("a", 4, 2)
-    run.files.designs = {}
-    assert regressor_block(run) == (None, {})
+    whole = np.frombuffer(base64.b64decode(graphic.matrix.packed.values), "<i2").astype(float)
+    matrix = np.full((len(names),) * 2, np.nan)
+    own = np.where(whole == -32768, np.nan, whole * graphic.matrix.packed.step)
+    matrix[np.triu_indices(len(names))] = own
+    return np.where(np.isnan(matrix), matrix.T, matrix), graphic.caption
+
+
+def test_correlations_of_regressors():
+    values = np.random.default_rng(0).standard_normal((20, 4)) * [1, 1e-6, 1e5, 1] + [0, 3, 0, 0]
+    values[:, 3] = 1e9 / 3
+    found, caption = correlations_of(values)
+    np.testing.assert_allclose(found[:3, :3], np.corrcoef(values[:, :3].T), atol=2e-5)
+    assert np.isnan(found[3]).all()
+    assert np.isnan(found[:, 3]).all()
+    assert "1 regressor without variation (grey)." in caption
+    kept = np.arange(20) % 3 > 0
+    found, _ = correlations_of(values, kept)
+    np.testing.assert_allclose(found[:3, :3], np.corrcoef(values[kept, :3].T), atol=2e-5)
+    assert np.isnan(correlations_of(values[:2])[0]).all()
+    assert np.isfinite(correlations_of(values[:3, :2])[0]).all()
 
 
 def test_negative_controls_in_a_table():
