@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_spheres.reports.participant.load import Run
 from bids_spheres.reports.participant.relations import controls_table, regressor_block
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
 from bids_spheres.wording import NO_BREAK
