@@ -128,10 +128,12 @@ def _through_file(points: FloatArray, path: Path) -> MovedPoints:
             else:
                 content = read_limited(path, "linear transform", _LINEAR_BYTES)
                 linear = import_module("nitransforms.io.itk").ITKLinearTransform
-                if path.suffix == ".mat":
-                    transform = linear.from_binary(BytesIO(content))
-                else:
-                    transform = linear.from_string(content.decode())
+                is_binary = path.suffix == ".mat"
+                transform = (
+                    linear.from_binary(BytesIO(content))
+                    if is_binary
+                    else linear.from_string(content.decode())
+                )
                 moved = _by_affine(points, transform)
     except DataError:
         raise
