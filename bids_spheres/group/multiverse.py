@@ -116,15 +116,15 @@ class Multiverse:
         if not (options.multiverse and group.scale.tested and summary.effects):
             return
         effects = pd.concat(summary.effects.values())
-        left, p = summary.left, summary.permuted_motion.get("qc_fc_p")
-        within = left.share <= options.robust_qcfc if p is None else float(p) >= SIGNIFICANT
+        motion, p = summary.benchmark, summary.permuted_motion.get("qc_fc_p")
+        within = motion.share <= options.robust_qcfc if p is None else float(p) >= SIGNIFICANT
         effects = effects.assign(
             group=group.title,
             **{choice: label_of(group.name, key) or MISSING for choice, key in CHOICES.items()},
-            qc_fc_median=left.median,
-            qc_fc_significant=left.share,
+            qc_fc_median=motion.median,
+            qc_fc_significant=motion.share,
             qc_fc_p=np.nan if p is None else p,
-            qc_fc_within_chance=np.nan if np.isnan(left.share) else float(within),
+            qc_fc_within_chance=np.nan if np.isnan(motion.share) else float(within),
         )
         left_out = ("atlas", "seg", *CHOICES.values())
         common = tuple(entity for entity in group.name.entities if entity[0] not in left_out)
@@ -246,9 +246,9 @@ def specification_curves(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def robustness(table: pd.DataFrame, options: GroupOptions) -> list[dict[str, object]]:
+def robustness(table: pd.DataFrame, options: GroupOptions) -> pd.DataFrame:
     """A row per effect; see `EFFECT_COLUMNS`."""
-    rows: list[dict[str, object]] = []
+    rows = []
     for number, own in table.groupby("effect", sort=True):
         known = own[own["estimate"].notna()]
         estimates, significant = known["estimate"], known["q"] < options.robust_q
@@ -277,7 +277,7 @@ def robustness(table: pd.DataFrame, options: GroupOptions) -> list[dict[str, obj
                 **{f"share_{choice}": share for choice, share in shares.items()},
             }
         )
-    return rows
+    return pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
 
 
 def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) -> dict[str, float]:

@@ -153,7 +153,7 @@ def strategy_row(summary: Summary) -> Row:
     group, used, options = summary.group, summary.used, summary.options
     if not group.scale.connectivity:
         return {}
-    facts, qc_fc, left = [run.facts for run in group.runs], summary.qc_fc, summary.left
+    facts, qc_fc, motion = [run.facts for run in group.runs], summary.qc_fc, summary.benchmark
     keys = {"task": "task", "space": "space", "seeds": SEEDS, "measure": "stat", "strategy": "desc"}
     mean = group.edges.matrix(group.scale.back(summary.moments.known_mean))
     row: Row = {
@@ -171,11 +171,11 @@ def strategy_row(summary: Summary) -> Row:
         ),
         "qc_fc_participants": qc_fc.participants if qc_fc else 0,
         "qc_fc_degrees_of_freedom": qc_fc.degrees_of_freedom if qc_fc else 0,
-        "qc_fc_edges": left.edges,
-        "qc_fc_median": left.median,
-        "qc_fc_significant": left.share,
-        "qc_fc_distance_spearman": left.spearman,
-        "qc_fc_distance_pearson": left.pearson,
+        "qc_fc_edges": motion.edges,
+        "qc_fc_median": motion.median,
+        "qc_fc_significant": motion.share,
+        "qc_fc_distance_spearman": motion.spearman,
+        "qc_fc_distance_pearson": motion.pearson,
         "modularity": modularity(group.scale.sign * mean, group.edges.networks),
     }
     if agreement := summary.reliability:
