@@ -56,11 +56,7 @@ _NOT_SHOWN = ("seeds", "memory")  # parameters that the report leaves out: its t
 
 
 class _SphereTransforms:
-    """`transform` and its kin.
-
-    Apart from the estimator, because scikit-learn wraps the methods that a transformer's own
-    class defines, and its wrapper can't put a list of results into containers.
-    """
+    """`transform` and its kin: scikit-learn's wrapper of an estimator's own can't do lists."""
 
     def transform(
         self: Any,
