@@ -69,7 +69,7 @@ class Censor:
 
 @dataclass(frozen=True)
 class TemporalFilter:
-    """A Butterworth filter of an `order`, or cosines to regress out, by a band, Hz."""
+    """A band that passes, Hz: by a Butterworth filter of `order`, or cosines regressed out."""
 
     high_pass: float | None = None
     low_pass: float | None = None

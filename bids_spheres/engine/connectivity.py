@@ -236,8 +236,7 @@ def measure(name: str) -> Measure:
     >>> [measure(name).stat for name in ("Fisher Z", "ledoit_wolf", "partial correlation")]
     ['fisherz', 'ledoitwolfcorrelation', 'partialcorrelation']
     """
-    wanted = published.measure_name(name)
-    return next(known for known in MEASURES if known.name == wanted)
+    return {known.name: known for known in MEASURES}[published.measure_name(name)]
 
 
 class Moments:

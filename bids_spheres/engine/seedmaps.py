@@ -51,7 +51,7 @@ much smaller ones the confounds, filtered and made orthogonal for each, would ta
 
 
 class DiskArray:
-    """A 2-D array in a temporary file without a name; by a memory map a full disk would kill us."""
+    """A 2-D array in a nameless temporary file; a full disk kills who writes to a memory map."""
 
     def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:
         self._shape, self._dtype = shape, dtype

@@ -123,7 +123,7 @@ class _Boxes:
         return np.array(self.extent) + [len(kernel) - 1 for kernel in kernels]
 
     def spread(self, kernels: Sequence[FloatArray]) -> tuple[IntArray, IntArray]:
-        """Where each box begins, in the image, and ends, maybe beyond, once convolved: (n, 3)."""
+        """Where boxes begin, in the image, and end, maybe beyond, when convolved: (n, 3)."""
         begins = self.lowest - np.array([len(kernel) // 2 for kernel in kernels])
         return np.maximum(begins, 0), begins + self.spread_extent(kernels)
 

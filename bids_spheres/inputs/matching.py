@@ -151,7 +151,7 @@ def _outliers_in_folder(folder: Path, tables: Mapping[Path, RunEntities], name: 
 
 
 def tissue_images(bold: Path, space: str) -> dict[str, tuple[Path, int | None]]:
-    """Images of tissues in a space, by label, and the number in it; probabilities first, None."""
+    """Images of tissues in a space, by label, and the number in it; None for probabilities."""
     tissues: dict[str, tuple[Path, int | None]] = {}
     images = list(_images(_anatomical_folders(bold), space))
     for path, name in images:

@@ -56,7 +56,7 @@ _NOT_SHOWN = ("seeds", "memory")  # parameters that the report leaves out: its t
 
 
 class _SphereTransforms:
-    """`transform` and its kin: scikit-learn's wrapper of an estimator's own can't do lists."""
+    """`transform` and its kin, apart from the class whose methods scikit-learn wraps."""
 
     def transform(
         self: Any,
