@@ -48,6 +48,12 @@ MOST_WITH_MOTION = 0.1
 ENOUGH_PARTICIPANTS = 20
 """With fewer, that share is mostly chance."""
 
+MOTION_PERMUTATIONS = 1000
+"""Orders of participants; the standard deviation over them is known to some 5 %."""
+
+_MOST_EDGES = 5000
+"""Edges, evenly spaced, whose QC-FC is permuted: a median of more says the same."""
+
 MURPHY = "(Murphy et al. 2009, doi:10.1016/j.neuroimage.2008.09.036)"
 
 _NOT_OF_THE_SCAN = frozenset({"atlas", "seg", "scale", "stat", "echo", "part"})
@@ -93,13 +99,6 @@ class HeadMotion:
         session = name.get("ses") if self._by_session else None
         task = None if self._within_task else name.get("task")
         return participant, task or "", session or ""
-
-
-MOTION_PERMUTATIONS = 1000
-"""Orders of participants; the standard deviation over them is known to some 5 %."""
-
-_MOST_EDGES = 5000
-"""Edges, evenly spaced, whose QC-FC is permuted: a median of more says the same."""
 
 
 def permuted_qc_fc(
