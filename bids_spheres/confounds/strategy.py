@@ -69,11 +69,7 @@ class Censor:
 
 @dataclass(frozen=True)
 class TemporalFilter:
-    """A filter along time, by the edges of the band that passes in Hz.
-
-    "cosine" regresses out a discrete cosine basis below `high_pass`; `order` is of a Butterworth
-    filter.
-    """
+    """A band that passes, Hz: by a Butterworth filter of `order`, or cosines regressed out."""
 
     high_pass: float | None = None
     low_pass: float | None = None

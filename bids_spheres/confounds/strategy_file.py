@@ -102,11 +102,7 @@ def load_strategy(name: str | Path) -> Strategy:
 
 
 def strategy_from_json(content: object, source: Path | str) -> Strategy:
-    """Read a strategy from the content of a JSON or YAML file.
-
-    DataError when a key is not known or a value not of its kind; the message names the file, which
-    is `source`, and the key.
-    """
+    """Read the content of a file, called `source`; DataError names file and key."""
     place = Place(str(source))
     values = _object(content, place, _STRATEGY)
     if "name" not in values:

@@ -149,10 +149,7 @@ def expand(name: str, base: FloatArray) -> FloatArray:
 
 
 def read_confounds(path: Path) -> pd.DataFrame:
-    """Read a table of fMRIPrep or another program, its names as in the file, missing values as NaN.
-
-    DataError without a header, for a name twice or rows of different length; else as `read_text`.
-    """
+    """Read a table, n/a as NaN; DataError for one without a header, or that is irregular."""
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     text = read_text(path, "table")
@@ -183,10 +180,7 @@ def read_header(path: Path) -> pd.DataFrame:
 
 
 def read_metadata(path: Path) -> dict[str, object]:
-    """Read the JSON file of a confounds table, which says from which mask each component comes.
-
-    `path` is its own or the table's. Empty without such a file, as fMRIPrep < 1.4 wrote none.
-    """
+    """Read the JSON file of a table, `path` its own or the table's; empty without such a file."""
     return read_json_object(path.with_suffix(".json"), optional=True)
 
 
@@ -336,10 +330,7 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> FloatArray:
 
 
 def without_gaps(values: FloatArray, name: str, where: object) -> FloatArray:
-    """One column with the first row's gap, of a derivative, filled as nilearn does by the second.
-
-    DataError when another value, in rows from 1, is missing or too large to compute with.
-    """
+    """Fill a first gap, of a derivative, by the next; DataError for another, or large values."""
     if len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([values[1:2], values[1:]])
     if values.size and np.isnan(values).all():

@@ -124,10 +124,7 @@ def task_regressors(
 
 
 def kernels(name: str, t_r: float) -> list[FloatArray]:
-    """A haemodynamic response and the derivatives that its name asks for, 50 samples a volume.
-
-    Derivatives are finite differences, by 0.1 s of time and 0.01 of dispersion.
-    """
+    """A haemodynamic response and its derivatives, by 0.1 s and 0.01; 50 samples a volume."""
     model, *derivatives = name.split(" + ")
     peak, scale, undershoot, undershoot_scale, ratio = _HRF[model]
     step = t_r / _OVERSAMPLING

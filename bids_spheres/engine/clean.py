@@ -343,10 +343,7 @@ def _kept(mask: object, n_volumes: int, name: str) -> IntArray:
 
 
 def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
-    """Remove mean and linear trend in place; a single volume stays as it is.
-
-    Volumes follow one another without a gap when `times` is None.
-    """
+    """Remove mean and trend, along `times` or volumes, in place; one volume stays as it is."""
     n_volumes = len(values)
     if n_volumes == 1:
         warn("Detrending of 3D signal has been requested: one volume has no trend to remove.")

@@ -217,10 +217,7 @@ def _interpolated(values: FloatArray, source: Grid, grid: Grid) -> tuple[IntArra
 
 
 def image_on_grid(path: Path, grid: Grid, label: int | None = None) -> FloatArray:
-    """A 3-D image of probabilities on a grid, interpolated linearly, (X, Y, Z), 0 to 1.
-
-    Of a segmentation, probabilities are 1 where it has the `label`, and 0 elsewhere.
-    """
+    """Probabilities of a 3-D image, or of its `label`, on a grid, linearly, (X, Y, Z)."""
     volumes = open_volumes(path)
     (values, *_) = _maps(volumes)
     values = values if label is None else (np.rint(values) == label).astype(np.float64)
@@ -288,10 +285,7 @@ def _table(  # noqa: PLR0917 - private
 
 
 def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
-    """Names of regions of an image by labels in it, or by numbers of its maps from 0.
-
-    DataError when the table can't be read, or has another number of maps.
-    """
+    """Names of regions by labels, or of maps from 0; DataError for a table that does not fit."""
     width = len(str(max(numbers, default=0)))
     plain = {n: f"region_{n + maps:0{width}d}" for n in numbers}
     table = next(_tables(path), None)

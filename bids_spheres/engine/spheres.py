@@ -440,10 +440,7 @@ def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArr
 
 
 def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.int32]:
-    """Draw spheres as labels, (X, Y, Z): 1 to S, 0 elsewhere; in several, that of the nearest seed.
-
-    Of seeds that are equally near the first counts.
-    """
+    """Spheres as labels, (X, Y, Z): 1 to S, of the nearest seed, the first of equals; else 0."""
     grid = weights.grid
     owner, column = _far_to_near(weights, coordinates)
     labels = np.zeros(int(np.prod(grid.shape)), dtype=np.int32)

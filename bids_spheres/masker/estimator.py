@@ -56,11 +56,7 @@ _NOT_SHOWN = ("seeds", "memory")  # parameters that the report leaves out: its t
 
 
 class _SphereTransforms:
-    """`transform` and its kin.
-
-    Apart from the estimator, because scikit-learn wraps the methods that a transformer's own
-    class defines, and its wrapper can't put a list of results into containers.
-    """
+    """`transform` and its kin, apart from the class whose methods scikit-learn wraps."""
 
     def transform(
         self: Any,

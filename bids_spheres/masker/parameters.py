@@ -195,10 +195,7 @@ def radii_of(
 
 
 def output_dtype(requested: DTypeLike | None, source: DType, default: DType | None = None) -> DType:
-    """Data type of results from that of an image; TypeError for one that can't hold signals.
-
-    By default float64 for what needs it, else float32 (nilearn's rule).
-    """
+    """Data type of results, not bool; by default float64 if needed, else float32, as nilearn."""
     if requested is None:
         return default or np.dtype(np.float64 if source.itemsize == 8 else np.float32)
     if isinstance(requested, str) and requested == "auto":

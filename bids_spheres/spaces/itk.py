@@ -220,10 +220,7 @@ def _members(group: h5py.Group) -> list[tuple[str, h5py.Group]]:
 
 
 def _child(group: Any, name: str, kind: Any) -> Any:
-    """A group or dataset in a group that is stored in this file, nowhere else.
-
-    A link could lead to any file of the user's, and so can storage of numbers outside the file.
-    """
+    """A group or dataset of this file; a link, or storage elsewhere, could lead anywhere."""
     h5py = import_module("h5py")
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise _NotATransformError(f"{name} is not there, or is a link")

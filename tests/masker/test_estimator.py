@@ -631,7 +631,7 @@ def test_images_are_read_once(tmp_path, img, mask, monkeypatch):
     paths = {}
     for name, one in (("run", img), ("mask", mask)):
         paths[name] = tmp_path / f"{name}.nii.gz"
-        one.to_filename(paths[name])
+        nib.Nifti1Image(one.dataobj, one.affine).to_filename(paths[name])
     opened = []
     inflate = import_module("bids_spheres.engine.stream").open_gzip
 
