@@ -123,6 +123,14 @@ def seeds_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """What tests write need not survive a loss of power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
 def pytest_configure() -> None:
     # A shell lets what it puts into the background ignore interrupts; children inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -152,7 +160,7 @@ class Finished:
 
 
 @pytest.fixture
-def run_app(capsys: pytest.CaptureFixture[str]):
+def run_as_typed(capsys: pytest.CaptureFixture[str]):
     """Call the command line in this process."""
 
     def call(*arguments: object) -> Finished:
@@ -162,5 +170,21 @@ def run_app(capsys: pytest.CaptureFixture[str]):
             status = int(stop.code or 0)
         captured = capsys.readouterr()
         return Finished(status, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def run_app(run_as_typed):
+    """Call the command line in this process, without pages where none are asked for.
+
+    To draw them takes longer than all the rest of a small dataset.
+    """
+
+    def call(*arguments: object) -> Finished:
+        words = [str(argument) for argument in arguments]
+        if not {"participant", "group"}.isdisjoint(words) and "--report-level" not in words:
+            words += ["--report-level", "none"]
+        return run_as_typed(*words)
 
     return call

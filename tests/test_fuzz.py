@@ -286,7 +286,7 @@ OPTIONS = {
 
 
 @pytest.fixture
-def study(tiny, seeds_file, run_app, tmp_path):
+def study(tiny, seeds_file, run_as_typed, tmp_path):
     """A dataset with every kind of file, and a call of the participant level about it."""
     for label in ("01", "02", "03"):
         tiny.add_run(f"sub-{label}_task-rest", n_volumes=45)
@@ -305,7 +305,7 @@ def study(tiny, seeds_file, run_app, tmp_path):
 
     def call(level, *options):
         common = (tiny.root, tmp_path / "out", level, "--seeds", seeds_file, "-q")
-        return run_app(*common, *options)
+        return run_as_typed(*common, *options)
 
     return tiny.root, tmp_path / "out", call
 

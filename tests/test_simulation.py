@@ -82,6 +82,7 @@ def run(root, spheres, strategies):
     output = root.parent / "out"
     seeds = spheres.write(root.parent / "seeds.tsv")
     call = ["--quiet", root, output, "participant", "--seeds", seeds, "--strategy", *strategies]
+    call += ["--report-level", "none"]
     assert main([str(word) for word in call]) == 0
     return Output(output)
 

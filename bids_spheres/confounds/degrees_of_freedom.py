@@ -15,11 +15,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import BoolArray
 
 FEW_DEGREES_OF_FREEDOM = 25
-"""Fewer are reported with a warning.
-
-Fisher's z of unrelated series then has a standard deviation above 0.2: one pair in 20 correlates
-beyond 0.39 or -0.39 by chance.
-"""
+"""Fewer are reported with a warning: of them, one unrelated pair in 20 is beyond r = +-0.39."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,7 @@ def count_degrees_of_freedom(
     besides the mean.
     """
     rank, problem = design.rank(detrend=detrend), ""
-    # Whole numbers without a Butterworth filter, in sidecars too.
-    filtered: float = 0
+    filtered: float = 0  # a whole number without a Butterworth filter, in sidecars too
     censored: float = 0
     if strategy.filter and strategy.filter.type == "cosine":
         regressors = removed_regressors(design, strategy, t_r)

@@ -31,10 +31,8 @@ BOLD_KINDS = (
 SMOOTHED_BEFORE = {"smoothAROMAnonaggr": 6.0}
 """Full width at half maximum by which images of a ``desc`` were smoothed when they were made, mm.
 
-fMRIPrep before 23.1 ran ICA-AROMA on images smoothed by FSL's SUSAN, and wrote these
-(``init_ica_aroma_wf``, ``susan_fwhm=6.0``). fMRIPost-AROMA finds its components in images smoothed
-alike, but removes them from fMRIPrep's preprocessed images (``init_denoise_wf``): those are not
-smoothed. tedana smooths nothing.
+fMRIPrep before 23.1 wrote images smoothed by FSL's SUSAN (``init_ica_aroma_wf``, ``susan_fwhm``).
+fMRIPost-AROMA removes components from images not smoothed (``init_denoise_wf``); nor does tedana.
 """
 
 BUTTERWORTH_ORDER = 5  # nilearn's; xcp_d takes 2

@@ -46,7 +46,7 @@ from bids_spheres.data.published import (
     published_strategies,
     unknown_strategy,
 )
-from bids_spheres.errors import DataError, MissingInputError, did_you_mean
+from bids_spheres.errors import DataError, did_you_mean
 from bids_spheres.files.text import parse_json, parse_yaml, read_text
 
 if TYPE_CHECKING:
@@ -94,11 +94,8 @@ def load_strategy(name: str | Path) -> Strategy:
     path = Path(name)
     if path.suffix.lower() not in STRATEGY_FILES:
         raise unknown_strategy(str(name))
-    try:
-        text = read_text(path, "strategy file")
-    except MissingInputError as error:
-        hint = f"The strategies that need no file are: {', '.join(published_strategies())}."
-        raise MissingInputError(error.message, error.hint or hint) from error
+    hint = f"The strategies that need no file are: {', '.join(published_strategies())}."
+    text = read_text(path, "strategy file", hint=hint)
     if not text.strip():
         raise DataError(f"The strategy file {path} is empty.")
     is_json = path.suffix.lower() == ".json"

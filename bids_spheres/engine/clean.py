@@ -50,12 +50,9 @@ Trend = Literal["kept", "time"]
 
 _EPS = float(np.finfo(np.float64).eps)  # spread or mean below which nilearn does not divide by it
 
+# What is left of a column, relative to what it was, that is rounding error: thousands of times what
+# a step gets wrong, and so small that numbers below it have less than four digits of meaning.
 _ROUNDING = 1e-12
-"""What is left of a column, relative to what it was, that is rounding error and nothing else.
-
-Thousands of times what a step of `clean` gets wrong, and so small that the numbers below it
-have less than four digits that mean anything.
-"""
 
 _MEAN_IS_GONE = 0.1  # ratio of means after and before cleaning below which it was removed (nilearn)
 

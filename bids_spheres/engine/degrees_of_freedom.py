@@ -55,12 +55,9 @@ if TYPE_CHECKING:
 
 _NEGLIGIBLE = 1e-10  # eigenvalue, relative to the largest, that is a rounding error of 0
 
+# Nodes of the quadrature, see `variance_of_correlation`: half the step changes it by less than
+# 1e-12, and beyond the ends the integrand of a single eigenvalue, the slowest, is below 1e-17.
 _STEP, _FIRST, _LAST = 0.2, -4.0, 85.0
-"""Nodes of the quadrature, see `variance_of_correlation`.
-
-Half the step changes the result by less than 1e-12, and beyond these ends the integrand of one
-single eigenvalue, the slowest to vanish, is below 1e-17.
-"""
 
 _DEPENDENT = 1e-10  # singular value, relative to the largest, of combinations of other regressors
 _UNSEEN = 1e-8  # share of a pattern of covariance below which regression has left nothing of it

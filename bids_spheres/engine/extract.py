@@ -168,16 +168,15 @@ def extract(
         read = np.flatnonzero(inside.reshape(-1, order="F"))
     elif fwhm is not None:
         # Single precision for values of no more than its 24 bits.
-        stored = volumes.stored_dtype
-        single = stored.itemsize < 4 or stored == np.float32
+        single = volumes.stored_dtype.itemsize < 4 or volumes.stored_dtype == np.float32
         applied = applied_weights(weights, fwhm, single=single)
         read = applied.voxels
     else:
         read = weights.voxels
     own = np.searchsorted(read, weights.voxels)
     screened = ScreenedVolumes(volumes, read, own, usable_only=usable_only)
-    reading = _Reading(screened, weights, fwhm, threads, _Spread() if moments else None)
-    voxels = spikes = None
+    voxels, spikes, spread = None, None, _Spread() if moments else None
+    reading = _Reading(screened, weights, fwhm, threads, spread)
     if aggregation != "mean" or despike:
         voxels = reading.voxel_series()
         if despike:
@@ -194,7 +193,6 @@ def extract(
     if screened.missing.any() and not usable_only:
         warn("Non-finite values detected. These values will be replaced with zeros.")
     timeseries[:, weights.empty] = np.nan
-    spread = reading.spread
     return Extraction(
         timeseries,
         weights,

@@ -46,11 +46,8 @@ if TYPE_CHECKING:
 
 
 BLOCK_BYTES = 8 * 2**20
-"""Size of a block of voxels in double precision.
-
-Cleaning takes up to sixteen times that for a moment. Larger blocks are not faster; in much
-smaller ones the confounds, which are filtered and made orthogonal for each, would take over.
-"""
+"""Of a block of voxels; cleaning takes sixteen times that for a moment. Larger are not faster; in
+much smaller ones the confounds, filtered and made orthogonal for each, would take over."""
 
 
 class DiskArray:

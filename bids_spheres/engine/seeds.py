@@ -25,7 +25,7 @@ from bids_spheres.data.published import (
 )
 from bids_spheres.engine.seed_columns import SeedColumns, numbered, read_columns
 from bids_spheres.engine.warn import warn
-from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.errors import DataError, UsageError, did_you_mean
 from bids_spheres.files.names import plain_label
 from bids_spheres.files.text import is_there, read_json_object, read_text
 
@@ -174,12 +174,8 @@ def load_published_seeds(name: str) -> SeedTable:
 def load_seed_file(path: str | Path) -> SeedTable:
     """Seeds of a user's own table (see `load_seeds`)."""
     path = Path(path)
-    try:
-        text = read_text(path, "seed table")
-    except MissingInputError as error:
-        raise MissingInputError(error.message, error.hint or hint_for_seeds(path)) from error
-    label = seed_file_label(path)
-    if not label:
+    text = read_text(path, "seed table", hint=hint_for_seeds(path))
+    if not (label := seed_file_label(path)):
         raise UsageError(
             f"No label can be made from the name of the seed table {path}.",
             hint="Rename it so that it has letters (a-z) or digits; they go into the output names.",

@@ -38,12 +38,14 @@ def is_there(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> str:
+def read_text(
+    path: Path, called: str = "file", *, first_line: bool = False, hint: str | None = None
+) -> str:
     r"""Text of a file, or its first line, with ``\n`` line ends and no byte order mark.
 
     MissingInputError when there is no such file or git-annex has not fetched it; DataError when it
     is no regular file, not UTF-8, or larger than `MAX_BYTES`; ReadWriteError when the operating
-    system can't read it. Messages call it `called`.
+    system can't read it. Messages call it `called`; `hint` is for a file that is missing.
     """
     try:
         if first_line:
@@ -51,7 +53,8 @@ def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> 
                 return _decode(path, file.readline(MAX_BYTES))
         return _decode(path, read_limited(path, called))
     except FileNotFoundError as error:
-        raise not_fetched(path) or MissingInputError(f"There is no {called} {path}.") from error
+        missing = MissingInputError(f"There is no {called} {path}.", hint)
+        raise not_fetched(path) or missing from error
     except OSError as error:
         raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
 

@@ -17,6 +17,7 @@ from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
@@ -35,7 +36,6 @@ COLUMNS = described(
         "value": "Estimate; n/a where an edge lacks participants of a site",
     }
 )
-"""Columns of the table of estimates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +48,18 @@ class Harmonization:
 
     def table(self) -> pd.DataFrame:
         """A row per estimate and edge; see `COLUMNS`."""
-        combat = self.combat
-        rows = [("mean", "n/a", combat.mean)]
-        rows += [("standard_deviation", "n/a", combat.standard_deviation)]
-        rows += [("coefficient", *own) for own in zip(self.terms, combat.coefficients, strict=True)]
-        rows += [("shift", *own) for own in zip(self.sites, combat.shift, strict=True)]
-        rows += [("scale", *own) for own in zip(self.sites, combat.scale, strict=True)]
-        edges = np.arange(1, len(combat.mean) + 1)
+        combat, edges = self.combat, np.arange(1, len(self.combat.mean) + 1)
+        named: dict[str, tuple[Sequence[str], Iterable[FloatArray]]] = {
+            "mean": (["n/a"], [combat.mean]),
+            "standard_deviation": (["n/a"], [combat.standard_deviation]),
+            "coefficient": (self.terms, combat.coefficients),
+            "shift": (self.sites, combat.shift),
+            "scale": (self.sites, combat.scale),
+        }
         return pd.concat(
-            pd.DataFrame({"parameter": parameter, "label": label, "edge": edges, "value": values})
-            for parameter, label, values in rows
+            pd.DataFrame({"parameter": parameter, "label": label, "edge": edges, "value": own})
+            for parameter, (labels, values) in named.items()
+            for label, own in zip(labels, values, strict=True)
         )
 
 
@@ -126,12 +128,8 @@ def read_harmonization(path: Path) -> Harmonization:
     """Read the estimates that an earlier call wrote; DataError when the file is another."""
     table = read_table(path, {"label": str, "parameter": str})
     try:
-        values = {
-            (str(parameter), str(label)): own["value"].to_numpy(float)
-            for (parameter, label), own in table.fillna({"label": "n/a"}).groupby(
-                ["parameter", "label"], sort=False
-            )
-        }
+        groups = table.fillna({"label": "n/a"}).groupby(["parameter", "label"], sort=False)
+        values = {tuple(map(str, key)): own["value"].to_numpy(float) for key, own in groups}
         sites = tuple(label for kind, label in values if kind == "shift")
         terms = tuple(label for kind, label in values if kind == "coefficient")
         size = len(values["mean", "n/a"])

@@ -166,11 +166,7 @@ def load_covariates(options: GroupOptions) -> Model | None:
 
 @dataclass(frozen=True, eq=False)
 class QcFc:
-    """Correlations with motion of E edges, and their two-sided p, not corrected, (E,) each.
-
-    NaN where too few participants have an edge. `participants` are those whose motion, and
-    covariates, are known.
-    """
+    """Correlations of E edges with motion, and two-sided p, (E,); NaN for too few participants."""
 
     r: FloatArray
     p: FloatArray

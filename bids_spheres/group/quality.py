@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.edges import mean_of_known, modularity
 from bids_spheres.group.facts import as_json
-from bids_spheres.group.head_motion import permuted_qc_fc
 from bids_spheres.outputs.paths import CONTROLS, SEEDS, label_of
 from bids_spheres.outputs.read import read_table
 from bids_spheres.outputs.sidecars import described
@@ -17,7 +16,6 @@ from bids_spheres.wording import listing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bids_spheres.group.gather import RunQuality
     from bids_spheres.group.stream import GroupRun, Participant
     from bids_spheres.group.summary import Summary
 
@@ -51,10 +49,8 @@ RUN_COLUMNS = described(
         "excluded": "1: too little is left, and the run has no result",
         "reason": "Why the run is excluded",
     },
-    mean_fd="mm",
-    mean_fd_recomputed="mm",
+    **dict.fromkeys(("mean_fd", "mean_fd_recomputed"), "mm"),
 )
-"""Columns of the table of runs."""
 
 RUN_ENTITIES = tuple(RUN_COLUMNS)[:9]
 """Columns that say which run and strategy a row is about."""
@@ -119,10 +115,8 @@ STRATEGY_COLUMNS = described(
         "0.8 over sessions (Noble et al. 2017, doi:10.1093/cercor/bhx230); n/a: not reached, or "
         "no sessions",
     },
-    smoothing_fwhm="mm",
-    mean_fd="mm",
-    minutes_for_r="min",
-    minutes_for_icc="min",
+    **dict.fromkeys(("smoothing_fwhm", "mean_fd"), "mm"),
+    **dict.fromkeys(("minutes_for_r", "minutes_for_icc"), "min"),
 )
 """Columns of the table of strategies (Ciric et al. 2017, doi:10.1016/j.neuroimage.2017.03.020;
 Parkes et al. 2018, doi:10.1016/j.neuroimage.2017.12.073)."""
@@ -134,31 +128,25 @@ Row = dict[str, float | str | None]
 
 def run_entities(run: GroupRun) -> Row:
     """Which run and strategy a row is about; see `RUN_ENTITIES`."""
-    name = run.file.name
-    session = name.get("ses")
+    name, session = run.file.name, run.file.name.get("ses")
+    keys = {key: key for key in ("task", "run", "space", "scale")} | {"seeds": SEEDS}
+    keys["strategy"] = "desc"
     return {
         "participant_id": run.file.participant,
         "session_id": f"ses-{session}" if session else MISSING,
-        "task": name.get("task") or MISSING,
-        "run": name.get("run") or MISSING,
         "source": run.file.source,
-        "space": label_of(name, "space"),
-        "seeds": label_of(name, SEEDS),
-        "scale": name.get("scale") or MISSING,
-        "strategy": name.get("desc"),
+        **{column: label_of(name, key) or MISSING for column, key in keys.items()},
     }
 
 
-def run_row(run: GroupRun, quality: RunQuality) -> Row:
-    """One row of the table of runs; see `RUN_COLUMNS`."""
+def run_row(run: GroupRun, of_spheres: Row) -> Row:
+    """One row of the table of runs, with cells about its spheres; see `RUN_COLUMNS`."""
     facts = run.facts
     return {
         **run_entities(run),
         **{column: getattr(facts, column) for column in RUN_COLUMNS if hasattr(facts, column)},
         "n_censored": facts.n_volumes - facts.n_kept,
-        "coverage": quality.coverage,
-        "spheres_missing": quality.missing,
-        "tsnr": quality.tsnr,
+        **of_spheres,
         "excluded": int(facts.excluded is not None),
         "reason": facts.excluded or MISSING,
     }
@@ -200,10 +188,7 @@ def strategy_row(summary: Summary) -> Row:
         row["identification_rate"] = agreement.identification_rate
     row |= summary.stability.cells if summary.stability else {}
     if options.controls:
-        row |= controls_cells(used)
-    if options.controls and summary.motion:
-        between = group.edges.between_nodes
-        row |= permuted_qc_fc(summary.rows.values, summary.motion, between, options.seed)
+        row |= controls_cells(used) | summary.permuted_motion
     return row
 
 
@@ -211,9 +196,7 @@ def controls_cells(participants: Iterable[Participant]) -> Row:
     """Cells of the table of strategies about negative controls; missing where none were written."""
     cells: dict[str, list[float]] = defaultdict(list)
     for run in (run for person in participants for run in person.runs):
-        strategy = run.file.name.get("desc")
-        name = run.file.name.with_(CONTROLS, ".tsv", stat=None, desc=strategy)
-        path = run.file.path.with_name(str(name))
+        path = run.sibling(CONTROLS, None)
         if path.is_file():
             table = read_table(path).set_index("control")
             for cell in _CONTROLS:
@@ -230,10 +213,7 @@ _CONTROLS = (
 
 
 def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    """Sentences about strategies that are compared with one another after different smoothing.
-
-    `rows` are those of the table of strategies.
-    """
+    """Sentences about rows of strategies that are compared after different smoothing."""
     widths: dict[str, dict[object, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         condition = str(row["group"]).rpartition("_desc-")[0]

@@ -37,10 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MNI_PREFERENCE = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
-"""MNI spaces in order of preference, when the user names none: fMRIPrep's first.
-
-Others come after them, in alphabetical order.
-"""
+"""MNI spaces when the user names none: fMRIPrep's first, others later in alphabetical order."""
 
 _NOT_MAGNITUDE = ("phase", "real", "imag")  # labels of ``part`` without a BOLD signal of their own
 

@@ -467,7 +467,7 @@ class GroupChoices:
     )
     robust_qcfc: float = _group(
         "largest share of edges that go with head motion (p < 0.05) in an analysis whose QC-FC is "
-        "within chance (default: 0.1)",
+        "within chance (default: 0.1); with --controls its p by permutations of motion decides",
         _SHARE,
         default=0.1,
     )

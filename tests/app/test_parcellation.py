@@ -38,7 +38,7 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
     roi = ("--roi", atlas, "--seeds", seeds_file)
     done = run_app(
         *(tiny.root, output, "participant", "--parcellation", atlas, *roi, "--seed-maps"),
-        *("--connectivity", "pearson"),
+        *("--connectivity", "pearson", "--report-level", "participant"),
     )
     assert done.status == 0, done.err
     assert "Mine: 3 regions, 1 without a voxel in the mask (n/a)" in done.err
@@ -221,12 +221,12 @@ def test_an_edge_of_the_group_matrix_of_regions(call, run_app, tiny, atlas, tmp_
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_nothing_calls_regions_spheres(run_app, tiny, atlas, tmp_path):
+def test_nothing_calls_regions_spheres(run_as_typed, tiny, atlas, tmp_path):
     output = tmp_path / "out"
     measures = ("--connectivity", "pearson", "partial", "--seed-maps")
-    done = run_app(tiny.root, output, "participant", "--parcellation", atlas, *measures)
+    done = run_as_typed(tiny.root, output, "participant", "--parcellation", atlas, *measures)
     assert done.status == 0, done.err
-    assert run_app(tiny.root, output, "group", "--parcellation", atlas).status == 0
+    assert run_as_typed(tiny.root, output, "group", "--parcellation", atlas).status == 0
     for page in (output / "sub-01.html", output / "group.html"):
         soup = BeautifulSoup(page.read_text(), "html.parser")
         for code in soup.find_all(["style", "script", "code", "pre"]):

@@ -246,7 +246,8 @@ def program(words):
 
 @pytest.mark.slow
 def test_a_cluster_on_this_machine(run_app, call, expected, tmp_path):
-    done = run_app(*call("out", "--executor", "dask", "--nprocs", 2))
+    pages = ("--report-level", "participant")
+    done = run_app(*call("out", "--executor", "dask", "--nprocs", 2, *pages))
     assert done.status == 0, done.err
     assert f"{N_RUNS} of {N_RUNS} runs written" in done.err
     assert results(tmp_path / "out") == expected

@@ -134,27 +134,32 @@ def test_the_record_of_a_call_of_the_participant_level_serves_the_group(
     record = json.loads(last.read_text())
     assert (record["analysis_level"], record["strategy"]) == ("group", ["24P"])
     # The participant's page goes on telling how the participant's results are made.
-    assert run_app(tiny.root, out, "participant", "--reports-only").status == 0
+    page = ("--reports-only", "--report-level", "participant")
+    assert run_app(tiny.root, out, "participant", *page).status == 0
     page = (out / "sub-01.html").read_text()
     assert "out participant --config" in page
     assert "out group --config" not in page
 
 
-def test_the_page_is_made_with_the_results_or_alone_or_not_at_all(filled, call):
+def test_the_page_is_made_with_the_results_or_alone_or_not_at_all(filled, run_as_typed, tmp_path):
     outputs, _ = filled
+
+    def call(*words):
+        return run_as_typed(tmp_path / "gone", outputs.root, "group", *words)
+
     page = outputs.root / "group.html"
-    assert call(outputs, "--reports-only").status == 66
-    assert call(outputs, "--report-level", "none").status == 0
+    assert call("--reports-only").status == 66
+    assert call("--report-level", "none").status == 0
     assert not page.exists()
     before = everything(outputs.root)
-    done = call(outputs, "--reports-only")
+    done = call("--reports-only")
     assert done.status == 0
     assert str(page) in done.err
     made = everything(outputs.root)
     assert made.pop(page)
     assert made == before
     page.unlink()
-    assert call(outputs).status == 0
+    assert call().status == 0
     assert page.exists()
 
 

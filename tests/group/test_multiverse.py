@@ -122,6 +122,21 @@ def test_numbers_that_decide_can_be_chosen(simulated, call):
     assert row(tables(simulated)[1], DEFAULT).iloc[0]["verdict"] == "fragile"
 
 
+def test_with_controls_permutations_of_motion_say_what_is_within_chance(simulated, call):
+    done = call(simulated, "--multiverse", "--controls", "--robust-qcfc", "1")
+    assert done.status == 0, done.err
+    curves, effects, _, about = tables(simulated)
+    motion = curves.groupby("strategy")["qc_fc_within_chance"].unique().map(list)
+    assert motion.to_dict() == {"36P": [1], "moved": [0], "simple": [1]}
+    by_group = read_tsv(simulated.root / "group" / "strategies.tsv").set_index("group")["qc_fc_p"]
+    found = curves[["group", "qc_fc_p"]].drop_duplicates().set_index("group")["qc_fc_p"]
+    pd.testing.assert_series_equal(found.sort_index(), by_group.sort_index())
+    # No order of twelve participants is as good as the one that was simulated.
+    assert curves.loc[curves["strategy"] == "moved", "qc_fc_p"].max() < 0.01
+    assert row(effects, DEFAULT).iloc[0]["within_chance"] == 4
+    assert about["Robust"]["QCFCPermutationP"] == 0.05
+
+
 def test_head_motion_that_is_left_is_that_of_the_table_of_strategies(simulated, call):
     assert call(simulated, "--multiverse").status == 0
     columns = ["qc_fc_median", "qc_fc_significant"]

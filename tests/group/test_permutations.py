@@ -150,11 +150,11 @@ def test_all_flips_of_one_tail(outputs, rng, call, tail, sign):
 
 
 @pytest.mark.slow
-def test_the_smallest_p_of_three_people(outputs, rng, run_app, tmp_path):
+def test_the_smallest_p_of_three_people(outputs, rng, run_as_typed, tmp_path):
     """8 flips, of which the observed one and its opposite have the same |t|."""
     fill(outputs, rng, 3)
     words = ("group", "--inference", "maxt", "--min-participants", "3")
-    done = run_app(tmp_path / "no", outputs.root, *words)
+    done = run_as_typed(tmp_path / "no", outputs.root, *words)
     assert done.status == 0, done.err
     said = "all 8 arrangements of 3 participants were used; no p is below 0.25."
     assert said in done.err + done.out

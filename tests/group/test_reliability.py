@@ -237,14 +237,14 @@ def test_minutes_that_pairs_of_networks_need(dataset, call, strategy):
     assert strategies.loc[strategy, "split_half"] == pytest.approx(halves[strategy])
 
 
-def test_the_page_says_how_many_minutes_it_takes(dataset, run_app, tmp_path):
+def test_the_page_says_how_many_minutes_it_takes(dataset, run_as_typed, tmp_path):
     outputs, _ = dataset
     page = outputs.root / "group.html"
     words = (tmp_path / "no", outputs.root, "group")
     shown = ("Split halves", "Minutes for r", "Minutes for ICC", "Gordon", "Noble")
-    assert run_app(*words).status == 0
+    assert run_as_typed(*words).status == 0
     assert not [text for text in shown if text in page.read_text()]
-    assert run_app(*words, "--stability").status == 0
+    assert run_as_typed(*words, "--stability").status == 0
     assert [text for text in shown if text in page.read_text()] == [*shown]
     for strategy in ("simple", "36P"):
         minutes = outputs.result("minutes", strategy=strategy).iloc[0]

@@ -207,6 +207,7 @@ def test_a_participant_comes_out_the_same_alone_and_in_company(app, tiny, seeds_
     tiny.add_run("sub-04_task-rest", space="MNI152Lin", n_volumes=12)
     seeds_file.with_suffix(".json").write_text(json.dumps({"Space": OTHER_MNI}))
     options = ("--connectivity", "pearson", "covariance", "--concatenate", "participant")
+    options += ("--report-level", "participant")
     together, all_of_them = app(*options, out="all")
     assert together.status == 0, together.err
     for label in ("01", "02", "03", "04"):
@@ -227,7 +228,7 @@ def test_the_page_shows_the_reference_of_its_run_in_a_template_with_cohorts(app,
     mask = bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))
     reference = bold.with_name(bold.name.replace("_desc-preproc_bold", "_boldref"))
     reference.write_bytes(mask.read_bytes())
-    done, out = app(strategy="none")
+    done, out = app("--report-level", "participant", strategy="none")
     assert done.status == 0, done.err
     assert "the run's BOLD reference image" in (out / "sub-01.html").read_text().replace(
         "&#39;", "'"

@@ -74,7 +74,7 @@ SAVERS = [
 
 
 @pytest.fixture(params=SAVERS)
-def saved(request, run_app, tiny, seeds_file, tmp_path):
+def saved(request, run_as_typed, tiny, seeds_file, tmp_path):
     """An output with excluded and other runs, saved; and a call that goes on with it."""
     tiny.add_run("sub-01_task-rest")
     tiny.add_run("sub-02_task-rest", n_volumes=12)  # too few for a strategy
@@ -82,7 +82,7 @@ def saved(request, run_app, tiny, seeds_file, tmp_path):
 
     def call(*options, level="participant"):
         words = ("--seeds", seeds_file) if level == "participant" else ()
-        return run_app(tiny.root, out, level, *words, *options)
+        return run_as_typed(tiny.root, out, level, *words, *options)
 
     assert call("--strategy", "simple", "36P").status == 0
     assert call(level="group").status == 0

@@ -13,6 +13,8 @@ import pytest
 from bids_spheres.errors import ReadWriteError
 from bids_spheres.outputs.shared import check_output_dir
 
+PAGES = ("--report-level", "participant")
+
 
 @pytest.fixture
 def app(run_app, tiny, seeds_file, tmp_path):
@@ -40,8 +42,8 @@ def test_no_file_is_written_through_a_link(app, tmp_path):
     """Every file that an earlier call wrote is a link to one outside, which must stay."""
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     strategies = ("--strategy", "simple", "36P")
-    assert app(*strategies).status == 0
-    assert app(level="group").status == 0
+    assert app(*strategies, *PAGES).status == 0
+    assert app(*PAGES, level="group").status == 0
     files = [path for path in out.rglob("*") if path.is_file()]
     for path in files:
         target = elsewhere / path.relative_to(out)
@@ -50,8 +52,9 @@ def test_no_file_is_written_through_a_link(app, tmp_path):
         path.symlink_to(target)
     before = contents(elsewhere)
     assert len(before) == len(files) > 40
-    assert app(*strategies, "24P", "--overwrite", "--radius", "6").status == 0
-    assert app(level="group").status == 0
+    more = (*strategies, "24P", "--overwrite", "--radius", "6")
+    assert app(*more, *PAGES).status == 0
+    assert app(*PAGES, level="group").status == 0
     assert contents(elsewhere) == before
     results = [*out.rglob("sub-*_timeseries.tsv"), *(out / "group").glob("*.tsv")]
     assert not any(path.is_symlink() for path in results)
@@ -109,7 +112,7 @@ def test_an_output_folder_that_is_a_link(app, tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to("disk")
     assert app().status == 0
-    assert app(level="group").status == 0
+    assert app(*PAGES, level="group").status == 0
     assert (tmp_path / "out").is_symlink()
     assert (tmp_path / "disk" / "group.html").is_file()
 
@@ -130,7 +133,7 @@ def test_a_page_that_there_is_no_room_for(app, tiny, seeds_file, tmp_path):
     assert "No report of sub-01" in done.stderr
     assert "2 of 2 runs written" in done.stderr
     assert not [*(tmp_path / "out").rglob(".tmp-*"), *(tmp_path / "out").glob("*.html")]
-    again = app()
+    again = app(*PAGES)
     assert again.status == 0, again.err
     assert "0 of 2 runs to do" in again.err
     assert (tmp_path / "out" / "sub-01.html").is_file()

@@ -145,11 +145,13 @@ def test_a_study_that_is_moved(study, tmp_path):
     assert description["DatasetLinks"] == {"preprocessed": "../../fmriprep"}
     assert description["SourceDatasets"] == [{"URL": "../../fmriprep"}]
     assert "file:" not in text
+    pages = ("--report-level", "participant")
+    assert call(home, *pages).status == 0
     check_resolves(home)
     new = tmp_path / "another place" / "renamed"
     new.parent.mkdir()
     home.rename(new)
-    assert call(new, "--reports-only").status == 0
+    assert call(new, "--reports-only", *pages).status == 0
     assert call(new, level="group").status == 0
     check_resolves(new)
     again = call(new)

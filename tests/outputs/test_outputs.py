@@ -44,6 +44,7 @@ def output(real_scan, tmp_path_factory):
     call = [real_scan, folder / "out", "participant", "--atlas", "Power2011"]
     call += ["--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "band.json", "none"]
     call += ["--connectivity", "pearson", "ledoit-wolf", "--effective-dof", "--min-dof", 1]
+    call += ["--report-level", "none"]
     assert main([str(word) for word in call]) == 0
     return folder / "out"
 

@@ -537,7 +537,8 @@ def test_displacement_is_measured_with_a_filter_and_the_head_of_the_participant(
     tiny.add_run()
     radius = anatomy(tiny)
     options = ("--motion-filter", "lowpass:10", "--head-radius", "auto", "--fd-threshold", "0.05")
-    finished, func = place("--strategy", "gsrOnly", *options)
+    page = ("--report-level", "participant")
+    finished, func = place("--strategy", "gsrOnly", *options, *page)
     assert finished.status == 0, finished.err
     table = read(confounds_of(tiny))
     names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
@@ -982,7 +983,8 @@ def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggrega
     data = image.get_fdata()
     data[:, :, :, 20] += np.where(np.arange(data.shape[0]) % 2, 300, 0)[:, None, None]
     nib.Nifti1Image(data.astype(np.float32), image.affine, image.header).to_filename(bold)
-    finished, func = place("--strategy", "none", "--despike", "--aggregation", aggregation)
+    words = ("--strategy", "none", "--aggregation", aggregation)
+    finished, func = place(*words, "--despike", "--report-level", "participant")
     assert finished.status == 0, finished.err
     labels = nib.load(next(func.glob("*_dseg.nii.gz"))).get_fdata()
     spheres = read(next(func.glob("*_dseg.tsv")))
@@ -1003,7 +1005,7 @@ def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggrega
     assert "degrees of freedom do not count it" in facts["DespikeNote"]
     page = next(func.parents[1].glob("sub-01.html")).read_text()
     assert f"Despiking changed {facts['DespikedShare']:.2%} of the values" in page
-    plain, _ = place("--strategy", "none", "--aggregation", aggregation)
+    plain, _ = place(*words)
     assert "1 of 1 run to do" in plain.err
 
 

@@ -35,6 +35,7 @@ def output(real_scan, tmp_path_factory):
     """Output of the main job with two strategies on the real scan."""
     folder = tmp_path_factory.mktemp("real") / "out"
     call = [real_scan, folder, "participant", "--atlas", "Power2011", "--strategy", "simple", "24P"]
+    call += ["--report-level", "none"]
     assert main([str(word) for word in call]) == 0
     return folder
 

@@ -154,6 +154,7 @@ class Done:
 
 def work_on(root, output, *arguments):
     call = [root, output, "participant", "--strategy", "none", "--radius", 10, *arguments]
+    call += ["--report-level", "none"]
     with redirect_stderr(io.StringIO()) as log:
         status = main([str(word) for word in call])
     assert status == 0, log.getvalue()

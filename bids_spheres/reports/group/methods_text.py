@@ -8,7 +8,7 @@ from bids_spheres.group.edges import CONFIDENCE, Scale
 from bids_spheres.group.head_motion import MURPHY
 from bids_spheres.outputs.paths import map_of_contrast
 from bids_spheres.reports.group.load import texts
-from bids_spheres.reports.group.multiverse import read_rule
+from bids_spheres.reports.group.multiverse import motion_rule, read_rule
 from bids_spheres.reports.methods.references import cite, code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
 from bids_spheres.wording import collect, count, listing, number, percent, plural
@@ -187,9 +187,9 @@ def _specifications(level: Level) -> Iterator[str]:
             f"Effects were estimated under all {len(about['Specifications'])} specifications of "
             f"{listing([named.get(name, name) for name in several])} [@simonsohn2020]; one was "
             "called robust if it had the same sign in all, and q below "
-            f"{rule['Q']:g} in at least {percent(rule['Share'])} of those in which at most "
-            f"{percent(rule['QCFCSignificant'])} of pairs were related to motion (p < .05). The "
-            "variance of estimates was divided among choices by Shapley values [@gromping2007]."
+            f"{rule['Q']:g} in at least {percent(rule['Share'])} of those in which "
+            f"{motion_rule(rule)}. The variance of estimates was divided among choices by Shapley "
+            "values [@gromping2007]."
         )
 
 

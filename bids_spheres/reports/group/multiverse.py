@@ -19,7 +19,7 @@ from bids_spheres.reports.toolkit.charts import WIDTH, Axis, Frame, Label, Mark
 from bids_spheres.wording import count, listing, number, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -120,6 +120,13 @@ def read_rule(files: GroupFiles) -> JsonObject:
     return about
 
 
+def motion_rule(rule: Mapping[str, float]) -> str:
+    """When QC-FC is within chance."""
+    if p := rule.get("QCFCPermutationP"):
+        return f"QC-FC has p of at least {p:g} by permutations of head motion"
+    return f"at most {percent(rule['QCFCSignificant'])} of pairs go with motion (p < .05)"
+
+
 def robustness_section(found: Sequence[Effect]) -> render.Section:
     """Which effects are robust, by which rule, and the table of all."""
     sentences = []
@@ -132,8 +139,8 @@ def robustness_section(found: Sequence[Effect]) -> render.Section:
             f"{family}: {len(robust) or 'none'} of {count(len(own), 'effect')} "
             f"{plural(len(robust) or 1, 'is', 'are')} robust over {count(n, 'specification')}"
             f"{named}. Robust means one sign in all of them, and q < {rule['Q']:g} in at least "
-            f"{percent(rule['Share'])} of those in which QC-FC is within chance: at most "
-            f"{percent(rule['QCFCSignificant'])} of pairs go with motion (p < .05)."
+            f"{percent(rule['Share'])} of those in which QC-FC is within chance: "
+            f"{motion_rule(rule)}."
         )
     tables = (_table(found),)
     return render.Section("multiverse", "", "", sentences=tuple(sentences), tables=tables)
