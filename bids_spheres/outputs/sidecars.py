@@ -285,6 +285,15 @@ def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) ->
     return described({name: f"Seed of the network {n}" for name, n in known.items() if n != "n/a"})
 
 
+LEFT = {
+    "lost_to_filter": "Degrees of freedom that the temporal filter takes",
+    "lost_to_censoring": "Degrees of freedom that censoring takes beyond the volumes themselves, "
+    "because a filter sees interpolated volumes in their place",
+    "degrees_of_freedom": "1 / variance of the correlation of two independent white series after "
+    "cleaning: n_kept - rank - lost_to_filter - lost_to_censoring",
+}
+"""What columns of runs and of exclusions say of the degrees of freedom that are left."""
+
 _MM = dict.fromkeys(("x", "y", "z", "radius"), "mm")
 
 DISPLACEMENTS = described(

@@ -144,7 +144,7 @@ class Result(GroupFiles):
     @property
     def has_matrices(self) -> bool:
         """Whether there is a mean: not when every run was excluded."""
-        return "mean" in self.whats
+        return "mean" in self.suffixes
 
     @cached_property
     def mean(self) -> FloatArray:
@@ -154,12 +154,12 @@ class Result(GroupFiles):
     @cached_property
     def q(self) -> FloatArray | None:
         """Corrected p of the means, (S, S); None where they are not tested."""
-        return self.square(self.matrix("q", self.image.names)) if "q" in self.whats else None
+        return self.square(self.matrix("q", self.image.names)) if "q" in self.suffixes else None
 
     @cached_property
     def networks(self) -> pd.DataFrame | None:
         """Means within and between networks; None where there are none."""
-        table = self.table("networks") if "networks" in self.whats else None
+        table = self.table("networks") if "networks" in self.suffixes else None
         return None if table is None or table.empty else table
 
     @cached_property
@@ -353,9 +353,9 @@ def load_level(output_dir: Path) -> Level:
     folder = output_dir / paths.GROUP_FOLDER
     summary = read_own_json(folder / paths.GROUP_SUMMARY)
     groups = find_groups(output_dir)
-    images = [files for files in groups if "coverage" in files.whats]
-    families = tuple(files for files in groups if "specifications" in files.whats)
-    groups = [files for files in groups if "participants" in files.whats]
+    images = [files for files in groups if "coverage" in files.suffixes]
+    families = tuple(files for files in groups if "specifications" in files.suffixes)
+    groups = [files for files in groups if "participants" in files.suffixes]
     if isinstance(names := summary.get("Groups"), list):
         # Without what only earlier calls, with another selection, were about.
         groups = [files for files in groups if files.entities in names]
@@ -372,7 +372,7 @@ def load_level(output_dir: Path) -> Level:
     for i, files in enumerate(images, start=1):
         coverage = files.table("coverage", _OF_COVERAGE).fillna({"network": MISSING})
         noun = "seed" if radii.get(files.entities, True) else "region"  # which has no radius
-        image = Image(files.root, files.name, files.whats, f"image-{i}", coverage, noun)
+        image = Image(files.root, files.name, files.suffixes, f"image-{i}", coverage, noun)
         by_name[image.entities] = image
     results: dict[tuple[str, str], list[Result]] = {}
     for result in _results(groups, by_name, strategies):
@@ -410,7 +410,7 @@ def _results(
                 hint="Run the group level anew.",
             )
         yield Result(
-            *(files.root, files.name, files.whats, f"group-{i}", image),
+            *(files.root, files.name, files.suffixes, f"group-{i}", image),
             participants=files.table("participants", _OF_PARTICIPANTS),
             about=files.sidecar("participants"),
             row=rows.get(files.entities),
