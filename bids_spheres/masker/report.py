@@ -137,8 +137,7 @@ class MaskerFacts:
         alt = " ".join([alt, *self.coverage_in_words()])
         if self.weights is not None and (self.weights.coverage < 1).any():
             caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
-        if far := [self.names[s] for s in np.flatnonzero(~scene.seen)]:
-            caption += f" Too far away to be shown: {listing(far)}."
+        caption += scene.too_far(self.names)
         return Figure("overview", picture(overview(scene), alt), caption, "All spheres")
 
     def sphere_figure(self, s: int, painter: SlicePainter) -> Figure:

@@ -391,6 +391,11 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(f"{path.name.partition('.')[0]}.json")
 
 
+def texts(value: object) -> list[str]:
+    """A list of a sidecar as words; empty for anything else."""
+    return list(map(str, value)) if isinstance(value, list) else []
+
+
 def read_own_json(path: Path) -> JsonObject:
     """Content of a JSON file of bids_spheres; empty without one, DataError when it is no object."""
     text = read_own_text(path)

@@ -27,9 +27,19 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Level
 
+# Columns of choices, and their names
 CHOICES = {"strategy": "Strategy", "scale": "Radius", "measure": "Measure", "seeds": "Seed set"}
-"""Columns of choices, and their names."""
 
+_COLUMNS = (
+    ("Median", "median", 1, 3, ""),
+    ("From", "minimum", 1, 3, ""),
+    ("To", "maximum", 1, 3, ""),
+    ("Positive", "positive", 100, 1, "%"),
+    ("Significant", "significant", 100, 1, "%"),
+    ("Within chance", "within_chance", 1, 0, "by QC-FC"),
+    ("Significant", "significant_within_chance", 100, 1, "% of these"),
+    *((title, f"share_{choice}", 100, 1, "% of variance") for choice, title in CHOICES.items()),
+)
 _LEFT, _RIGHT, _TOP, _CURVE, _QC_FC, _ROW, _GAP = 150, 100, 8, 180, 60, 15, 26  # pixels
 _DASH = " \N{EN DASH} "
 _HOW_TO_READ = (
@@ -41,16 +51,13 @@ _HOW_TO_READ = (
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """A mean or contrast of some pairs: its row in the table of effects, and its estimates.
-
-    `rows` has a specification each, the smallest estimate first; `about` is their sidecar.
-    """
+    """A mean or contrast of some pairs, with its estimates."""
 
     anchor: str
     family: str
-    row: pd.Series
-    rows: pd.DataFrame
-    about: JsonObject
+    row: pd.Series  # Of the table of effects
+    rows: pd.DataFrame  # A specification each, the smallest estimate first
+    about: JsonObject  # Their sidecar
 
     @property
     def is_named(self) -> bool:
@@ -142,35 +149,21 @@ def robustness_section(found: Sequence[Effect]) -> render.Section:
             f"{percent(rule['Share'])} of those in which QC-FC is within chance: "
             f"{motion_rule(rule)}."
         )
-    tables = (_table(found),)
-    return render.Section("multiverse", "", "", sentences=tuple(sentences), tables=tables)
-
-
-def _table(found: Sequence[Effect]) -> render.Table:
     rows = pd.DataFrame([effect.row for effect in found])
     families = [effect.family for effect in found]
-    columns = (
-        ("Median", "median", 1, 3, ""),
-        ("From", "minimum", 1, 3, ""),
-        ("To", "maximum", 1, 3, ""),
-        ("Positive", "positive", 100, 1, "%"),
-        ("Significant", "significant", 100, 1, "%"),
-        ("Within chance", "within_chance", 1, 0, "by QC-FC"),
-        ("Significant", "significant_within_chance", 100, 1, "% of these"),
-        *((title, f"share_{choice}", 100, 1, "% of variance") for choice, title in CHOICES.items()),
-    )
-    return render.table_of(
+    table = render.table_of(
         "Effects over all specifications; estimates are Fisher's z.",
         render.text_column("Effect", [effect.name for effect in found]),
         *((render.text_column("Of", families),) if len(set(families)) > 1 else ()),
         render.text_column("Verdict", rows["verdict"].fillna("n/a")),
         *(
             render.number_column(label, factor * rows[name], digits, unit)
-            for label, name, factor, digits, unit in columns
+            for label, name, factor, digits, unit in _COLUMNS
             if rows[name].notna().any()
         ),
         file="group/*_robustness.tsv",
     )
+    return render.Section("multiverse", "", "", sentences=tuple(sentences), tables=(table,))
 
 
 def curve_sections(level: Level, found: Sequence[Effect], most: int) -> Iterator[render.Section]:
