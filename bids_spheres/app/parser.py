@@ -185,7 +185,10 @@ def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @dataclass(frozen=True)
 class Command:
-    """A command beside the levels; its function is ``module.name`` in `app`."""
+    """A command, its function as ``module.name`` in `app`, and what adds arguments to its parser.
+
+    That returns options which are declared elsewhere.
+    """
 
     text: str
     function: str

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import BoolArray
 
 FEW_DEGREES_OF_FREEDOM = 25
-"""Fewer are reported with a warning.
-
-Fisher's z of unrelated series then has a standard deviation above 0.2: one pair in 20 correlates
-beyond 0.39 or -0.39 by chance.
-"""
+"""Fewer are reported with a warning: of them, one unrelated pair in 20 is beyond r = +-0.39."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,7 @@ def count_degrees_of_freedom(
     besides the mean.
     """
     rank, problem = design.rank(detrend=detrend), ""
-    # Whole numbers without a Butterworth filter, in sidecars too.
-    filtered: float = 0
+    filtered: float = 0  # a whole number without a Butterworth filter, in sidecars too
     censored: float = 0
     if strategy.filter and strategy.filter.type == "cosine":
         regressors = removed_regressors(design, strategy, t_r)
@@ -171,11 +166,7 @@ def _operator_dof(
 def filter_problem(
     chosen: TemporalFilter, t_r: float, n_volumes: int, span: int | None = None
 ) -> str | None:
-    """Explain why a run can't carry a filter; None when it can.
-
-    `n_volumes` are all of the run, as censored ones are interpolated before filtering; `span` are
-    those from the first kept one to the last, if known.
-    """
+    """Why a run can't carry a filter, if so; `span`: volumes from the first kept to the last."""
     nyquist, duration = 0.5 / t_r, n_volumes * t_r
     # scipy.signal.sosfiltfilt extends a run by 3 (poles + 1) volumes; a band has twice the poles.
     is_band = chosen.high_pass is not None and chosen.low_pass is not None

@@ -205,22 +205,22 @@ def censoring_reasons(
         raise UsageError(f"dummy_scans must be a number of volumes or 'auto', not {dummy_scans!r}.")
     external = np.zeros(n_volumes, bool) if outliers is None else np.asarray(outliers, bool)
     check_rows(external, "The outlier table", n_volumes, None)
-    thresholds = {
-        FRAMEWISE_DISPLACEMENT: rules.fd_threshold,
-        STD_DVARS: rules.std_dvars_threshold,
-        RMSD: rules.rmsd_threshold,
-    }
-    above = {name: np.zeros(n_volumes, bool) for name in thresholds}
-    for name, limit in thresholds.items():
+    above, given = {}, []
+    for reason, name, limit in (
+        ("framewise_displacement", FRAMEWISE_DISPLACEMENT, rules.fd_threshold),
+        ("dvars", STD_DVARS, rules.std_dvars_threshold),
+        ("rmsd", RMSD, rules.rmsd_threshold),
+    ):
+        above[reason] = np.zeros(n_volumes, bool)
         if limit is not None:
             values = columns.numbers(name)
             # There is no volume before the first to compare it with.
             values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
-            above[name] = np.asarray(without_gaps(values, name, columns.where) > limit)
-    given = [above[name] for name, limit in thresholds.items() if limit is not None]
+            above[reason] = np.asarray(without_gaps(values, name, columns.where) > limit)
+            given.append(above[reason])
     if rules.combine == "all" and given:
         every = np.all(given, axis=0)
-        above = {name: flags & every for name, flags in above.items()}
+        above = {reason: flags & every for reason, flags in above.items()}
     moved = np.any(list(above.values()), axis=0)
     near = neighbours(moved, rules.before, rules.after)
     # Non-steady volumes don't bound a stretch: as in nilearn they count in its length.
@@ -228,9 +228,7 @@ def censoring_reasons(
     return {
         "non_steady_state": unsteady,
         "dummy": np.arange(n_volumes) < n_dummies,
-        "framewise_displacement": above[FRAMEWISE_DISPLACEMENT],
-        "dvars": above[STD_DVARS],
-        "rmsd": above[RMSD],
+        **above,
         "neighbour": near,
         "external": external,
         "segment": short_segments(cuts, rules.min_segment, n_dummies),
@@ -272,10 +270,7 @@ def short_segments(flags: BoolArray, min_segment: int, start: int = 0) -> BoolAr
 
 
 def removed_regressors(design: Design, strategy: Strategy, t_r: float) -> FloatArray | None:
-    """(T, K) regressors, with the cosines of a cosine filter unless fMRIPrep's are among them.
-
-    None without any; `t_r` is the repetition time in s.
-    """
+    """(T, K) regressors, with cosines of a filter if fMRIPrep's are not among them, or None."""
     # scipy is slow to import, and not needed to look a strategy up.
     from bids_spheres.engine.filters import cosine_basis  # noqa: PLC0415
 
@@ -338,10 +333,7 @@ class Problem:
 
 
 def check_strategies(
-    tables: Iterable[tuple[str, RunTable]],
-    strategies: Sequence[Strategy],
-    *,
-    values: bool = True,
+    tables: Iterable[tuple[str, RunTable]], strategies: Sequence[Strategy], *, values: bool = True
 ) -> list[Problem]:
     """Look up the columns of every strategy in every run; the same problem in several runs once.
 

@@ -1,8 +1,7 @@
-"""A denoising strategy as a value.
+"""A denoising strategy as a value: what to remove, not from which table.
 
-A `Strategy` says what to remove, not from which table: component names (`motion`, `wm_csf`, ...)
-and column names or patterns are looked up in each run's table later, so that one strategy serves
-every version of fMRIPrep. `bids_spheres.confounds.strategy_file` turns it into JSON and back.
+Component names (`motion`, `wm_csf`, ...) and column names or patterns are looked up in each run's
+table later, so that one strategy serves every version of fMRIPrep.
 """
 
 from __future__ import annotations
@@ -31,10 +30,8 @@ BOLD_KINDS = (
 SMOOTHED_BEFORE = {"smoothAROMAnonaggr": 6.0}
 """Full width at half maximum by which images of a ``desc`` were smoothed when they were made, mm.
 
-fMRIPrep before 23.1 ran ICA-AROMA on images smoothed by FSL's SUSAN, and wrote these
-(``init_ica_aroma_wf``, ``susan_fwhm=6.0``). fMRIPost-AROMA finds its components in images smoothed
-alike, but removes them from fMRIPrep's preprocessed images (``init_denoise_wf``): those are not
-smoothed. tedana smooths nothing.
+fMRIPrep before 23.1 wrote images smoothed by FSL's SUSAN (``init_ica_aroma_wf``, ``susan_fwhm``).
+fMRIPost-AROMA removes components from images not smoothed (``init_denoise_wf``); nor does tedana.
 """
 
 BUTTERWORTH_ORDER = 5  # nilearn's; xcp_d takes 2
@@ -72,11 +69,7 @@ class Censor:
 
 @dataclass(frozen=True)
 class TemporalFilter:
-    """A filter along time, by the edges of the band that passes in Hz.
-
-    "cosine" regresses out a discrete cosine basis below `high_pass`; `order` is of a Butterworth
-    filter.
-    """
+    """A band that passes, Hz: by a Butterworth filter of `order`, or cosines regressed out."""
 
     high_pass: float | None = None
     low_pass: float | None = None

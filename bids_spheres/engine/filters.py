@@ -22,12 +22,9 @@ Interpolate = Literal["nilearn", "censored"]
 _PREFIX = "butterworth__"
 _OPTIONS = frozenset({"order", "padtype", "padlen"})
 
+# How close to 0 and to Nyquist a frequency may come, relative to Nyquist (nilearn). In single
+# precision on purpose, as a filter so close to Nyquist depends on the last digit.
 _MARGIN = np.finfo(np.float32).eps
-"""How close to 0 and to Nyquist a frequency may come, relative to Nyquist (nilearn).
-
-Single precision on purpose: so are then the frequencies made from it, and a frequency that
-close to Nyquist makes a filter that depends on the last digit.
-"""
 
 _COSINE_IS_THERE = 0.9  # correlation from which a confound counts as one of our cosines (nilearn)
 

@@ -65,10 +65,10 @@ def scheduler_at(place: str | Path) -> Iterator[tuple[Any, WorkerSource]]:
         how = "dask scheduler --scheduler-file PATH writes it when it starts."
         # A scheduler started at the same time may take a moment.
         deadline = time.monotonic() + _CONNECT
-        while not place.exists() and time.monotonic() < deadline:
+        while not place.exists():
+            if time.monotonic() > deadline:
+                raise MissingInputError(f"--dask-scheduler-file: {place} is missing.", hint=how)
             time.sleep(0.1)
-        if not place.exists():
-            raise MissingInputError(f"--dask-scheduler-file: {place} is missing.", hint=how)
         address = read_json_object(place).get("address")
         if not isinstance(address, str):
             raise DataError(f"{place} holds no address.", hint=how)
@@ -156,9 +156,9 @@ def slurm_cluster(
 
     def some_in_queue() -> bool:
         numbers = ",".join(job.job_id for job in cluster.workers.values() if job.job_id)
-        answered, lines = (
-            _call("squeue", "--noheader", "--jobs", numbers) if numbers else (True, "")
-        )
+        if not numbers:
+            return False
+        answered, lines = _call("squeue", "--noheader", "--jobs", numbers)
         return bool(lines) or not answered
 
     jobs = math.ceil(min(items / processes, jobs or workers / processes))

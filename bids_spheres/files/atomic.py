@@ -301,11 +301,14 @@ def write_numbers(
         heads = [_quoted(cell) + "\t" for cell in cells] or [""] * len(values)
         header = "\t".join(map(_quoted, [word, *names] if labels else names)) + "\n"
         file.write(header.encode())
-        row_format = "\t".join(["%.10g"] * len(names)) + "\n"
-        for head, row in zip(heads, values, strict=True):
-            text = row_format % tuple(row.tolist())
-            text = text.replace("nan", MISSING) if "nan" in text else text
+        for head, text in zip(heads, _lines(values, "%.10g"), strict=True):
             file.write((head + text).encode())
+
+
+def _lines(values: NDArray[np.float64], number: str) -> Iterator[str]:
+    """Rows of a table of numbers."""
+    row_format = "\t".join([number] * values.shape[1]) + "\n"
+    return ((row_format % tuple(row.tolist())).replace("nan", MISSING) for row in values)
 
 
 def _quoted(word: str) -> str:
@@ -321,10 +324,8 @@ def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
     It has eight significant digits, more than single precision carries; the same array gives the
     same bytes.
     """
-    row_format = "\t".join(["%.8g"] * values.shape[1]) + "\n"
-    text = "".join([row_format % tuple(row) for row in values.tolist()])
     with replacing(path) as file, gzip_writer(file) as stream:
-        stream.write(text.replace("nan", MISSING).encode())
+        stream.write("".join(_lines(values, "%.8g")).encode())
 
 
 def gzip_writer(file: IO[bytes]) -> Any:

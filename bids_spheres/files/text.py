@@ -27,6 +27,8 @@ _FORMATS = {
 }
 """First bytes of files that are often given as text: the format, and how to save them instead."""
 
+_MISSING = frozenset({"", "n/a", "na", "nan"})
+
 _HOW_TO_SHARE = (
     "Another user has written it. To share a folder, give it to a group (chgrp, chmod g+rwxs) "
     "and let all call with umask 002."
@@ -38,12 +40,14 @@ def is_there(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> str:
+def read_text(
+    path: Path, called: str = "file", *, first_line: bool = False, hint: str | None = None
+) -> str:
     r"""Text of a file, or its first line, with ``\n`` line ends and no byte order mark.
 
     MissingInputError when there is no such file or git-annex has not fetched it; DataError when it
     is no regular file, not UTF-8, or larger than `MAX_BYTES`; ReadWriteError when the operating
-    system can't read it. Messages call it `called`.
+    system can't read it. Messages call it `called`; `hint` is for a file that is missing.
     """
     try:
         if first_line:
@@ -51,7 +55,8 @@ def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> 
                 return _decode(path, file.readline(MAX_BYTES))
         return _decode(path, read_limited(path, called))
     except FileNotFoundError as error:
-        raise not_fetched(path) or MissingInputError(f"There is no {called} {path}.") from error
+        missing = MissingInputError(f"There is no {called} {path}.", hint)
+        raise not_fetched(path) or missing from error
     except OSError as error:
         raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
 
@@ -88,6 +93,14 @@ def _decode(path: Path, content: bytes) -> str:
             hint="Save it with UTF-8 encoding.",
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_number(cell: str) -> float | None:
+    """Number in a cell of a table: NaN for a missing one, None for what is no number."""
+    try:
+        return float("nan" if cell.strip().lower() in _MISSING else cell)
+    except ValueError:
+        return None
 
 
 def read_json_object(path: Path, *, optional: bool = False) -> JsonObject:

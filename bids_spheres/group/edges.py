@@ -18,7 +18,6 @@ from scipy.special import polygamma
 from bids_spheres.engine.connectivity import Moments, fisher_transform
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.outputs.paths import FISHER_Z, NO_MEASURE
-from bids_spheres.outputs.sidecars import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,9 +80,7 @@ class Scale:
 
 def mean_of_known(values: Iterable[float]) -> float:
     """Mean without missing values; NaN if all are missing."""
-    numbers = np.array(list(values), dtype=float)
-    known = numbers[np.isfinite(numbers)]
-    return float(known.mean()) if known.size else float("nan")
+    return float(mean_along(np.array(list(values), dtype=float), 0))
 
 
 def mean_along(values: FloatArray, axis: int) -> FloatArray:
@@ -114,10 +111,7 @@ def fisher_z_variance(degrees_of_freedom: float) -> float:
 
 
 def false_discovery_rate(p: FloatArray) -> FloatArray:
-    """Least false discovery rate at which a test is still positive, over all p that are known.
-
-    Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
-    """
+    """Return q of known p (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)."""
     known = np.isfinite(p)
     q = np.full(np.shape(p), np.nan)
     if known.any():
@@ -135,18 +129,15 @@ PAIR_COLUMNS = {
 }
 """Columns of every table about pairs of networks."""
 
-NETWORK_COLUMNS = described(
-    {
-        **PAIR_COLUMNS,
-        "n": "Participants with any of these edges",
-        "mean": "Mean over participants of the mean over the edges that a participant has; of "
-        "correlations by Fisher z, and transformed back",
-        "sd": "Standard deviation over participants; of correlations that of Fisher z",
-        "ci_low": "Lower limit of the 95 % confidence interval of the mean",
-        "ci_high": "Upper limit of the 95 % confidence interval of the mean",
-    }
-)
-"""Columns of the table of networks."""
+NETWORK_COLUMNS = {
+    **PAIR_COLUMNS,
+    "n": "Participants with any of these edges",
+    "mean": "Mean over participants of the mean over the edges that a participant has; of "
+    "correlations by Fisher z, and transformed back",
+    "sd": "Standard deviation over participants; of correlations that of Fisher z",
+    "ci_low": "Lower limit of the 95 % confidence interval of the mean",
+    "ci_high": "Upper limit of the 95 % confidence interval of the mean",
+}
 
 
 def edge_ends(text: str, names: Sequence[str]) -> tuple[int, int] | None:
@@ -190,8 +181,7 @@ class Edges:
     @cached_property
     def indices(self) -> tuple[IntArray, IntArray]:
         """Row and column of every edge, (E,) each."""
-        rows, columns = np.triu_indices(len(self.names), 0 if self.diagonal else 1)
-        return rows, columns
+        return np.triu_indices(len(self.names), 0 if self.diagonal else 1)
 
     @property
     def ends(self) -> IntArray:
@@ -201,8 +191,7 @@ class Edges:
     @cached_property
     def between_nodes(self) -> BoolArray:
         """Whether an edge joins two nodes, and not a node with itself, (E,)."""
-        rows, columns = self.indices
-        return np.not_equal(rows, columns)
+        return np.not_equal(*self.indices)
 
     def of(self, matrix: FloatArray) -> FloatArray:
         """Edges (E,) of a symmetric matrix (S, S)."""
@@ -211,31 +200,18 @@ class Edges:
     def matrix(self, values: FloatArray, diagonal: float | FloatArray = np.nan) -> FloatArray:
         """Symmetric matrix (S, S) of edges (E,), with a diagonal where edges have none."""
         rows, columns = self.indices
-        matrix = np.empty((len(self.names),) * 2)
-        if not self.diagonal:
-            np.fill_diagonal(matrix, diagonal)
-        matrix[rows, columns] = values
-        matrix[columns, rows] = values
+        matrix = np.zeros((len(self.names),) * 2)
+        np.fill_diagonal(matrix, diagonal)
+        matrix[rows, columns] = matrix[columns, rows] = values
         return matrix
 
     def table(self) -> pd.DataFrame:
         """One row per edge: its number, its nodes and their networks."""
-        rows, columns = self.indices
-        names, networks = np.array(self.names, object), np.array(self.networks, object)
-        return pd.DataFrame(
-            {
-                "edge": np.arange(1, len(self) + 1),
-                "node_1": names[rows],
-                "node_2": names[columns],
-                "network_1": networks[rows],
-                "network_2": networks[columns],
-            }
-        )
-
-
-def known_network(networks: tuple[str, ...]) -> BoolArray:
-    """Which nodes have a network, (S,); those called Uncertain and the like have none."""
-    return np.array([is_network(network) for network in networks], dtype=bool)
+        columns: dict[str, object] = {"edge": np.arange(1, len(self) + 1)}
+        for what, labels in (("node", self.names), ("network", self.networks)):
+            first, second = np.array(labels, object)[self.ends.T]
+            columns |= {f"{what}_1": first, f"{what}_2": second}
+        return pd.DataFrame(columns)
 
 
 class NetworkMeans:
@@ -305,7 +281,7 @@ def modularity(matrix: FloatArray, networks: tuple[str, ...]) -> float:
     doi:10.1103/PhysRevE.70.056131): between -0.5 and 1. Negative and missing weights and the
     diagonal count as 0, nodes without a network are left out; NaN without networks or weights.
     """
-    has = known_network(networks)
+    has = np.array(list(map(is_network, networks)), dtype=bool)
     weights = np.nan_to_num(np.clip(matrix[np.ix_(has, has)], 0, None))
     np.fill_diagonal(weights, 0)
     total = weights.sum()

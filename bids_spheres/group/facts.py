@@ -40,6 +40,7 @@ _COMPARED = (
 _NOTED = ("Description", *sidecar_keys(mixing="note"))
 """Keys of sidecars whose differences are told, and do not keep matrices apart."""
 
+_MOST_SHOWN = 60  # characters of a value in a message
 _NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
 _FORMS = ("_derivative1", "_power2")
 
@@ -98,10 +99,7 @@ class RunFacts:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What sidecars of a group say of its settings.
-
-        Which regressors a run has depends on it; the strategy's description says their kinds.
-        """
+        """What sidecars of a group say of its settings; regressors depend on the run."""
         own = {**as_json(self.noted), **as_json(self.settings), REGRESSORS: None}
         return {key: value for key, value in own.items() if value is not None}
 
@@ -112,9 +110,14 @@ class RunFacts:
         return tuple((key, known[key]) for key in GEOMETRY)
 
     @property
+    def variance(self) -> float:
+        """Variance of Fisher's z."""
+        return fisher_z_variance(self.degrees_of_freedom)
+
+    @property
     def weight(self) -> float:
-        """How much the run counts among others of its participant: 1 / var(z)."""
-        return 1 / fisher_z_variance(self.degrees_of_freedom)
+        """How much the run counts among others of its participant."""
+        return 1 / self.variance
 
 
 def read_facts(matrix: Path) -> RunFacts | None:
@@ -208,14 +211,8 @@ def _number(value: float | str | None) -> float:
     return nan if value is None else float(value)
 
 
-_MOST_SHOWN = 60
-
-
 def check_agreement(of_runs: Iterable[tuple[str, Settings]]) -> None:
-    """Refuse (DataError) to mix what was made with different settings: which, and in whom.
-
-    `of_runs` has the participant of every run, and the settings with which its outputs were made.
-    """
+    """Refuse (DataError) to mix runs of participants that were made with different settings."""
     if different := differences(of_runs):
         raise DataError(
             "outputs that were made with different settings are not mixed: "
@@ -226,11 +223,7 @@ def check_agreement(of_runs: Iterable[tuple[str, Settings]]) -> None:
 
 
 def check_geometry(of_runs: Iterable[tuple[str, Settings, Settings]]) -> None:
-    """Refuse matrices whose spheres were drawn again, with other settings, by a later call.
-
-    `of_runs` has the participant of every run, and the geometry that the sidecars of its matrix and
-    of its spheres tell.
-    """
+    """Refuse matrices of participants whose spheres were drawn again later with other settings."""
     changes = collect(
         (f"{key} was {_shown(was, [now])} and is {_shown(now, [was])}", participant)
         for participant, of_matrix, of_spheres in of_runs

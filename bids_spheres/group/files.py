@@ -22,19 +22,17 @@ from bids_spheres.outputs.logs import Crash, find_crashes
 from bids_spheres.outputs.paths import group_of_contrast, image_name, title
 from bids_spheres.outputs.read import read_columns
 from bids_spheres.outputs.shared import EXCLUSIONS
-from bids_spheres.wording import count, listing
+from bids_spheres.wording import collect, count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.stream import Participant
     from bids_spheres.outputs.find import OutputFile
 
     Entities = tuple[tuple[str, str], ...]
-    from collections.abc import Collection, Iterator
-
-    from bids_spheres.group.stream import Participant
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +52,9 @@ _OF_IMAGE = ("space", "cohort", "res", "den")
 def group_of(
     file: OutputFile, *, by_session: bool, pool_spaces: bool = False, within_task: bool = False
 ) -> Name:
-    """Name of the group of a matrix: one task, space, seed set, strategy and measure.
-
-    Where tasks are compared within participants, a group has all of them.
-    """
-    gone = {"sub"} | (REPEATED - {"ses"} if by_session else REPEATED)
-    gone |= {"task"} if within_task else set()
+    """Name of the group of a matrix: one task or all, space, seed set, strategy and measure."""
+    averaged = REPEATED - {"ses"} if by_session else REPEATED
+    gone = {"sub", *averaged, *(["task"] if within_task else [])}
     kept = tuple(entity for entity in file.name.entities if entity[0] not in gone)
     if pool_spaces and file.space.startswith("MNI"):
         kept = without_space(kept, POOLED)
@@ -73,11 +68,7 @@ def without_space(entities: Entities, space: str | None = None) -> Entities:
 
 
 def all_matrices(output_dir: Path) -> list[OutputFile]:
-    """Matrices of the participant level, in the order of their names.
-
-    One that lies in another place than its name says is a copy, and would count twice.
-    MissingInputError without any.
-    """
+    """Matrices of the participant level by name, without copies; MissingInputError without any."""
     kept = []
     for file in matrix_files(output_dir):
         if file.path.parent == output_dir / file.name.folder:
@@ -95,29 +86,19 @@ def all_matrices(output_dir: Path) -> list[OutputFile]:
 def make_groups(
     files: Iterable[OutputFile], options: GroupOptions
 ) -> Mapping[Name, Sequence[OutputFile]]:
-    """Matrices by the groups that the user wants.
-
-    Where spaces are pooled, a run with images in several of them counts once: in the space that
-    comes first in `MNI_PREFERENCE`, or else by its name.
-    """
+    """Matrices by group; of pooled spaces a run counts once, in the first of `MNI_PREFERENCE`."""
     groups = grouped(files, lambda file: group_of(file, **options.grouping))
-    if not options.pool_spaces:
-        return groups
     order = {space: place for place, space in enumerate(MNI_PREFERENCE)}
-    pooled = {}
-    for name, own in groups.items():
+    for name, own in groups.items() if options.pool_spaces else ():
         by_preference = sorted(own, key=lambda file: order.get(file.space, len(order)))
         # The last entry of a key stays.
         chosen = {file.name.source: file for file in reversed(by_preference)}
-        pooled[name] = [file for file in own if chosen[file.name.source] is file]
-    return pooled
+        groups[name] = [file for file in own if chosen[file.name.source] is file]
+    return groups
 
 
 def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:
-    """Remove what an earlier call wrote of a group and this one did not.
-
-    It would describe participants on whom it does not rest.
-    """
+    """Remove what an earlier call wrote of a group, which may be about others, and this one not."""
     kept = set(written)
     for file in group_files(output_dir):
         own = group_of_contrast(file.name)
@@ -128,10 +109,7 @@ def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ())
 def remove_outdated(
     output_dir: Path, updated: Iterable[Name], everything: Sequence[OutputFile]
 ) -> list[str]:
-    """Remove results of matrices that are gone; titles of those left from earlier calls.
-
-    `updated` are the groups and images of this call, `everything` all matrices.
-    """
+    """Remove results not updated by this call that no matrix can give; titles of those left."""
     forms = product(everything, *((False, True),) * 3)
     groups = {
         group_of(file, by_session=by_session, pool_spaces=pooled, within_task=within_task)
@@ -184,10 +162,7 @@ class Unusable:
 
 
 class ExpectedParticipants:
-    """Participants of the input, of participants.tsv, of the exclusions and of the outputs.
-
-    `files` are all matrices, selected or not.
-    """
+    """Participants of the input, of participants.tsv, of exclusions and of outputs."""
 
     def __init__(
         self, output_dir: Path, files: Iterable[OutputFile], options: GroupOptions
@@ -222,13 +197,16 @@ class ExpectedParticipants:
         """Files about runs of a participant that failed, and are missing from those in a group."""
         wanted = {pair for pair in group.entities if pair[0] in ("task", "ses", "space")}
         present = {run.file.source for run in (*person.runs, *person.excluded)}
-        failed = []
-        for crash in self._crashes.get(person.label, ()):
+
+        def run_of(crash: Crash) -> str:
             pairs = crash.entities.items()
-            run = "_".join(f"{key}-{value}" for key, value in pairs if key not in _OF_IMAGE)
-            if wanted <= set(pairs) and run not in present:
-                failed.append(crash.path.name)
-        return failed
+            return "_".join(f"{key}-{value}" for key, value in pairs if key not in _OF_IMAGE)
+
+        return [
+            crash.path.name
+            for crash in self._crashes.get(person.label, ())
+            if wanted <= crash.entities.items() and run_of(crash) not in present
+        ]
 
     def _reason(self, group: Name, label: str) -> str:
         """Why a participant without an unusable output is not in a group."""
@@ -253,14 +231,13 @@ class ExpectedParticipants:
 def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str]]]:
     """Task, strategy and reason of every exclusion, by participants."""
     exclusions: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
-    if not path.is_file():
-        return exclusions
+    columns: dict[str, tuple[str, ...]] = {}
     try:
-        columns = read_columns(path, ("participant_id", "source", "strategy", "reason"))
+        if path.is_file():
+            columns = read_columns(path, ("participant_id", "source", "strategy", "reason"))
     except BidsSpheresError as error:
         # Matrices of excluded runs say why as well.
         logger.warning("Reasons of exclusions are not all known: %s", error)
-        return exclusions
     for participant, source, strategy, reason in zip(*columns.values(), strict=True):
         task = re.search(r"task-([^_.]+)[^/]*$", source)
         exclusions[participant].append((task and task[1], strategy, reason))
@@ -268,30 +245,21 @@ def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str
 
 
 def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
-    """Sentences about participants who are in groups without runs that failed.
-
-    `failed` has names of files about these runs by participant, by the titles of groups.
-    """
-    groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
-    for group, own in failed.items():
-        for label, names in own.items():
-            groups[label, tuple(names)].append(group)
+    """Sentences about participants, by titles of groups, who are in them without failed runs."""
+    items = ((*item, group) for group, own in failed.items() for item in own.items())
+    groups = collect(((label, tuple(names)), group) for label, names, group in items)
     for (label, names), titles in groups.items():
         runs, where = count(len(names), "run"), listing(titles, 3)
         yield f"{label} is in {where} without {runs} that failed, see logs/{listing(names)}"
 
 
 def describe_absent(absent: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Sentences about participants without a result, the same of several groups once.
-
-    `absent` has reasons by participants, by the titles of groups.
-    """
-    groups: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
-    for group, reasons in absent.items():
-        for reason in dict.fromkeys(reasons.values()):
-            own = tuple(label for label, why in reasons.items() if why == reason)
-            groups[own, reason].append(group)
-    for (labels, reason), titles in groups.items():
+    """Sentences about reasons why participants lack in groups, the same of several groups once."""
+    people = collect(
+        ((group, why), label) for group, own in absent.items() for label, why in own.items()
+    )
+    groups = collect(((why, tuple(labels)), group) for (group, why), labels in people.items())
+    for (reason, labels), titles in groups.items():
         where = "any group" if len(titles) == len(absent) else listing(titles, 3)
-        people = count(len(labels), "participant")
-        yield f"{people} without a result in {where} ({reason}): {listing(labels, len(labels))}"
+        who = count(len(labels), "participant")
+        yield f"{who} without a result in {where} ({reason}): {listing(labels, len(labels))}"

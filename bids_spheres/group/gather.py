@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,88 +20,71 @@ from bids_spheres.group.files import POOLED
 from bids_spheres.group.stream import Group, GroupRun, by_participant
 from bids_spheres.outputs.paths import label_of, title
 from bids_spheres.outputs.read import read_spheres
-from bids_spheres.outputs.sidecars import described, read_sidecar
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.files.names import Name
     from bids_spheres.group.files import Unusable
     from bids_spheres.group.head_motion import HeadMotion
+    from bids_spheres.group.quality import Row
     from bids_spheres.outputs.find import OutputFile
     from bids_spheres.outputs.read import Spheres
 
 logger = logging.getLogger(__name__)
 
-COVERAGE_COLUMNS = described(
-    {
-        "name": "Seed",
-        "network": "Network of the seed, where its source gives one",
-        **dict.fromkeys("xyz", "Centre of the sphere or region, mean over runs"),
-        "radius": "Radius of the sphere; 0 for the one voxel that holds the seed; of a region "
-        "that of a ball of its volume",
-        "participants": "Participants who have the sphere or region in any of their runs",
-        "share": "Their share of all participants with outputs",
-        "coverage": "Mean over participants of the share of its voxels that has a signal, which "
-        "is averaged over the runs of each",
-    },
-    radius="mm",
-    x="mm",
-    y="mm",
-    z="mm",
-)
-"""Columns of the table of coverage."""
+COVERAGE_COLUMNS = {
+    "name": "Seed",
+    "network": "Network of the seed, where its source gives one",
+    **dict.fromkeys("xyz", "Centre of the sphere or region, mean over runs"),
+    "radius": "Radius of the sphere; 0 for the one voxel that holds the seed; of a region that of "
+    "a ball of its volume",
+    "participants": "Participants who have the sphere or region in any of their runs",
+    "share": "Their share of all participants with outputs",
+    "coverage": "Mean over participants of the share of its voxels that has a signal, which is "
+    "averaged over the runs of each",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class RunQuality:
-    """Spheres of one run: mean coverage and tSNR, how many lack a series, how they were drawn."""
+class Image:
+    """Spheres of the runs of one task, space and seed set, one run after the other.
 
-    coverage: float
-    missing: int
-    tsnr: float
-    geometry: facts.Settings
-
-
-class _SphereTables:
-    """Tables of spheres of the runs of one seed set, one after the other.
-
-    `quality` has the runs that were taken in, by the path of their table.
+    By the path of its table each run that was taken in has cells of the table of runs in `quality`,
+    and in `geometry` how its spheres were drawn.
     """
 
     def __init__(self) -> None:
-        self.quality: dict[Path, RunQuality] = {}
+        self.quality: dict[Path, Row] = {}
+        self.geometry: dict[Path, facts.Settings] = {}
         self._first: Spheres | None = None
         self._known: dict[str, str] = {}
         self._mixed = False
-        self._participants: dict[facts.Settings, list[str]] = defaultdict(list)
-        self._geometries: dict[facts.Settings, facts.Settings] = {}
+        # Settings are by far the largest part of what is kept of a run: one copy for all.
+        self._alike: dict[facts.Settings, facts.Settings] = {}
+        self._identities: list[tuple[str, facts.Settings]] = []
         self._distances = self._points = Moments(0)
         self._used: dict[str, BoolArray] = {}
         self._coverage: dict[str, Moments] = {}
 
     def add(self, file: OutputFile) -> None:
-        """Read the table of the run of a matrix, and its sidecar, and take them in.
-
-        Once there are other spheres than the first, who has which is all that is noted.
-        """
+        """Take in the spheres of a run; of those unlike the first only whose they are."""
         path, participant = file.spheres, file.participant
         content = read_sidecar(path, parse_float=facts.as_integer)
         facts.check_version(content)
         spheres = read_spheres(path)
-        # Settings are by far the largest part of what is kept of a run: one copy for all.
+        self.quality[path] = {
+            "coverage": mean_of_known(spheres.coverage),
+            "spheres_missing": int((~spheres.used).sum()),
+            "tsnr": mean_of_known(spheres.tsnr[spheres.used]),
+        }
         geometry = facts.pick(content, facts.GEOMETRY)
-        self.quality[path] = RunQuality(
-            coverage=mean_of_known(spheres.coverage),
-            missing=int((~spheres.used).sum()),
-            tsnr=mean_of_known(spheres.tsnr[spheres.used]),
-            geometry=self._geometries.setdefault(geometry, geometry),
-        )
+        self.geometry[path] = self._alike.setdefault(geometry, geometry)
         identity = _identity(spheres, file.space, moved=bool(content.get("SeedTransforms")))
-        self._participants[identity].append(participant)
+        self._identities.append((participant, self._alike.setdefault(identity, identity)))
         self._mixed |= any(self._known.setdefault(key, value) != value for key, value in identity)
         if self._mixed:
             return
@@ -115,30 +98,33 @@ class _SphereTables:
         own = self._coverage.setdefault(participant, Moments(len(points)))
         own.add(np.nan_to_num(spheres.coverage))
 
-    def image(self, name: Name) -> Image:
-        """What all runs have in common; DataError when spheres differ, or there is no table."""
-        facts.check_agreement(
-            (participant, identity)
-            for identity, participants in self._participants.items()
-            for participant in participants
-        )
-        first = self._first
-        if first is None:
+    @cached_property
+    def spheres(self) -> Spheres:
+        """Those of the first run; DataError when others have different ones, or there is none."""
+        facts.check_agreement(self._identities)
+        if self._first is None:
             raise DataError("there is no table of spheres.")
+        return self._first
+
+    @property
+    def distances(self) -> FloatArray:
+        """Mean distances between S spheres, mm, (S, S)."""
+        return np.asarray(squareform(self._distances.mean))
+
+    def coverage(self) -> pd.DataFrame:
+        """A row per sphere; see `COVERAGE_COLUMNS`."""
         participants = np.sum(list(self._used.values()), axis=0)
-        coverage = pd.DataFrame(
+        return pd.DataFrame(
             {
-                "name": first.names,
-                "network": first.networks,
+                "name": self.spheres.names,
+                "network": self.spheres.networks,
                 **dict(zip("xyz", self._points.mean.reshape(-1, 3).T, strict=True)),
-                "radius": np.nan_to_num(first.radii),
+                "radius": np.nan_to_num(self.spheres.radii),
                 "participants": participants,
                 "share": participants / len(self._used),
                 "coverage": np.mean([own.mean for own in self._coverage.values()], axis=0),
             }
         )
-        distances = np.asarray(squareform(self._distances.mean))
-        return Image(name, first.names, first.networks, distances, coverage, self.quality)
 
 
 def _identity(spheres: Spheres, space: str, *, moved: bool) -> facts.Settings:
@@ -156,43 +142,22 @@ def _identity(spheres: Spheres, space: str, *, moved: bool) -> facts.Settings:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
-    """Runs of one task, space and seed set.
-
-    S seeds with their networks; mean distances between them in mm, (S, S); one row of coverage per
-    seed; quality of the runs whose table of spheres could be read, by the path of that table.
-    """
-
-    name: Name
-    seeds: tuple[str, ...]
-    networks: tuple[str, ...]
-    distances: FloatArray
-    coverage: pd.DataFrame
-    quality: Mapping[Path, RunQuality]
-
-
 def gather_image(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> Image:
-    """Read the tables of spheres of the matrices of all strategies and measures.
-
-    Those that can't be used are added to `unusable`. DataError when runs have different spheres,
-    or no table can be used.
-    """
-    tables = _SphereTables()
+    """Read the tables of spheres of all matrices; those that can't be used go to `unusable`."""
+    image = Image()
     for path, file in {file.spheres: file for file in files}.items():
         if not path.is_file() and facts.of_several_runs(file.path):
             continue  # it has no spheres of its own, and its runs are averaged instead
         try:
-            tables.add(file)
+            image.add(file)
         except BidsSpheresError as error:
             unusable.add(file, name, error)
-    return tables.image(name)
+    return image
 
 
 def read_runs(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> Iterator[GroupRun]:
     """Runs of matrices or maps of one group; those that can't be used are added to `unusable`."""
-    # Settings are by far the largest part of what is kept of a run: one copy for all.
-    alike: dict[facts.Settings, facts.Settings] = {}
+    alike: dict[facts.Settings, facts.Settings] = {}  # one copy for all runs
     for file in files:
         try:
             own = facts.read_facts(file.path)
@@ -207,10 +172,7 @@ def read_runs(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> It
 def gather_group(
     name: Name, files: Sequence[OutputFile], image: Image, motion: HeadMotion, unusable: Unusable
 ) -> Group:
-    """Read the sidecars of all runs of a group, but for those that can't be used.
-
-    DataError when runs were made with different settings, or none can be used.
-    """
+    """Read sidecars of the runs of a group; DataError when settings differ, or none can be used."""
     runs = list(read_runs(name, (f for f in files if f.spheres in image.quality), unusable))
     if not runs:
         raise DataError("no run can be used.")
@@ -221,12 +183,11 @@ def gather_group(
         for run in runs
     )
     facts.check_geometry(
-        (run.file.participant, run.facts.geometry, image.quality[run.file.spheres].geometry)
-        for run in runs
+        (run.file.participant, run.facts.geometry, image.geometry[run.file.spheres]) for run in runs
     )
     for difference in facts.differences((run.file.participant, run.facts.noted) for run in runs):
         logger.warning("%s: %s.", title(name), difference)
     diagonal = bool(facts.as_json(runs[0].facts.settings)["ValidDiagonal"])
-    edges = Edges(image.seeds, image.networks, diagonal)
+    edges = Edges(image.spheres.names, image.spheres.networks, diagonal)
     people = by_participant(runs, lambda label: motion.of(label, name))
     return Group(name, people, edges, Scale(name.get("stat") or ""), edges.of(image.distances))

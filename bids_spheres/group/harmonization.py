@@ -13,10 +13,10 @@ from bids_spheres.errors import DataError
 from bids_spheres.group.inference import Combat, fit_combat
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.outputs.read import read_table
-from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
@@ -26,16 +26,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = described(
-    {
-        "parameter": "mean and standard_deviation over sites, coefficient of a term of the model "
-        "that is kept, shift of a site in standard deviations, scale of its variance",
-        "label": "Term or site; n/a for mean and standard_deviation",
-        "edge": "Number of the edge in the table of edges",
-        "value": "Estimate; n/a where an edge lacks participants of a site",
-    }
-)
-"""Columns of the table of estimates."""
+COLUMNS = {
+    "parameter": "mean and standard_deviation over sites, coefficient of a term of the model that "
+    "is kept, shift of a site in standard deviations, scale of its variance",
+    "label": "Term or site; n/a for mean and standard_deviation",
+    "edge": "Number of the edge in the table of edges",
+    "value": "Estimate; n/a where an edge lacks participants of a site",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +45,18 @@ class Harmonization:
 
     def table(self) -> pd.DataFrame:
         """A row per estimate and edge; see `COLUMNS`."""
-        combat = self.combat
-        rows = [("mean", "n/a", combat.mean)]
-        rows += [("standard_deviation", "n/a", combat.standard_deviation)]
-        rows += [("coefficient", *own) for own in zip(self.terms, combat.coefficients, strict=True)]
-        rows += [("shift", *own) for own in zip(self.sites, combat.shift, strict=True)]
-        rows += [("scale", *own) for own in zip(self.sites, combat.scale, strict=True)]
-        edges = np.arange(1, len(combat.mean) + 1)
+        combat, edges = self.combat, np.arange(1, len(self.combat.mean) + 1)
+        named: dict[str, tuple[Sequence[str], Iterable[FloatArray]]] = {
+            "mean": (["n/a"], [combat.mean]),
+            "standard_deviation": (["n/a"], [combat.standard_deviation]),
+            "coefficient": (self.terms, combat.coefficients),
+            "shift": (self.sites, combat.shift),
+            "scale": (self.sites, combat.scale),
+        }
         return pd.concat(
-            pd.DataFrame({"parameter": parameter, "label": label, "edge": edges, "value": values})
-            for parameter, label, values in rows
+            pd.DataFrame({"parameter": parameter, "label": label, "edge": edges, "value": own})
+            for parameter, (labels, values) in named.items()
+            for label, own in zip(labels, values, strict=True)
         )
 
 
@@ -72,12 +71,9 @@ def harmonize(
     """
     sites = model.data.loc[list(sample.design.participants), options.harmonize]
     if options.harmonize not in model.columns and not options.harmonize_within:
-        logger.warning(
-            "%s: tests after harmonization are liberal unless %s is in the model, or ComBat is "
-            "estimated in each permutation (--harmonize-within).",
-            group_title,
-            options.harmonize,
-        )
+        unless = "unless %s is in the model, or ComBat is estimated in each permutation"
+        text = f"%s: tests after harmonization are liberal {unless} (--harmonize-within)."
+        logger.warning(text, group_title, options.harmonize)
     names = tuple(sorted(map(str, sites.unique())))
     terms, covariates = _kept_terms(sample, sites)
     harmonization, known = None, names
@@ -103,9 +99,8 @@ def harmonize(
         return replace(sample, transform=again), harmonization
     rows = EdgeValues(sample.rows.shape[1])
     for n, label in enumerate(sample.design.participants):
-        own = slice(n, n + 1)
-        combat = harmonization.combat
-        rows.add(label, combat.apply(sample.rows[own], codes[own], covariates[own])[0])
+        own = sample.rows[n : n + 1], codes[n : n + 1], covariates[n : n + 1]
+        rows.add(label, harmonization.combat.apply(*own)[0])
     return replace(sample, rows=rows.array), harmonization
 
 
@@ -126,12 +121,8 @@ def read_harmonization(path: Path) -> Harmonization:
     """Read the estimates that an earlier call wrote; DataError when the file is another."""
     table = read_table(path, {"label": str, "parameter": str})
     try:
-        values = {
-            (str(parameter), str(label)): own["value"].to_numpy(float)
-            for (parameter, label), own in table.fillna({"label": "n/a"}).groupby(
-                ["parameter", "label"], sort=False
-            )
-        }
+        groups = table.fillna({"label": "n/a"}).groupby(["parameter", "label"], sort=False)
+        values = {tuple(map(str, key)): own["value"].to_numpy(float) for key, own in groups}
         sites = tuple(label for kind, label in values if kind == "shift")
         terms = tuple(label for kind, label in values if kind == "coefficient")
         size = len(values["mean", "n/a"])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from bids_spheres.errors import DataError
@@ -19,12 +18,11 @@ from bids_spheres.group.files import discard_earlier, group_of
 from bids_spheres.group.gather import read_runs
 from bids_spheres.group.harmonization import harmonize
 from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, root_f_threshold
-from bids_spheres.group.results import describe_contrast
-from bids_spheres.group.stream import ParticipantEdges, by_participant, condition_of
+from bids_spheres.group.results import CONTRAST_COLUMNS, describe_contrast
+from bids_spheres.group.stream import average_runs, by_participant
 from bids_spheres.outputs.find import grouped, seed_map_files
 from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
 from bids_spheres.outputs.read import read_spheres
-from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -46,34 +44,27 @@ logger = logging.getLogger(__name__)
 
 SCALE = "Fisher z"
 
-CLUSTER_COLUMNS = described(
-    {
-        "cluster": "Number of the cluster, the largest first",
-        "sign": "1: of positive voxels, -1: of negative ones",
-        "size": "Voxels, which share faces",
-        "mass": "Sum over its voxels of the absolute t - Threshold",
-        "p_size": "Family-wise p of the size",
-        "p_mass": "Family-wise p of the mass",
-        **dict.fromkeys("xyz", "Voxel with the largest absolute t"),
-        "peak": "t of this voxel; of an F test the root of F",
-        "nearest_seed": "Seed of the set that is nearest to it",
-        "distance": "Of that seed",
-    },
-    distance="mm",
-    x="mm",
-    y="mm",
-    z="mm",
-)
+CLUSTER_COLUMNS = {
+    "cluster": "Number of the cluster, the largest first",
+    "sign": "1: of positive voxels, -1: of negative ones",
+    "size": "Voxels, which share faces",
+    "mass": "Sum over its voxels of the absolute t - Threshold",
+    "p_size": "Family-wise p of the size",
+    "p_mass": "Family-wise p of the mass",
+    **dict.fromkeys("xyz", "Voxel with the largest absolute t"),
+    "peak": "t of this voxel; of an F test the root of F",
+    "nearest_seed": "Seed of the set that is nearest to it",
+    "distance": "Of that seed",
+}
 
 MAPS = {
-    "effect": "Estimate by ordinary least squares, or with ParticipantWeights by random effects: "
-    "a mean, coefficient or sum of such",
+    "effect": CONTRAST_COLUMNS["effect"],
     "t": "effect / standard error",
     "f": "F of all rows of the contrast together",
     "n": "Participants who have the voxel",
     "d": "Effect in standard deviations of what the model leaves",
-    "tau2": "Variance between participants (Paule & Mandel 1982)",
-    "i2": "Share of the variance that is between participants",
+    "tau2": CONTRAST_COLUMNS["tau2"],
+    "i2": CONTRAST_COLUMNS["i2"],
     "p": "p of t or F, not corrected",
     "q": "p corrected for all voxels by the false discovery rate",
     "pmaxt": "Family-wise p of the voxel, from the largest statistic of all voxels",
@@ -90,6 +81,10 @@ class Grid:
 
     mask: BoolArray
     affine: FloatArray
+
+    def read(self, run: GroupRun) -> FloatArray:
+        """Values (V,) of the map of a run."""
+        return _values(nib.nifti1.Nifti1Image.from_filename(run.file.path))[self.mask]
 
     def image(self, values: FloatArray) -> nib.Nifti1Image:
         """Values (V,) of the voxels of the mask; NaN elsewhere."""
@@ -135,7 +130,7 @@ def summarize_maps(
     grid = _common_grid(people, options.min_participants)
     rows = testing.Rows(int(grid.mask.sum()))
     for person in people:
-        rows.add(person.label, _participant_maps(person, grid.mask, options))
+        rows.add(person.label, average_runs(person.runs, grid.read, options))
     writer = replace(writer, facts={**runs[0].facts.described, "NumberOfParticipants": len(people)})
     model, sample = None, None
     if analysis.model:
@@ -147,16 +142,12 @@ def summarize_maps(
         logger.warning("%s: no map is tested; add --contrast, as age=age.", title(name))
     for hypotheses in testing.hypotheses_of(rows, sample, model, analysis, title(name)):
         permuted = _permuted(hypotheses, grid, options)
-        tests = testing.tested_contrasts(hypotheses.sample, hypotheses.contrasts, options)
-        for tested in tests:
-            own = replace(tested, permuted=permuted.get(tested.contrast.name))
+        for tested in testing.tested_contrasts(hypotheses.sample, hypotheses.contrasts, options):
+            threshold = _t_threshold(hypotheses.sample, tested.contrast, options)
+            own = replace(tested, permuted=permuted.get(tested.contrast.name), threshold=threshold)
             about = describe_contrast(SCALE, own, hypotheses, model, options)
-            threshold = _t_threshold(hypotheses.sample, own.contrast, options)
-            _write_images(writer, own, grid, about, threshold)
-            if own.permuted and "cluster" in own.permuted.corrections:
-                table = _cluster_table(own, own.permuted, grid, threshold, files[0])
-                about = {**CLUSTER_COLUMNS, **about, "Threshold": threshold}
-                writer.table(of_contrast(own.contrast.name, "clusters"), table, about)
+            _write_images(writer, own, grid, about)
+            _write_clusters(writer, own, grid, files[0], about)
     discard_earlier(writer.output_dir, name, writer.written)
     logger.info("%s: map of %s", title(name), count(len(people), "participant"))
 
@@ -165,49 +156,28 @@ def _common_grid(people: Sequence[Participant], min_participants: int) -> Grid:
     """Grid of all maps, with the voxels that enough participants have."""
     paths = [run.file.path for person in people for run in person.runs]
     first = nib.nifti1.Nifti1Image.from_filename(paths[0])
-    for path in paths[1:]:
-        img = nib.nifti1.Nifti1Image.from_filename(path)
-        if img.shape != first.shape or not np.allclose(img.affine, first.affine, atol=1e-4):
-            raise DataError(
-                f"{path.name} has another grid than {paths[0].name}.",
-                hint="Choose one space and resolution, as --space MNI152NLin2009cAsym.",
-            )
-    numbers = sum(np.isfinite(_average(own.runs)[0]).astype(np.intp) for own in people)
-    mask = np.asarray(numbers) >= min(min_participants, len(people))
+    numbers = np.zeros(first.shape, dtype=np.intp)
+    for person in people:
+        known = np.zeros(first.shape, dtype=bool)
+        for path in (run.file.path for run in person.runs):
+            img = nib.nifti1.Nifti1Image.from_filename(path)
+            if img.shape != first.shape or not np.allclose(img.affine, first.affine, atol=1e-4):
+                raise DataError(
+                    f"{path.name} has another grid than {paths[0].name}.",
+                    hint="Choose one space and resolution, as --space MNI152NLin2009cAsym.",
+                )
+            known |= np.isfinite(_values(img))
+        numbers += known
+    mask = numbers >= min(min_participants, len(people))
     if not mask.any():
         raise DataError("no voxel is in the maps of enough participants.")
     return Grid(mask, np.asarray(first.affine, dtype=np.float64))
 
 
-def _participant_maps(
-    person: Participant, mask: BoolArray, options: GroupOptions
-) -> ParticipantEdges:
-    """Voxels of a mask: mean over runs, and what ``--weights`` and ``--within`` need."""
-    mean, variance = _average(person.runs)
-    conditions = {}
-    if within := options.within:
-        for condition in person.conditions(within):
-            own = [run for run in person.runs if condition_of(run, within) == condition]
-            conditions[condition] = _average(own)[0][mask]
-    return ParticipantEdges(mean[mask], variance[mask] if options.weights else None, conditions)
-
-
-def _average(runs: Sequence[GroupRun]) -> tuple[FloatArray, FloatArray]:
-    """Mean of the maps of runs, each counting by 1 / var(z), and its variance.
-
-    NaN where no run has a value.
-    """
-    sums: FloatArray | float = 0.0
-    weights: FloatArray | float = 0.0
-    for run in runs:
-        img = nib.nifti1.Nifti1Image.from_filename(run.file.path)
-        values = np.asarray(img.dataobj, dtype=np.float64)
-        # Voxels outside of the mask of a run are 0.
-        known = np.isfinite(values) & (values != 0)
-        sums = sums + run.facts.weight * np.where(known, values, 0)
-        weights = weights + run.facts.weight * known
-    total = np.where(np.asarray(weights) > 0, weights, np.nan)
-    return np.asarray(sums) / total, 1 / total
+def _values(img: nib.nifti1.Nifti1Image) -> FloatArray:
+    """Values of a map; NaN outside of the mask of the run, where they are 0."""
+    values = np.asarray(img.dataobj, dtype=np.float64)
+    return np.where(values == 0, np.nan, values)
 
 
 def _t_threshold(sample: testing.Sample, contrast: Contrast, options: GroupOptions) -> float:
@@ -222,56 +192,55 @@ def _permuted(
     hypotheses: testing.Hypotheses, grid: Grid, options: GroupOptions
 ) -> dict[str, PermutationTest]:
     """Test contrasts by permutations, by their names; none where only q is requested."""
-    sample, contrasts = hypotheses.sample, hypotheses.contrasts
     step = None if options.tfce_step == "auto" else options.tfce_step
     tfce = Tfce(grid.mask, options.tfce_extent, options.tfce_height, step)
 
     def enhancements(contrast: Contrast) -> dict[str, Enhancement]:
-        extent = ClusterExtent(grid.mask, _t_threshold(sample, contrast, options))
+        extent = ClusterExtent(grid.mask, _t_threshold(hypotheses.sample, contrast, options))
         return {"maxt": MaxT(), "cluster": extent, "tfce": tfce}
 
     try:
-        return testing.permuted(sample, contrasts, enhancements, options)
+        return testing.permuted(hypotheses, enhancements, options)
     except ValueError as error:
         raise DataError(f"nothing is permuted. {error}") from error
 
 
 def _write_images(
-    writer: Writer,
-    tested: testing.Tested,
-    grid: Grid,
-    about: Mapping[str, object],
-    threshold: float,
+    writer: Writer, tested: testing.Tested, grid: Grid, about: Mapping[str, object]
 ) -> None:
-    estimates, test = tested.estimates, tested.permuted
+    estimates, corrections = tested.estimates, tested.corrections
     own = {"n": estimates.n, "p": estimates.p, "q": tested.q}
     if tested.contrast.is_f:
         own["f"] = estimates.statistic
     else:
         own |= {"effect": estimates.effect, "t": estimates.statistic, "d": estimates.d}
     own |= {name: values for name, values in tested.columns.items() if name in MAPS}
-    if test:
-        for name in ("maxt", "tfce"):
-            if name in test.corrections:
-                own[f"p{name}"] = test.corrections[name].p_fwe[0]
-        if "cluster" in test.corrections:
-            own["psize"], own["pmass"] = test.corrections["cluster"].p_fwe
+    own |= {
+        f"p{name}": corrections[name].p_fwe[0] for name in ("maxt", "tfce") if name in corrections
+    }
+    if "cluster" in corrections:
+        own["psize"], own["pmass"] = corrections["cluster"].p_fwe
     for stat, values in own.items():
         what = map_of_contrast(tested.contrast.name, stat)
         write_image(writer.path(what, ".nii.gz"), grid.image(values))
-        of_clusters = {"Threshold": threshold} if stat in ("psize", "pmass") else {}
+        of_clusters = {"Threshold": tested.threshold} if stat in ("psize", "pmass") else {}
         writer.about(what, {**about, **of_clusters, "Description": MAPS[stat]})
 
 
-def _cluster_table(
-    tested: testing.Tested, test: PermutationTest, grid: Grid, threshold: float, file: OutputFile
-) -> pd.DataFrame:
-    """A row per cluster; see `CLUSTER_COLUMNS`."""
-    t, p = test.threshold_statistic, test.corrections["cluster"].p_fwe
+def _write_clusters(
+    writer: Writer,
+    tested: testing.Tested,
+    grid: Grid,
+    file: OutputFile,
+    about: Mapping[str, object],
+) -> None:
+    """Write the clusters of a contrast, a row each; see `CLUSTER_COLUMNS`."""
+    if tested.permuted is None or "cluster" not in tested.corrections:
+        return
+    t, p = tested.permuted.threshold_statistic, tested.corrections["cluster"].p_fwe
     places = np.argwhere(grid.mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    seeds = read_spheres(file.spheres)
-    rows = []
-    found = clusters(t, grid.mask, threshold, two_sided=not tested.one_sided)
+    rows, seeds = [], read_spheres(file.spheres)
+    found = clusters(t, grid.mask, tested.threshold, two_sided=not tested.one_sided)
     for number, own in enumerate(found, start=1):
         distances = np.linalg.norm(seeds.coordinates - places[own.peak], axis=1)
         nearest = int(np.argmin(distances))
@@ -289,4 +258,5 @@ def _cluster_table(
                 "distance": distances[nearest],
             }
         )
-    return pd.DataFrame(rows, columns=list(CLUSTER_COLUMNS))
+    about = {**about, "Threshold": tested.threshold}
+    writer.table(of_contrast(tested.contrast.name, "clusters"), rows, CLUSTER_COLUMNS, **about)

@@ -7,7 +7,7 @@ import logging
 import re
 from dataclasses import dataclass, field, replace
 from io import StringIO
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,15 +32,21 @@ ID = "participant_id"
 MEAN_FD = "mean_fd"
 """Name under which a formula can use the mean framewise displacement, mm."""
 
-_MISSING = ("n/a", "N/A", "NaN", "nan", "")
+_NA = ["n/a", "N/A", "NaN", "nan", ""]
+_TSV: dict[str, Any] = {"sep": "\t", "dtype": {ID: str}, "keep_default_na": False, "na_values": _NA}
+
+_WRITTEN = re.compile(r"(?P<f>F:)?(?P<name>[A-Za-z0-9]+)=(?P<text>.+)", re.DOTALL)
+_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
+
+_WHOLE_FACTORS = " F:NAME=TERM takes all levels of a factor."
+
+MEAN = Contrast("mean", np.ones((1, 1)))
+"""What is tested without a model: the constant of a design without anything else."""
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A formula and the table of variables, a row per participant (``sub-01``), from `source`.
-
-    `columns` are those that participants need beside those of the formula.
-    """
+    """A formula and the table of participants, of which options name further `columns`."""
 
     formula: Formula
     table: pd.DataFrame
@@ -124,14 +130,7 @@ def read_participants(path: Path) -> pd.DataFrame:
     # it: they are characters, unless they are around the header's words, as R writes them.
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
     try:
-        table: pd.DataFrame = pd.read_csv(
-            StringIO(text),
-            sep="\t",
-            na_values=list(_MISSING),
-            keep_default_na=False,
-            dtype={ID: str},
-            quoting=quoting,
-        )
+        table: pd.DataFrame = pd.read_csv(StringIO(text), quoting=quoting, **_TSV)
     except ValueError as error:  # also of pandas
         raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
     if ID not in table.columns:
@@ -158,16 +157,15 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
             hint=f"The participants of {model.source} are {listing(list(model.table.index))}.",
         )
     # A column of numbers with a few words would become categories.
-    for name, column in data.items():
-        if name not in formula.columns:
-            continue
-        words = column[pd.to_numeric(column, errors="coerce").isna()]
-        if 0 < len(words) < len(column) and str(name) not in formula.categories:
+    used = data[[name for name in data.columns if name in formula.columns]]
+    for name in sorted(set(map(str, used)) - formula.categories):
+        words = data[name][pd.to_numeric(data[name], errors="coerce").isna()]
+        if 0 < len(words) < len(data):
             raise DataError(
                 f"{model.source}: {name} holds numbers and {words.iloc[0]!r} ({words.index[0]}).",
                 hint=f"Write n/a where the number is not known, or C({name}) for categories.",
             )
-    matrix = formula.matrix(data[[name for name in data.columns if name in formula.columns]])
+    matrix = formula.matrix(used)
     try:
         values = np.asarray(matrix, dtype=float)
     except (TypeError, ValueError) as error:
@@ -190,10 +188,9 @@ def _known_variables(
     data = model.table[used].reindex([label for label in mean_fd if label not in left_out])
     if MEAN_FD in model.formula.columns:
         data[MEAN_FD] = pd.Series(mean_fd, dtype=float)
-    for label, missing in data.isna().iterrows():
-        if lacking := [str(name) for name, lacks in missing.items() if lacks]:
-            left_out[str(label)] = f"without {' and '.join(lacking)}"
     known = data.dropna()
+    for label, missing in data.isna().drop(index=known.index).iterrows():
+        left_out[str(label)] = f"without {' and '.join(map(str, data.columns[missing]))}"
     for name, column in known.items():
         # pandas makes fractions of whole numbers where a value is missing; they may be codes of
         # categories, and are in the names of terms then.
@@ -259,15 +256,6 @@ def check_names(wanted: Iterable[str], known: Iterable[object], path: Path, who:
         )
 
 
-_WRITTEN = re.compile(r"(?P<f>F:)?(?P<name>[A-Za-z0-9]+)=(?P<text>.+)", re.DOTALL)
-_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
-
-_WHOLE_FACTORS = " F:NAME=TERM takes all levels of a factor."
-
-MEAN = Contrast("mean", np.ones((1, 1)))
-"""What is tested without a model: the constant of a design without anything else."""
-
-
 @dataclass(frozen=True)
 class ContrastText:
     """A contrast as it is written on the command line.
@@ -282,10 +270,7 @@ class ContrastText:
 
 
 def read_contrasts(words: Iterable[str]) -> tuple[ContrastText, ...]:
-    """Read ``NAME=TERMS`` and ``F:NAME=TERMS``.
-
-    UsageError when one has another form, or two have one name.
-    """
+    """Read ``NAME=TERMS`` and ``F:NAME=TERMS``; UsageError for other forms or a name used twice."""
     contrasts: dict[str, ContrastText] = {}
     for word in words:
         match = _WRITTEN.fullmatch(word)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from math import factorial
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,11 @@ from bids_spheres.errors import did_you_mean
 from bids_spheres.files.atomic import MISSING, remove
 from bids_spheres.files.names import Name, natural
 from bids_spheres.group.edges import PAIR_COLUMNS, edge_ends, mean_along
-from bids_spheres.group.results import Writer
+from bids_spheres.group.head_motion import SIGNIFICANT
+from bids_spheres.group.results import CONTRAST_COLUMNS, Writer
 from bids_spheres.group.testing import tested_contrasts
 from bids_spheres.outputs.find import group_files
 from bids_spheres.outputs.paths import FISHER_Z, PEARSON, SEEDS, label_of, title
-from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
-    from bids_spheres.group.edges import Edges
+    from bids_spheres.group.inference import Contrast
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.summary import Summary
-    from bids_spheres.group.testing import Hypotheses
+    from bids_spheres.group.testing import Sample
 
     _Family = tuple[tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
 
@@ -49,57 +49,53 @@ _EFFECT_COLUMNS = {
     "network_2": PAIR_COLUMNS["network_2"],
 }
 
-SPECIFICATION_COLUMNS = described(
-    {
-        **_EFFECT_COLUMNS,
-        "rank": "Place of the specification, from the smallest estimate, 1",
-        "group": "Entities of the group with this specification",
-        "strategy": "Strategy of cleaning",
-        "scale": "Size of the spheres, where a seed set is used with several",
-        "measure": "Measure of connectivity",
-        "seeds": "Seed set",
-        "n": "Participants in the test",
-        "estimate": "Mean or contrast of the averaged edges, Fisher z",
-        "standard_error": "Of the estimate",
-        "ci_low": "Lower limit of its 95 % confidence interval, of both tails",
-        "ci_high": "Upper limit of its 95 % confidence interval, of both tails",
-        "t": "estimate / standard_error",
-        "p": "p of t, of the tails that Tail names; not corrected",
-        "q": "p corrected for all effects of the contrast in the specification (Benjamini & "
-        "Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)",
-        "qc_fc_median": "QC-FC of the specification, as in strategies.tsv",
-        "qc_fc_significant": "Share of its edges whose correlation with motion has p < 0.05",
-        "qc_fc_within_chance": "1: that share is at most that of Robust; n/a where it is not known",
-    }
-)
+SPECIFICATION_COLUMNS = {
+    **_EFFECT_COLUMNS,
+    "rank": "Place of the specification, from the smallest estimate, 1",
+    "group": "Entities of the group with this specification",
+    "strategy": "Strategy of cleaning",
+    "scale": "Size of the spheres, where a seed set is used with several",
+    "measure": "Measure of connectivity",
+    "seeds": "Seed set",
+    "n": "Participants in the test",
+    "estimate": "Mean or contrast of the averaged edges, Fisher z",
+    **{name: CONTRAST_COLUMNS[name] for name in ("standard_error", "ci_low", "ci_high")},
+    "t": "estimate / standard_error",
+    "p": "p of t, of the tails that Tail names; not corrected",
+    "q": "p corrected for all effects of the contrast in the specification (Benjamini & Hochberg "
+    "1995, doi:10.1111/j.2517-6161.1995.tb02031.x)",
+    "qc_fc_median": "QC-FC of the specification, as in strategies.tsv",
+    "qc_fc_significant": "Share of its edges whose correlation with motion has p < 0.05",
+    "qc_fc_p": "p of its QC-FC by permutations of head motion, as in strategies.tsv; n/a without "
+    "--controls",
+    "qc_fc_within_chance": "1: qc_fc_p is at least 0.05, or where it is not known, "
+    "qc_fc_significant at most that of Robust; n/a where neither is known",
+}
 """Columns of the table of specifications, a row per effect and specification."""
 
-EFFECT_COLUMNS = described(
-    {
-        **_EFFECT_COLUMNS,
-        "specifications": "Specifications that have an estimate",
-        "median": "Median of their estimates, Fisher z",
-        "minimum": "Smallest of their estimates",
-        "maximum": "Largest of their estimates",
-        "positive": "Share of the estimates that are positive",
-        "significant": "Share of the specifications whose q is below that of Robust",
-        "within_chance": "Specifications whose QC-FC is within chance",
-        "significant_within_chance": "Share of those whose q is below that of Robust",
-        "verdict": "robust: all estimates have one sign, and significant_within_chance is at "
-        "least the share of Robust; else fragile; n/a where signs agree and no specification has "
-        "QC-FC within chance",
-        "r_squared": "Share of the variance of the estimates that main effects of the choices "
-        "explain; n/a where estimates do not vary",
-        **{
-            f"share_{choice}": f"Part of r_squared that is due to the {choice}: its Shapley value "
-            "(Grömping 2007, doi:10.1198/000313007X188252); n/a where there is one"
-            for choice in CHOICES
-        },
-    }
-)
+EFFECT_COLUMNS = {
+    **_EFFECT_COLUMNS,
+    "specifications": "Specifications that have an estimate",
+    "median": "Median of their estimates, Fisher z",
+    "minimum": "Smallest of their estimates",
+    "maximum": "Largest of their estimates",
+    "positive": "Share of the estimates that are positive",
+    "significant": "Share of the specifications whose q is below that of Robust",
+    "within_chance": "Specifications whose QC-FC is within chance",
+    "significant_within_chance": "Share of those whose q is below that of Robust",
+    "verdict": "robust: all estimates have one sign, and significant_within_chance is at least the "
+    "share of Robust; else fragile; n/a where signs agree and no specification has QC-FC within "
+    "chance",
+    "r_squared": "Share of the variance of the estimates that main effects of the choices explain; "
+    "n/a where estimates do not vary",
+    **{
+        f"share_{choice}": f"Part of r_squared that is due to the {choice}: its Shapley value "
+        "(Grömping 2007, doi:10.1198/000313007X188252); n/a where there is one"
+        for choice in CHOICES
+    },
+}
 """Columns of the table of effects, a row each."""
 
-_TABLES = {"specifications": SPECIFICATION_COLUMNS, "robustness": EFFECT_COLUMNS}
 _EFFECT = ["contrast", "network_1", "network_2"]
 
 
@@ -120,23 +116,22 @@ class Multiverse:
         if not (options.multiverse and group.scale.tested and summary.effects):
             return
         effects = pd.concat(summary.effects.values())
-        share = summary.left.share
+        motion, p = summary.benchmark, summary.permuted_motion.get("qc_fc_p")
+        within = motion.share <= options.robust_qcfc if p is None else float(p) >= SIGNIFICANT
         effects = effects.assign(
             group=group.title,
             **{choice: label_of(group.name, key) or MISSING for choice, key in CHOICES.items()},
-            qc_fc_median=summary.left.median,
-            qc_fc_significant=share,
-            qc_fc_within_chance=share if np.isnan(share) else float(share <= options.robust_qcfc),
+            qc_fc_median=motion.median,
+            qc_fc_significant=motion.share,
+            qc_fc_p=np.nan if p is None else p,
+            qc_fc_within_chance=np.nan if np.isnan(motion.share) else float(within),
         )
         left_out = ("atlas", "seg", *CHOICES.values())
         common = tuple(entity for entity in group.name.entities if entity[0] not in left_out)
         self._families[common, names, group.edges.networks][group.name] = effects
 
     def write(self, output_dir: Path) -> tuple[list[Name], list[str]]:
-        """Write the tables; return their entities, and why there are none.
-
-        Tables of earlier calls are removed: they are about other groups.
-        """
+        """Write tables in place of earlier ones; return their entities, and why some lack."""
         written: set[Path] = set()
         names, problems = [], [*self._without_effects()]
         for (_, nodes, _), family in self._families.items():
@@ -152,15 +147,14 @@ class Multiverse:
             writer = Writer(output_dir, name)
             table = specification_curves([family[group] for group in groups])
             about = self._describe(table, nodes)
-            curves = table[list(SPECIFICATION_COLUMNS)]
-            writer.table("specifications", curves, {**SPECIFICATION_COLUMNS, **about})
+            writer.table("specifications", table, SPECIFICATION_COLUMNS, **about)
             effects = robustness(table, self._options)
             about["Description"] = "Effects: how they depend on the analysis, if they are robust"
-            writer.table("robustness", effects, {**EFFECT_COLUMNS, **about})
+            writer.table("robustness", effects, EFFECT_COLUMNS, **about)
             written |= writer.written
             names.append(name)
         for file in group_files(output_dir):
-            if file.name.suffix in _TABLES and file.path not in written:
+            if file.name.suffix in ("specifications", "robustness") and file.path not in written:
                 remove(file.path)
         return names, problems
 
@@ -197,6 +191,7 @@ class Multiverse:
                 "Q": options.robust_q,
                 "Share": options.robust_share,
                 "QCFCSignificant": options.robust_qcfc,
+                **({"QCFCPermutationP": SIGNIFICANT} if options.controls else {}),
             },
             "Model": options.model or "1",
             "Tail": options.tail,
@@ -212,16 +207,18 @@ def _each_once(groups: Iterable[Name]) -> list[Name]:
     return [by_name[name] for name in sorted(own, key=natural)]
 
 
-def estimate_effects(summary: Summary, hypotheses: Hypotheses) -> dict[str, pd.DataFrame]:
-    """Contrasts of means over pairs of networks and over the named edges, by their names.
-
-    An F test has no estimate, and is left out.
-    """
-    sample, options = hypotheses.sample, summary.options
-    contrasts = [contrast for contrast in hypotheses.contrasts if not contrast.is_f]
+def estimate_effects(
+    summary: Summary, sample: Sample, contrasts: Sequence[Contrast]
+) -> dict[str, pd.DataFrame]:
+    """Contrasts but F tests, by name, of means over pairs of networks and named edges."""
+    options = summary.options
     rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
     pairs = summary.networks.pairs()
-    named = _named_edges(summary.group.edges, options.multiverse_edges)
+    edges = summary.group.edges
+    ends = [edge_ends(name, edges.names) for name in options.multiverse_edges]
+    # None of them counts unless all are there.
+    wanted = {tuple(sorted(pair)) for pair in ends if pair} if all(ends) else set()
+    named = [number for number, pair in enumerate(edges.ends.tolist()) if tuple(pair) in wanted]
     values = np.array([summary.networks.means(row)[pairs.index] for row in rows])
     if named:
         values = np.column_stack([values, mean_along(np.asarray(rows[:, named]), 1)])
@@ -231,21 +228,12 @@ def estimate_effects(summary: Summary, hypotheses: Hypotheses) -> dict[str, pd.D
         return {}
     sample = replace(sample, rows=values, transform=None)
     tables = {}
-    for tested in tested_contrasts(sample, contrasts, options):
+    for tested in tested_contrasts(sample, [own for own in contrasts if not own.is_f], options):
         name, by = tested.contrast.name, tested.estimates
         columns = {"n": by.n, "estimate": by.effect, "standard_error": by.standard_error}
         columns |= {"ci_low": by.ci_low, "ci_high": by.ci_high, "t": by.statistic}
         tables[name] = pairs.assign(contrast=name, **columns, p=by.p, q=tested.q)
     return tables
-
-
-def _named_edges(edges: Edges, names: Sequence[str]) -> list[int]:
-    """Numbers of the edges that ``A,B`` name; none unless all are there."""
-    ends = [edge_ends(name, edges.names) for name in names]
-    if not all(ends):
-        return []
-    pairs = {tuple(sorted(pair)) for pair in ends if pair}
-    return [number for number, pair in enumerate(edges.ends.tolist()) if tuple(pair) in pairs]
 
 
 def specification_curves(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -263,26 +251,24 @@ def robustness(table: pd.DataFrame, options: GroupOptions) -> pd.DataFrame:
     rows = []
     for number, own in table.groupby("effect", sort=True):
         known = own[own["estimate"].notna()]
-        estimates = known["estimate"].to_numpy()
-        significant = known["q"] < options.robust_q
+        estimates, significant = known["estimate"], known["q"] < options.robust_q
         within = known["qc_fc_within_chance"] == 1
         share = float(significant[within].mean())
-        if len(set(np.sign(estimates))) > 1:
+        if len(set(np.sign(estimates))) > 1 or share < options.robust_share:
             verdict = "fragile"
-        elif np.isnan(share):
-            verdict = MISSING
         else:
-            verdict = "robust" if share >= options.robust_share else "fragile"
-        shares = shapley_shares(estimates, {choice: known[choice].tolist() for choice in CHOICES})
+            verdict = MISSING if np.isnan(share) else "robust"
+        choices = {choice: known[choice].tolist() for choice in CHOICES}
+        shares = shapley_shares(estimates.to_numpy(), choices)
         rows.append(
             {
                 "effect": number,
                 **{key: own[key].iloc[0] for key in _EFFECT},
                 "specifications": len(known),
-                "median": known["estimate"].median(),
-                "minimum": known["estimate"].min(),
-                "maximum": known["estimate"].max(),
-                "positive": float((known["estimate"] > 0).mean()),
+                "median": estimates.median(),
+                "minimum": estimates.min(),
+                "maximum": estimates.max(),
+                "positive": float((estimates > 0).mean()),
                 "significant": float(significant.mean()),
                 "within_chance": int(within.sum()),
                 "significant_within_chance": share,
@@ -307,9 +293,7 @@ def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) 
     total = centred @ centred
     if not total > (1e-12 * np.abs(values).max(initial=0)) ** 2 * len(values):
         return {}
-    dummies: dict[str, FloatArray] = {
-        name: pd.get_dummies(pd.Series(choices[name])).to_numpy(float) for name in varying
-    }
+    dummies = {name: pd.get_dummies(pd.Series(choices[name]), dtype=float) for name in varying}
 
     def explained(names: Sequence[str]) -> float:
         if not names:
@@ -321,14 +305,10 @@ def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) 
     k = len(varying)
     subsets = (names for size in range(k + 1) for names in combinations(varying, size))
     r_squared = {frozenset(names): explained(names) for names in subsets}
-    return {
-        name: sum(
-            factorial(len(others))
-            * factorial(k - len(others) - 1)
-            / factorial(k)
-            * (r_squared[others | {name}] - r_squared[others])
-            for others in r_squared
-            if name not in others
-        )
-        for name in varying
-    }
+    shares = dict.fromkeys(varying, 0.0)
+    for name, others in product(varying, r_squared):
+        if name not in others:
+            gain = r_squared[others | {name}] - r_squared[others]
+            orders = factorial(len(others)) * factorial(k - len(others) - 1)
+            shares[name] += orders / factorial(k) * gain
+    return shares

@@ -19,22 +19,16 @@ CONDITION_KEYS = {"session": "ses", "task": "task", "run": "run"}
 """Entities whose labels are the conditions of repeated measures."""
 
 
+_OWN_CLUSTERS = "--within with a model has clusters of its own: the participants."
+_OWN_SIGNS = "Rows of a participant change signs together already."
+_NO_VOXELS = "The estimates of edges are not those of voxels: run the group level twice."
 _EXCLUSIVE = (
-    (
-        ("clusters", "weights", "variance_groups", "within"),
-        "--within with a model has clusters of its own: the participants.",
-    ),
-    (("weights", "variance_groups", "within", "harmonize"), "Leave one of them out."),
-    (
-        ("within", "blocks", "variance_groups", "harmonize"),
-        "Rows of a participant change signs together already.",
-    ),
-    (
-        ("seed_maps", "harmonize_from"),
-        "The estimates of edges are not those of voxels: run the group level twice.",
-    ),
-    (("multiverse", "weights"), "Leave one of them out."),
-    (("harmonize_within", "harmonize_from"), "The one estimates anew what the other gives."),
+    ("clusters", ("weights", "variance_groups", "within"), _OWN_CLUSTERS),
+    ("weights", ("variance_groups", "within", "harmonize"), "Leave one of them out."),
+    ("within", ("blocks", "variance_groups", "harmonize"), _OWN_SIGNS),
+    ("seed_maps", ("harmonize_from",), _NO_VOXELS),
+    ("multiverse", ("weights",), "Leave one of them out."),
+    ("harmonize_within", ("harmonize_from",), "The one estimates anew what the other gives."),
 )
 """An option, those that it does not go with, and what to do."""
 
@@ -45,6 +39,10 @@ _NEEDED = (
     ("harmonize_from", "harmonize COLUMN", "Name the column of sites."),
 )
 """An option, the one that it needs, and what to do."""
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -104,14 +102,11 @@ class GroupOptions(GroupChoices):
             "--stacked-format parquet needs pyarrow, which is not installed.",
             'pip install "bids-spheres[group]"',
         )
-        for (name, *others), hint in _EXCLUSIVE:
-            flags = [f"--{other.replace('_', '-')}" for other in (name, *others)]
-            alternatives = " or ".join(filter(None, [", ".join(flags[1:-1]), flags[-1]]))
-            yield (
-                getattr(self, name) and any(getattr(self, other) for other in others),
-                f"{flags[0]} does not go with {alternatives}.",
-                hint,
-            )
+        for name, others, hint in _EXCLUSIVE:
+            *flags, last = map(_flag, others)
+            alternatives = " or ".join(filter(None, [", ".join(flags), last]))
+            broken = getattr(self, name) and any(getattr(self, other) for other in others)
+            yield broken, f"{_flag(name)} does not go with {alternatives}.", hint
         yield (
             {"cluster", "tfce"} & {*self.inference} and not self.seed_maps,
             "--inference cluster and tfce are about maps of seeds.",
@@ -124,8 +119,5 @@ class GroupOptions(GroupChoices):
                 "Name both seeds of the edge, with a comma between them.",
             )
         for name, needed, hint in _NEEDED:
-            yield (
-                getattr(self, name) and not getattr(self, needed.split()[0]),
-                f"--{name.replace('_', '-')} needs --{needed}.",
-                hint,
-            )
+            broken = getattr(self, name) and not getattr(self, needed.split()[0])
+            yield broken, f"{_flag(name)} needs --{needed}.", hint

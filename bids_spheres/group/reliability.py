@@ -21,7 +21,7 @@ import pandas as pd
 from bids_spheres.engine.connectivity import fisher_z
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS, mean_along
+from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS, mean_along, mean_of_known
 from bids_spheres.group.facts import as_json
 from bids_spheres.group.inference import (
     discriminability,
@@ -31,7 +31,6 @@ from bids_spheres.group.inference import (
 from bids_spheres.group.quality import RUN_COLUMNS, RUN_ENTITIES, run_entities
 from bids_spheres.outputs.paths import TIMESERIES
 from bids_spheres.outputs.read import read_series
-from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from bids_spheres.group.quality import Row
     from bids_spheres.group.stream import Group, GroupRun
     from bids_spheres.group.testing import Rows
+
+logger = logging.getLogger(__name__)
 
 _ICC = {
     "n": "Participants who have it in all conditions",
@@ -54,16 +55,50 @@ _ICC = {
     "icc31_high": "Upper limit of its 95 % confidence interval",
 }
 
-EDGE_COLUMNS = described(
-    {"edge": "Number of the edge in the table of edges", **NODE_COLUMNS, **_ICC}
-)
-"""Columns of the table of edges."""
+EDGE_COLUMNS = {"edge": "Number of the edge in the table of edges", **NODE_COLUMNS, **_ICC}
 
-NETWORK_COLUMNS = described({**PAIR_COLUMNS, **_ICC})
+NETWORK_COLUMNS = PAIR_COLUMNS | _ICC
 """Columns of the table of networks, which is about the mean over their edges."""
 
 _BLOCK = 2**21
 """Numbers of participants, conditions and edges that are in memory at a time."""
+
+STEP = 2.0
+"""Minutes of data by which parts of a run grow."""
+
+TARGET = 0.8
+"""Correlation, or intraclass correlation, to reach."""
+
+_FEWEST = 3
+"""Edges that a correlation over edges needs."""
+
+_READERS = 2
+
+STABILITY_COLUMNS = {
+    **{name: RUN_COLUMNS[name] for name in RUN_ENTITIES},
+    "minutes_kept": "Kept volumes x repetition time",
+    "split_half": "Correlation over edges of the matrices (Fisher z of Pearson correlations) of "
+    "the first and the second half of the kept volumes",
+    "minutes": "Length of a part: the first kept volumes",
+    "r": "Correlation over edges of the matrix of this part with that of all kept volumes, which "
+    "it is part of",
+}
+"""Columns of the table of runs and parts."""
+
+MINUTES_COLUMNS = {
+    "network_1": f"{PAIR_COLUMNS['network_1']}; n/a: all edges",
+    "network_2": PAIR_COLUMNS["network_2"],
+    "edges": PAIR_COLUMNS["edges"],
+    "participants": "Participants whose series could be read",
+    "minutes_for_r": "Kept minutes of a run at which the correlation of its first part with the "
+    "whole, mean over participants, reaches Target, interpolated; n/a where it does not",
+    "minutes_for_icc": "The same for ICC(2,1) over sessions of the mean over the edges; n/a also "
+    "without sessions",
+    "longest": "Longest part, which half of the participants have",
+    "r": "Correlation of that part with the whole",
+    "icc": "ICC(2,1) of that part",
+}
+"""Columns of the table of pairs of networks of a group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,60 +148,12 @@ def compare_conditions(rows: Rows, networks: NetworkMeans) -> Reliability | None
 def _intraclass(values: FloatArray) -> dict[str, FloatArray]:
     """Both correlations of participants and conditions (P, S, E)."""
     columns: dict[str, FloatArray] = {}
-    kinds: tuple[tuple[Literal["2,1", "3,1"], str], ...] = (("2,1", "icc21"), ("3,1", "icc31"))
-    for kind, name in kinds:
-        own = intraclass_correlation(values, kind)
-        limits = {f"{name}_low": own.ci_low, f"{name}_high": own.ci_high}
-        columns |= {"n": own.n, name: own.icc, **limits}
+    kinds: tuple[Literal["2,1", "3,1"], ...] = ("2,1", "3,1")
+    for kind in kinds:
+        own, name = intraclass_correlation(values, kind), f"icc{kind.replace(',', '')}"
+        columns |= {"n": own.n, name: own.icc}
+        columns |= {f"{name}_low": own.ci_low, f"{name}_high": own.ci_high}
     return columns
-
-
-logger = logging.getLogger(__name__)
-
-STEP = 2.0
-"""Minutes of data by which parts of a run grow."""
-
-TARGET = 0.8
-"""Correlation, or intraclass correlation, to reach."""
-
-_FEWEST = 3
-"""Edges that a correlation over edges needs."""
-
-_READERS = 2
-
-STABILITY_COLUMNS = {name: RUN_COLUMNS[name] for name in RUN_ENTITIES} | described(
-    {
-        "minutes_kept": "Kept volumes x repetition time",
-        "split_half": "Correlation over edges of the matrices (Fisher z of Pearson correlations) "
-        "of the first and the second half of the kept volumes",
-        "minutes": "Length of a part: the first kept volumes",
-        "r": "Correlation over edges of the matrix of this part with that of all kept volumes, "
-        "which it is part of",
-    },
-    minutes_kept="min",
-    minutes="min",
-)
-"""Columns of the table of runs and parts."""
-
-MINUTES_COLUMNS = described(
-    {
-        "network_1": f"{PAIR_COLUMNS['network_1']}; n/a: all edges",
-        "network_2": PAIR_COLUMNS["network_2"],
-        "edges": PAIR_COLUMNS["edges"],
-        "participants": "Participants whose series could be read",
-        "minutes_for_r": "Kept minutes of a run at which the correlation of its first part with "
-        "the whole, mean over participants, reaches Target, interpolated; n/a where it does not",
-        "minutes_for_icc": "The same for ICC(2,1) over sessions of the mean over the edges; n/a "
-        "also without sessions",
-        "longest": "Longest part, which half of the participants have",
-        "r": "Correlation of that part with the whole",
-        "icc": "ICC(2,1) of that part",
-    },
-    minutes_for_r="min",
-    minutes_for_icc="min",
-    longest="min",
-)
-"""Columns of the table of pairs of networks of a group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,16 +183,14 @@ def group_stability(group: Group, networks: NetworkMeans) -> Stability | None:
     runs = [run for person in group.with_result for run in person.runs]
 
     def measured(run: GroupRun) -> RunStability | None:
-        name = run.file.name
         stat = str(as_json(run.facts.settings).get("Aggregation", "mean"))
-        series = name.with_(TIMESERIES, ".tsv", stat=stat, desc=name.get("desc"))
         try:
-            found = read_series(run.file.path.with_name(str(series)))
+            series = read_series(run.sibling(TIMESERIES, stat))
         except BidsSpheresError as error:
             logger.debug("%s", error)
             return None
-        kept = found.values[np.isfinite(found.values).any(axis=1)]
-        return run_stability(kept, found.t_r, group.edges, networks)
+        kept = series.values[np.isfinite(series.values).any(axis=1)]
+        return run_stability(kept, series.t_r, group.edges, networks)
 
     with ThreadPoolExecutor(_READERS, "reader") as pool:
         found = [(run, own) for run, own in zip(runs, pool.map(measured, runs), strict=True) if own]
@@ -226,11 +211,8 @@ def group_stability(group: Group, networks: NetworkMeans) -> Stability | None:
         for part in range(max(len(own.r), 1))
     ]
     table = _minutes_table(found, networks, len(group.edges))
-    first = table.iloc[0]
-    cells: Row = {
-        "split_half": float(mean_along(np.array([own.split_half for _, own in found]), 0))
-    }
-    cells |= {name: float(first[name]) for name in ("minutes_for_r", "minutes_for_icc")}
+    cells: Row = {"split_half": mean_of_known(own.split_half for _, own in found)}
+    cells |= {name: float(table[name].iloc[0]) for name in ("minutes_for_r", "minutes_for_icc")}
     return Stability(rows, table, cells)
 
 
@@ -238,20 +220,17 @@ def run_stability(
     series: FloatArray, t_r: float, edges: Edges, networks: NetworkMeans
 ) -> RunStability:
     """Compare parts of cleaned series (T, S), which are `t_r` s apart, with one another."""
-    everything = np.zeros(len(edges), dtype=np.intp)
     minutes = len(series) * t_r / 60
     lengths = [round(part * 60 / t_r) for part in np.arange(STEP, minutes, STEP)]
     middle = len(series) // 2
     spans = (series, series[:middle], series[middle:], *(series[:n] for n in lengths))
     whole, first, second, *parts = (edges.of(fisher_z(span)) for span in spans)
-    n_pairs = len(networks.means(whole)) if networks.names else 0
+    everything, n_pairs = np.zeros(len(edges), dtype=np.intp), len(networks.means(whole))
     r, means = np.full((2, len(parts), 1 + n_pairs), np.nan)
     for row, part in enumerate(parts):
-        [r[row, 0]] = correlate_edges(part, whole, everything, 1)
-        means[row, 0] = mean_along(part, 0)
-        if networks.names:
-            r[row, 1:] = correlate_edges(part, whole, networks.pair_of_edge, n_pairs)
-            means[row, 1:] = networks.means(part)
+        r[row, :1] = correlate_edges(part, whole, everything, 1)
+        r[row, 1:] = correlate_edges(part, whole, networks.pair_of_edge, n_pairs)
+        means[row] = [mean_along(part, 0), *networks.means(part)]
     [split_half] = correlate_edges(first, second, everything, 1)
     return RunStability(minutes, float(split_half), r, means)
 
@@ -284,12 +263,10 @@ def minutes_needed(minutes: FloatArray, curve: FloatArray) -> float:
     """
     above = np.flatnonzero(curve >= TARGET)
     if not len(above):
-        return float("nan")
-    first = int(above[0])
-    if first == 0 or not np.isfinite(curve[first - 1]):
-        return float(minutes[first])
-    share = (TARGET - curve[first - 1]) / (curve[first] - curve[first - 1])
-    return float(minutes[first - 1] + share * (minutes[first] - minutes[first - 1]))
+        return nan
+    around = slice(max(above[0] - 1, 0), above[0] + 1)
+    known = np.isfinite(curve[around])  # that before may be missing
+    return float(np.interp(TARGET, curve[around][known], minutes[around][known]))
 
 
 def _minutes_table(

@@ -15,7 +15,7 @@ from bids_spheres.outputs.paths import group_path, of_contrast
 from bids_spheres.outputs.sidecars import described
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
@@ -46,42 +46,36 @@ _MATRICES = {
 
 _NUMBER = "Number of the edge: its column in the stacked table, from 1"
 
-EDGE_COLUMNS = described(
-    {
-        "edge": _NUMBER,
-        **NODE_COLUMNS,
-        "network_1": "Network of node_1",
-        "network_2": "Network of node_2",
-        "distance": "Between the two nodes",
-        "n": "Participants who have the edge",
-        "qc_fc": "Correlation over participants of connectivity (of precision: its negative) with "
-        "mean framewise displacement; partial, where QCFCCovariates names covariates; n/a for "
-        "edges that fewer than MinimumParticipants have",
-        "qc_fc_p": "Two-sided p of qc_fc, not corrected",
-    },
-    distance="mm",
-)
+EDGE_COLUMNS = {
+    "edge": _NUMBER,
+    **NODE_COLUMNS,
+    "network_1": "Network of node_1",
+    "network_2": "Network of node_2",
+    "distance": "Between the two nodes",
+    "n": "Participants who have the edge",
+    "qc_fc": "Correlation over participants of connectivity (of precision: its negative) with mean "
+    "framewise displacement; partial, where QCFCCovariates names covariates; n/a for edges that "
+    "fewer than MinimumParticipants have",
+    "qc_fc_p": "Two-sided p of qc_fc, not corrected",
+}
 
-PARTICIPANT_COLUMNS = described(
-    {
-        "participant_id": "Participant; also those of the input, of participants.tsv and of the "
-        "exclusions who have no result",
-        # pybids takes the description of a column for a value where names of files have the entity.
-        "image_space": "Space of the images; func: the grid of acquisition",
-        "runs": "Runs with a result, which are averaged",
-        "runs_excluded": "Runs of which too little was left",
-        "mean_fd": "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm; over "
-        "all volumes of all runs of the task, before censoring and with excluded runs: the same "
-        "after every strategy",
-        "degrees_of_freedom": "Of the runs with a result together",
-        "used": "1: the results of the group rest on this participant, among others",
-        "in_model": "1: so do the coefficients of the model; n/a without a model",
-        "reason": "Why not",
-        "note": "Files about runs of the participant that failed at the participant level, and "
-        "without which the others are used",
-    },
-    mean_fd="mm",
-)
+PARTICIPANT_COLUMNS = {
+    "participant_id": "Participant; also those of the input, of participants.tsv and of the "
+    "exclusions who have no result",
+    # pybids takes the description of a column for a value where names of files have the entity.
+    "image_space": "Space of the images; func: the grid of acquisition",
+    "runs": "Runs with a result, which are averaged",
+    "runs_excluded": "Runs of which too little was left",
+    "mean_fd": "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm; over all "
+    "volumes of all runs of the task, before censoring and with excluded runs: the same after "
+    "every strategy",
+    "degrees_of_freedom": "Of the runs with a result together",
+    "used": "1: the results of the group rest on this participant, among others",
+    "in_model": "1: so do the coefficients of the model; n/a without a model",
+    "reason": "Why not",
+    "note": "Files about runs of the participant that failed at the participant level, and without "
+    "which the others are used",
+}
 
 _ESTIMATE_COLUMNS = {
     "effect": "Estimate by ordinary least squares, or with ParticipantWeights by random effects: "
@@ -95,78 +89,65 @@ _ESTIMATE_COLUMNS = {
     "square root of partial eta^2",
 }
 
-MODEL_COLUMNS = described(
-    {
-        **NODE_COLUMNS,
-        "term": "Term of the model",
-        "n": "Participants in the model who have the edge",
-        "degrees_of_freedom": "n - number of terms",
-        "coefficient": "Ordinary least squares, or with ParticipantWeights random effects",
-        **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
-        "t": "coefficient / standard_error",
-        "p": "Two-sided p of t",
-        "q": _Q.format(" of the term"),
-    }
-)
+MODEL_COLUMNS = {
+    **NODE_COLUMNS,
+    "term": "Term of the model",
+    "n": "Participants in the model who have the edge",
+    "degrees_of_freedom": "n - number of terms",
+    "coefficient": "Ordinary least squares, or with ParticipantWeights random effects",
+    **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
+    "t": "coefficient / standard_error",
+    "p": "Two-sided p of t",
+    "q": _Q.format(" of the term"),
+}
 
-CONTRAST_COLUMNS = described(
-    {
-        "edge": _NUMBER,
-        **NODE_COLUMNS,
-        "n": "Participants in the test who have the edge",
-        "degrees_of_freedom": "n - number of terms of the model",
-        **_ESTIMATE_COLUMNS,
-        "t": "effect / standard_error",
-        "f": "F of all rows of the contrast together; in place of effect to t",
-        "p": "p of t, of the tails that Tail names, or of F; not corrected",
-        "q": _Q.format(""),
-        "tau2": "Variance between participants (Paule & Mandel 1982)",
-        "cochran_q": "Cochran's Q of what the model leaves",
-        "cochran_p": "p of cochran_q by chi squared",
-        "i2": "Share of the variance that is between participants",
-        "p_permutation": "p of the edge by permutations, not corrected",
-        "p_maxt": "Family-wise p of the edge, from the largest statistic of all edges",
-        "p_nbs_extent": "Family-wise p of the component of edges above the threshold that the "
-        "edge belongs to, by its number of edges; 1 for an edge of none. It says nothing about "
-        "the edge",
-        "p_nbs_intensity": "The same by the sum of what edges of the component exceed the "
-        "threshold",
-        "tfnbs": "Threshold-free network-based statistic",
-        "p_tfnbs": "Its family-wise p",
-    }
-)
+CONTRAST_COLUMNS = {
+    "edge": _NUMBER,
+    **NODE_COLUMNS,
+    "n": "Participants in the test who have the edge",
+    "degrees_of_freedom": "n - number of terms of the model",
+    **_ESTIMATE_COLUMNS,
+    "t": "effect / standard_error",
+    "f": "F of all rows of the contrast together; in place of effect to t",
+    "p": "p of t, of the tails that Tail names, or of F; not corrected",
+    "q": _Q.format(""),
+    "tau2": "Variance between participants (Paule & Mandel 1982)",
+    "cochran_q": "Cochran's Q of what the model leaves",
+    "cochran_p": "p of cochran_q by chi squared",
+    "i2": "Share of the variance that is between participants",
+    "p_permutation": "p of the edge by permutations, not corrected",
+    "p_maxt": "Family-wise p of the edge, from the largest statistic of all edges",
+    "p_nbs_extent": "Family-wise p of the component of edges above the threshold that the edge "
+    "belongs to, by its number of edges; 1 for an edge of none. It says nothing about the edge",
+    "p_nbs_intensity": "The same by the sum of what edges of the component exceed the threshold",
+    "tfnbs": "Threshold-free network-based statistic",
+    "p_tfnbs": "Its family-wise p",
+}
 
-COMPONENT_COLUMNS = described(
-    {
-        "component": "Number of the component, the largest first",
-        "sign": "1: of positive edges, -1: of negative ones",
-        "edges": "Edges of the component",
-        "intensity": "Sum over its edges of the absolute t - Threshold",
-        "p_extent": "Family-wise p of the number of edges",
-        "p_intensity": "Family-wise p of the intensity",
-        "n_nodes": "Nodes that its edges join",
-        "nodes": "Names of these nodes, with ; between them",
-        "edge_numbers": "Numbers of its edges in the table of edges, with ; between",
-    }
-)
+COMPONENT_COLUMNS = {
+    "component": "Number of the component, the largest first",
+    "sign": "1: of positive edges, -1: of negative ones",
+    "edges": "Edges of the component",
+    "intensity": "Sum over its edges of the absolute t - Threshold",
+    "p_extent": "Family-wise p of the number of edges",
+    "p_intensity": "Family-wise p of the intensity",
+    "n_nodes": "Nodes that its edges join",
+    "nodes": "Names of these nodes, with ; between them",
+    "edge_numbers": "Numbers of its edges in the table of edges, with ; between",
+}
 
-NETWORK_TEST_COLUMNS = described(
-    {
-        **PAIR_COLUMNS,
-        "mean_statistic": "Mean t of these edges; of an F test mean root of F",
-        "p": "p of the pair of networks by permutations, not corrected",
-        "p_fwe": "Family-wise p, from the largest statistic of all pairs",
-    }
-)
+NETWORK_TEST_COLUMNS = {
+    **PAIR_COLUMNS,
+    "mean_statistic": "Mean t of these edges; of an F test mean root of F",
+    "p": "p of the pair of networks by permutations, not corrected",
+    "p_fwe": "Family-wise p, from the largest statistic of all pairs",
+}
 
 STACKED = (
     "Edges of every participant: participant_id, and the edges in the order of the table of edges. "
     "In Parquet they are one list, values, of which numpy.stack makes a matrix; in TSV they are "
     "columns."
 )
-
-_OF_T = ("effect", "standard_error", "ci_low", "ci_high", "d", "t")
-"""Columns that an F test does not have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,10 +165,19 @@ class Writer:
         self.written.update((path, self._sidecar(what)))
         return path
 
-    def table(self, what: str, table: pd.DataFrame, about: Mapping[str, object]) -> None:
-        """Write a table and its sidecar."""
-        write_table(self.path(what), table)
-        self.about(what, about)
+    def table(
+        self,
+        what: str,
+        table: pd.DataFrame | Sequence[Mapping[str, object]],
+        columns: Mapping[str, str],
+        **about: object,
+    ) -> None:
+        """Write those of some columns that a table has, or all of its rows, and the sidecar."""
+        if not isinstance(table, pd.DataFrame):
+            table = pd.DataFrame(table, columns=list(columns))
+        kept = {name: text for name, text in columns.items() if name in table.columns}
+        write_table(self.path(what), table[list(kept)])
+        self.about(what, {**described(kept), **about})
 
     def about(self, what: str, about: Mapping[str, object]) -> None:
         """Write a sidecar; what it says of this result goes before what holds for all."""
@@ -198,94 +188,77 @@ class Writer:
 
 
 def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Tested | None) -> None:
-    """Write mean, spread and number as matrices, and tests where they could be made.
-
-    Spread and tests of one participant do not exist, and are not written.
-    """
-    scale = group.scale
-    mean = scale.back(moments.known_mean)
-    values: dict[str, FloatArray] = {"mean": mean, "n": moments.n}
+    """Write mean, spread and number as matrices, and tests; of one participant neither exists."""
+    scale, edges = group.scale, group.edges
+    values = {"mean": scale.back(moments.known_mean), "n": moments.n}
+    units = {"mean": scale.name, "sd": scale.name}
+    diagonals: dict[str, FloatArray] = {}
+    if scale.transformed:
+        units["mean"] = "the measure: mean of Fisher z, transformed back"
+        # 1 for nodes that any participant has is what correlations have there.
+        known = np.isfinite(edges.matrix(values["mean"])).any(axis=0)
+        diagonals["mean"] = np.where(known, 1.0, np.nan)
     if (moments.n > 1).any():
         values["sd"] = moments.sd
     if tested:
         values |= {"t": tested.estimates.statistic, "p": tested.estimates.p, "q": tested.q}
-    for what, edges in values.items():
-        diagonal: FloatArray | float = np.nan
-        unit = scale.name if what in ("mean", "sd") else "n/a"
-        if what == "mean" and scale.transformed:
-            # 1 for nodes that any participant has is what correlations have there.
-            known = np.isfinite(group.edges.matrix(mean)).any(axis=0)
-            diagonal = np.where(known, 1.0, np.nan)
-            unit = "the measure: mean of Fisher z, transformed back"
+    for what, own in values.items():
         about = {
             "Description": _MATRICES[what],
-            "Scale": unit,
+            "Scale": units.get(what, "n/a"),
             "StorageFormat": "Full",
             "Directed": False,
-            "ValidDiagonal": group.edges.diagonal,
+            "ValidDiagonal": edges.diagonal,
             **({"Tail": tested.tail} if tested and what in ("p", "q") else {}),
         }
-        names = group.edges.names
-        matrix = group.edges.matrix(edges, diagonal)
-        write_numbers(writer.path(what), names, matrix, ("Node", names))
+        matrix = edges.matrix(own, diagonals.get(what, np.nan))
+        write_numbers(writer.path(what), edges.names, matrix, ("Node", edges.names))
         writer.about(what, about)
 
 
 def write_edges(writer: Writer, group: Group, columns: Mapping[str, FloatArray]) -> None:
     """Write the index of edges, with what is known of each."""
     table = group.edges.table().assign(distance=group.distances, **columns)
-    writer.table("edges", table, {name: EDGE_COLUMNS[name] for name in table.columns})
+    writer.table("edges", table, EDGE_COLUMNS)
 
 
 def write_model(
     writer: Writer, group: Group, model: GroupDesign, terms: Iterable[Tested], options: GroupOptions
 ) -> None:
     """Write the coefficients of all edges, a row per term and edge."""
-    nodes, unsolved = group.edges.table()[["node_1", "node_2"]], 0
-    parts = []
-    for term in terms:
-        columns = _estimate_columns(term, "t")
-        columns["coefficient"] = columns.pop("effect")
-        unsolved = int(np.isnan(columns["coefficient"]).sum())
-        parts.append(nodes.assign(term=term.contrast.name, **columns))
-    about = _describe_model(group.scale.name, model) | _describe_errors(model, options)
-    about["EdgesWithoutCoefficients"] = unsolved
-    table = pd.concat(parts)[list(MODEL_COLUMNS)]
-    writer.table("model", table, MODEL_COLUMNS | about)
+    nodes = group.edges.table()[["node_1", "node_2"]]
+    parts = [nodes.assign(term=term.contrast.name, **_estimate_columns(term)) for term in terms]
+    about = _describe_model(group.scale.name, model, options)
+    about["EdgesWithoutCoefficients"] = int(parts[-1]["effect"].isna().sum())
+    table = pd.concat(parts).rename(columns={"effect": "coefficient"})
+    writer.table("model", table, MODEL_COLUMNS, **about)
 
 
-def _estimate_columns(tested: Tested, statistic: str) -> dict[str, FloatArray]:
-    """Estimates as columns (E,); the statistic has a name of its own."""
-    names = ("n", "degrees_of_freedom", *_ESTIMATE_COLUMNS, "p")
+def _estimate_columns(tested: Tested) -> dict[str, FloatArray]:
+    """Estimates as columns (E,), of an F test without those of a single effect."""
+    is_f = tested.contrast.is_f
+    names = ("n", "degrees_of_freedom", *(("partial_r",) if is_f else _ESTIMATE_COLUMNS), "p")
     own = {name: getattr(tested.estimates, name) for name in names}
-    return own | {statistic: tested.estimates.statistic, "q": tested.q}
+    return own | {"f" if is_f else "t": tested.estimates.statistic, "q": tested.q}
 
 
 def write_contrast(
-    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object], threshold: float
+    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object]
 ) -> None:
-    """Write a contrast, a row per edge; `threshold` is that of components."""
-    contrast = tested.contrast
-    corrections = tested.permuted.corrections if tested.permuted else {}
-    own: dict[str, FloatArray | float] = {**tested.columns}
-    own |= _estimate_columns(tested, "f" if contrast.is_f else "t")
+    """Write a contrast, a row per edge."""
+    corrections = tested.corrections
+    own: dict[str, FloatArray | float] = {**tested.columns, **_estimate_columns(tested)}
     if "maxt" in corrections:
         own["p_permutation"] = _unit_p(corrections["maxt"])
         own["p_maxt"] = corrections["maxt"].p_fwe[0]
     if "nbs" in corrections:
         own["p_nbs_extent"], own["p_nbs_intensity"] = corrections["nbs"].p_fwe
-        about = {**about, "Threshold": threshold}
+        about = {**about, "Threshold": tested.threshold}
     if "tfnbs" in corrections:
         own["tfnbs"] = corrections["tfnbs"].statistic[0]
         own["p_tfnbs"] = corrections["tfnbs"].p_fwe[0]
-    left_out = _OF_T if contrast.is_f else ()
     table = group.edges.table().assign(**own)
-    columns = {
-        name: about
-        for name, about in CONTRAST_COLUMNS.items()
-        if name in table.columns and name not in left_out
-    }
-    writer.table(of_contrast(contrast.name, "edges"), table[list(columns)], {**columns, **about})
+    writer.table(of_contrast(tested.contrast.name, "edges"), table, CONTRAST_COLUMNS, **about)
 
 
 def _unit_p(correction: Correction) -> FloatArray | float:
@@ -301,16 +274,15 @@ def describe_contrast(
     options: GroupOptions,
 ) -> dict[str, object]:
     """What sidecars say of a contrast, without a model the mean, and of its permutations."""
-    contrast, permuted = tested.contrast, tested.permuted
-    weights = hypotheses.weights[contrast.name].tolist()
-    rows = [dict(zip(hypotheses.terms, row, strict=True)) for row in weights]
+    contrast, permuted, corrections = tested.contrast, tested.permuted, tested.corrections
+    weights = hypotheses.weights.get(contrast.name, contrast.weights)
+    rows = [zip(hypotheses.terms, row, strict=True) for row in weights]
     about: dict[str, object] = {
-        **(_describe_model(scale, model) if model else {"Model": "1", "Scale": scale}),
-        **_describe_errors(model, options),
+        **_describe_model(scale, model, options),
         "Contrast": contrast.name,
-        "Weights": [{term: weight for term, weight in row.items() if weight} for row in rows],
+        "Weights": [{term: float(weight) for term, weight in row if weight} for row in rows],
         "Tail": "n/a" if contrast.is_f else tested.tail,
-        "Inference": ["fdr", *(permuted.corrections if permuted else ())],
+        "Inference": ["fdr", *corrections],
     }
     if permuted:
         how = "permutations" if permuted.scheme == "permute" else "sign flips"
@@ -326,22 +298,21 @@ def describe_contrast(
             "EdgesNotPermuted": int((~permuted.tested).sum()),
         }
         for name in ("tfnbs", "tfce"):
-            if name in permuted.corrections:
+            if name in corrections:
                 keys = {"ExtentPower": "extent", "HeightPower": "height", "Step": "step"}
                 about[name.upper()] = {k: getattr(options, f"{name}_{v}") for k, v in keys.items()}
     return about
 
 
 def write_components(
-    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object], threshold: float
+    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object]
 ) -> None:
     """Write the components of a contrast, a row each, also where none is above the threshold."""
-    permuted = tested.permuted
-    if permuted is None or "nbs" not in permuted.corrections:
+    if tested.permuted is None or "nbs" not in tested.corrections:
         return
-    t, names = permuted.threshold_statistic, np.array(group.edges.names, object)
-    p = permuted.corrections["nbs"].p_fwe
-    found = components(t, group.edges.ends, threshold, two_sided=not tested.one_sided)
+    p, names = tested.corrections["nbs"].p_fwe, np.array(group.edges.names, object)
+    t, two_sided = tested.permuted.threshold_statistic, not tested.one_sided
+    found = components(t, group.edges.ends, tested.threshold, two_sided=two_sided)
     rows = [
         {
             "component": number,
@@ -356,38 +327,33 @@ def write_components(
         }
         for number, component in enumerate(found, start=1)
     ]
-    table = pd.DataFrame(rows, columns=list(COMPONENT_COLUMNS))
-    about = {**COMPONENT_COLUMNS, **about, "Threshold": threshold}
-    writer.table(of_contrast(tested.contrast.name, "nbs"), table, about)
+    about = {**about, "Threshold": tested.threshold}
+    writer.table(of_contrast(tested.contrast.name, "nbs"), rows, COMPONENT_COLUMNS, **about)
 
 
 def write_network_tests(
     writer: Writer, networks: NetworkMeans, tested: Tested, about: Mapping[str, object]
 ) -> None:
     """Write tests of pairs of networks, a row each."""
-    if tested.permuted is None or "cnbs" not in tested.permuted.corrections:
-        return
-    correction = tested.permuted.corrections["cnbs"]
-    table = networks.pairs(
-        mean_statistic=correction.statistic[0], p=_unit_p(correction), p_fwe=correction.p_fwe[0]
-    )
-    about = {**NETWORK_TEST_COLUMNS, **about}
-    writer.table(of_contrast(tested.contrast.name, "cnbs"), table, about)
+    if correction := tested.corrections.get("cnbs"):
+        [mean], [p_fwe] = correction.statistic, correction.p_fwe
+        table = networks.pairs(mean_statistic=mean, p=_unit_p(correction), p_fwe=p_fwe)
+        what = of_contrast(tested.contrast.name, "cnbs")
+        writer.table(what, table, NETWORK_TEST_COLUMNS, **about)
 
 
-def _describe_model(scale: str, model: GroupDesign) -> dict[str, object]:
-    return {
-        "Model": model.formula,
-        "Terms": list(model.design.terms),
-        "Scale": scale,
-        "NumberOfParticipantsInModel": len(model.design.participants),
-        "LeftOut": dict(model.left_out),
-        "Notes": list(model.notes),
-    }
-
-
-def _describe_errors(model: GroupDesign | None, options: GroupOptions) -> dict[str, object]:
-    """What was assumed about errors, and done about sites."""
+def _describe_model(
+    scale: str, model: GroupDesign | None, options: GroupOptions
+) -> dict[str, object]:
+    """The model, what was assumed about errors, and done about sites."""
+    about: dict[str, object] = {"Model": model.formula if model else "1", "Scale": scale}
+    if model:
+        about |= {
+            "Terms": list(model.design.terms),
+            "NumberOfParticipantsInModel": len(model.design.participants),
+            "LeftOut": dict(model.left_out),
+            "Notes": list(model.notes),
+        }
     named = {
         "VarianceGroups": options.variance_groups,
         "Within": options.within,
@@ -396,7 +362,7 @@ def _describe_errors(model: GroupDesign | None, options: GroupOptions) -> dict[s
         "Harmonized": options.harmonize,
         "HarmonizedInPermutations": options.harmonize_within,
     }
-    return {key: value for key, value in named.items() if value}
+    return about | {key: value for key, value in named.items() if value}
 
 
 def write_participants(
@@ -404,12 +370,11 @@ def write_participants(
 ) -> None:
     """Write who is in the results, and who is not and why."""
     # Rows of repeated measures have the condition behind the participant.
-    left_out = model.left_out.items() if model else ()
-    reasons = {label.partition(" ")[0]: why for label, why in left_out}
-    modelled = {label.partition(" ")[0] for label in model.design.participants} if model else set()
+    reasons, modelled = {}, set()
+    if model:
+        reasons = {label.partition(" ")[0]: why for label, why in model.left_out.items()}
+        modelled = {label.partition(" ")[0] for label in model.design.participants}
     labels = {person.label for person in used}
-    nobody: dict[str, object] = {"image_space": MISSING, "runs": 0, "runs_excluded": 0, "used": 0}
-    nobody["in_model"] = 0 if model else MISSING
     rows: list[dict[str, object]] = []
     for person in group.participants:
         is_used = person.label in labels
@@ -432,6 +397,7 @@ def write_participants(
                 or None,
             }
         )
+    nobody = {"image_space": MISSING, "runs": 0, "runs_excluded": 0, "used": 0}
+    nobody["in_model"] = 0 if model else MISSING
     rows += [{"participant_id": who, **nobody, "reason": why} for who, why in group.absent.items()]
-    table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))
-    writer.table("participants", table, PARTICIPANT_COLUMNS)
+    writer.table("participants", rows, PARTICIPANT_COLUMNS)

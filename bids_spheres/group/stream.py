@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections import deque
+from collections import Counter, defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from itertools import islice
+from itertools import chain, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -37,6 +38,25 @@ if TYPE_CHECKING:
     from bids_spheres.group.facts import RunFacts
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.outputs.find import OutputFile
+
+    AddRow = Callable[[str, FloatArray], None]
+
+EXTENSIONS = {"tsv": ".tsv.gz", "parquet": ".parquet"}
+"""Extension of the stacked table in each format."""
+
+FEW_DOF = 25
+"""Degrees of freedom below which a participant adds more noise to a group than power.
+
+The standard error of Fisher's z is more than 0.2 then.
+"""
+
+_READERS, _AHEAD = 2, 4
+"""Participants that are read, or wait to be used, at the same time."""
+
+_BLOCK = 32
+"""Participants whose rows of Parquet are written together."""
+
+_ID = "participant_id"
 
 
 class EdgeValues:
@@ -85,23 +105,17 @@ class EdgeValues:
         return own
 
 
-_READERS, _AHEAD = 2, 4
-"""Participants that are read, or wait to be used, at the same time."""
-
-
-FEW_DOF = 25
-"""Degrees of freedom below which a participant adds more noise to a group than power.
-
-The standard error of Fisher's z is more than 0.2 then.
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class GroupRun:
     """A matrix and what its sidecar says."""
 
     file: OutputFile
     facts: RunFacts
+
+    def sibling(self, suffix: str, stat: str | None) -> Path:
+        """Table of the same run, spheres and strategy."""
+        name = self.file.name.with_(suffix, ".tsv", stat=stat, desc=self.file.name.get("desc"))
+        return self.file.path.with_name(str(name))
 
 
 def condition_of(run: GroupRun, within: str) -> str:
@@ -111,10 +125,7 @@ def condition_of(run: GroupRun, within: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A participant, as ``sub-01``, and the runs of one group, with a result and without.
-
-    `mean_fd` is the mean framewise displacement, mm, see `HeadMotion`; NaN when it is not known.
-    """
+    """A participant, as ``sub-01``, the runs of one group, and the mean displacement, mm."""
 
     label: str
     runs: tuple[GroupRun, ...]
@@ -169,9 +180,8 @@ class Group:
     @property
     def spaces(self) -> dict[str, int]:
         """Spaces of images, and how many participants have a result in each."""
-        own = [{run.file.space for run in person.runs} for person in self.with_result]
-        names = sorted(set().union(*own))
-        return {space: sum(space in spaces for spaces in own) for space in names}
+        own = ({run.file.space for run in person.runs} for person in self.with_result)
+        return dict(sorted(Counter(chain.from_iterable(own)).items()))
 
     @property
     def with_result(self) -> list[Participant]:
@@ -181,11 +191,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class ParticipantEdges:
-    """Edges (E,) of a participant over all runs, NaN for those that no run has.
-
-    With the variance of that mean within the participant, which ``--weights`` alone needs, and with
-    means over the runs of each condition.
-    """
+    """Edges (E,) of a participant: means over runs, also of conditions, with variances."""
 
     mean: FloatArray
     variance: FloatArray | None
@@ -196,17 +202,12 @@ def by_participant(
     runs: Iterable[GroupRun], mean_fd: Callable[[str], float]
 ) -> tuple[Participant, ...]:
     """Runs by participant, in the order in which participants come first."""
-    by_label: dict[str, list[GroupRun]] = {}
+    by_label: dict[str, tuple[list[GroupRun], ...]] = defaultdict(lambda: ([], []))
     for run in runs:
-        by_label.setdefault(run.file.participant, []).append(run)
+        by_label[run.file.participant][run.facts.excluded is not None].append(run)
     return tuple(
-        Participant(
-            label,
-            tuple(run for run in own if run.facts.excluded is None),
-            tuple(run for run in own if run.facts.excluded is not None),
-            mean_fd(label),
-        )
-        for label, own in by_label.items()
+        Participant(label, tuple(kept), tuple(excluded), mean_fd(label))
+        for label, (kept, excluded) in by_label.items()
     )
 
 
@@ -247,122 +248,108 @@ def average_edges(
     These weights make the mean of the least variance. An edge that a run lacks is the mean of the
     others. BidsSpheresError when a matrix can't be used.
     """
-    read: list[tuple[GroupRun, FloatArray]] = []
-    for run in runs:
+
+    def read(run: GroupRun) -> FloatArray:
         values = read_upper_triangle(run.file.path, edges.names, diagonal=edges.diagonal)
         if not scale.possible(values):
             raise DataError(
                 f"{run.file.path} holds a correlation beyond 1.",
                 hint="Run the participant level again for this run.",
             )
-        read.append((run, scale.forth(values)))
-    by_condition: dict[str, list[tuple[GroupRun, FloatArray]]] = {}
-    if options.within:
-        for run, values in read:
-            by_condition.setdefault(condition_of(run, options.within), []).append((run, values))
-    mean, variance = _weighted_mean(read, edges, precise=options.weights == "precision")
-    conditions = {label: _weighted_mean(own, edges)[0] for label, own in by_condition.items()}
-    return ParticipantEdges(mean, variance if options.weights else None, conditions)
+        return scale.forth(values)
+
+    def variance_of(run: GroupRun) -> FloatArray | float:
+        """Of Fisher's z; from effective degrees of freedom, if they were written."""
+        path = run.sibling(RELMAT, EFFECTIVE_DOF)
+        if not (options.weights and path.is_file()):
+            return run.facts.variance
+        dof = read_upper_triangle(path, edges.names, diagonal=edges.diagonal)
+        # Of series with so many independent volumes, as Fisher has it.
+        return 1 / np.where(dof > 3, dof - 3, np.nan)
+
+    return average_runs(runs, read, options, variance_of)
 
 
-def _weighted_mean(
-    read: Sequence[tuple[GroupRun, FloatArray]], edges: Edges, *, precise: bool = False
-) -> tuple[FloatArray, FloatArray]:
-    """Mean of runs and its variance; with `precise` from effective degrees of freedom, if any."""
-    sums, weights, variances = np.zeros((3, len(edges)))
-    for run, values in read:
-        weight = run.facts.weight * np.isfinite(values)
-        sums += weight * np.nan_to_num(values)
-        weights += weight
-        variance: FloatArray | float = 1 / run.facts.weight
-        name = run.file.name.with_(
-            RELMAT, ".tsv", stat=EFFECTIVE_DOF, desc=run.file.name.get("desc")
-        )
-        path = run.file.path.with_name(str(name))
-        if precise and path.is_file():
-            effective = read_upper_triangle(path, edges.names, diagonal=edges.diagonal)
-            # Of series with so many independent volumes, as Fisher has it.
-            variance = 1 / np.where(effective > 3, effective - 3, np.nan)
-        variances += weight**2 * np.where(weight > 0, variance, 0)
-    weights = np.where(weights > 0, weights, np.nan)
-    return sums / weights, variances / weights**2
+def average_runs(
+    runs: Sequence[GroupRun],
+    read: Callable[[GroupRun], FloatArray],
+    options: GroupOptions,
+    variance_of: Callable[[GroupRun], FloatArray | float] = attrgetter("facts.variance"),
+) -> ParticipantEdges:
+    """Means over runs of what is read of each, with what ``--weights`` and ``--within`` need."""
+    values = [(run, read(run)) for run in runs]
+    mean, total = _weighted_mean(values)
+    variance, conditions = None, {}
+    if options.weights:
+        squares = [
+            np.where(np.isfinite(own), run.facts.weight**2 * variance_of(run), 0)
+            for run, own in values
+        ]
+        variance = np.sum(squares, axis=0) / total**2
+    if within := options.within:
+        for label in dict.fromkeys(condition_of(run, within) for run in runs):
+            chosen = [pair for pair in values if condition_of(pair[0], within) == label]
+            conditions[label] = _weighted_mean(chosen)[0]
+    return ParticipantEdges(mean, variance, conditions)
 
 
-_BLOCK = 32
-"""Participants that are held until they are written together."""
-
-_VALUES = "values"
-_ID = "participant_id"
-
-
-class Stack:
-    """What takes one participant after the other, and holds `size` of them until it writes."""
-
-    def __init__(self, write: Callable[[list[tuple[str, FloatArray]]], None], size: int) -> None:
-        self._write, self._size = write, size
-        self._block: list[tuple[str, FloatArray]] = []
-
-    def add(self, participant: str, values: FloatArray) -> None:
-        """Write the edges (E,) of one participant."""
-        self._block.append((participant, values))
-        if len(self._block) == self._size:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is held."""
-        if self._block:
-            self._write(self._block)
-        self._block = []
-
-
-EXTENSIONS = {"tsv": ".tsv.gz", "parquet": ".parquet"}
-"""Extension of the table in each format."""
+def _weighted_mean(values: Sequence[tuple[GroupRun, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """Mean of the values of runs and sum of their weights; NaN where no run has a value."""
+    weights = [run.facts.weight * np.isfinite(own) for run, own in values]
+    total = np.sum(weights, axis=0)
+    total[total == 0] = np.nan
+    weighted = [w * np.nan_to_num(own) for w, (_, own) in zip(weights, values, strict=True)]
+    return np.sum(weighted, axis=0) / total, total
 
 
 @contextmanager
-def stacked_table(path: Path, n_edges: int) -> Iterator[Stack]:
-    """Open a table, which has its name once the block has ended; the extension says its format."""
-    write = _parquet if path.suffix == ".parquet" else _compressed_text
-    with replacing(path) as file, write(file, n_edges) as stack:
-        yield stack
-        stack.flush()
+def stacked_table(path: Path, n_edges: int) -> Iterator[AddRow]:
+    """Open a table by its extension, to write the edges (E,) of one participant each time."""
+    open_table = _parquet if path.suffix == ".parquet" else _compressed_text
+    with replacing(path) as file, open_table(file, n_edges) as add:
+        yield add
 
 
 @contextmanager
-def _compressed_text(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
+def _compressed_text(file: BinaryIO, n_edges: int) -> Iterator[AddRow]:
     """Rows of text, compressed in a thread, which needs no lock of Python's."""
     with gzip_writer(file) as stream, ThreadPoolExecutor(1, "compressor") as pool:
-        header = [_ID, *map(str, range(1, n_edges + 1))]
-        last = pool.submit(stream.write, ("\t".join(header) + "\n").encode())
+        header = "\t".join([_ID, *map(str, range(1, n_edges + 1))])
+        last = pool.submit(stream.write, f"{header}\n".encode())
         cells = "\t%.10g" * n_edges
 
-        def write(block: list[tuple[str, FloatArray]]) -> None:
+        def add(participant: str, values: FloatArray) -> None:
             nonlocal last
-            [(participant, values)] = block
             numbers = (cells % tuple(values.tolist())).replace("nan", MISSING)
             last.result()  # one behind the other, and what went wrong is raised
             last = pool.submit(stream.write, f"{participant}{numbers}\n".encode())
 
-        yield Stack(write, 1)
+        yield add
         last.result()
 
 
 @contextmanager
-def _parquet(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
+def _parquet(file: BinaryIO, n_edges: int) -> Iterator[AddRow]:
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     edges = arrow.list_(arrow.field("element", arrow.float64()), n_edges)
-    schema = arrow.schema([(_ID, arrow.string()), (_VALUES, edges)])
+    schema = arrow.schema([(_ID, arrow.string()), ("values", edges)])
+    block: dict[str, FloatArray] = {}
 
-    def write(block: list[tuple[str, FloatArray]]) -> None:
-        labels, values = zip(*block, strict=True)
-        flat = arrow.array(np.concatenate(values))
-        columns = [
-            arrow.array(labels, type=arrow.string()),
-            arrow.FixedSizeListArray.from_arrays(flat, type=edges),
-        ]
+    def write() -> None:
+        flat = arrow.array(np.concatenate([np.empty(0), *block.values()]))
+        labels = arrow.array(block, type=arrow.string())
+        columns = [labels, arrow.FixedSizeListArray.from_arrays(flat, type=edges)]
         writer.write_batch(arrow.record_batch(columns, schema=schema))
+        block.clear()
+
+    def add(participant: str, values: FloatArray) -> None:
+        block[participant] = values
+        if len(block) == _BLOCK:
+            write()
 
     # A dictionary of values that hardly repeat, and their extremes, are of no use to anyone.
     plain = {"use_dictionary": False, "write_statistics": False}
     with parquet.ParquetWriter(file, schema, compression="zstd", **plain) as writer:
-        yield Stack(write, _BLOCK)
+        yield add
+        if block:
+            write()

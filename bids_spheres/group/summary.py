@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.engine.connectivity import Moments
-from bids_spheres.errors import BidsSpheresError, UsageError
+from bids_spheres.errors import ReadWriteError, UsageError
 from bids_spheres.group import harmonization, head_motion, multiverse, reliability, results, testing
 from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans
 from bids_spheres.group.facts import differences
@@ -21,13 +21,14 @@ from bids_spheres.group.stream import EXTENSIONS, ParticipantEdges, stacked_tabl
 from bids_spheres.outputs.paths import PEARSON, label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from bids_spheres.group.inference import PermutationTest
     from bids_spheres.group.model import ContrastText, Design, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.quality import Row
     from bids_spheres.group.stream import Group, Participant
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +42,7 @@ class Analysis:
 
 
 def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summary:
-    """Compute and write all results of one group.
-
-    UsageError when a contrast names no term of the model, OutputError when a file can't be written.
-    """
+    """Compute and write a group; UsageError for a contrast of no term, OutputError for a file."""
     summary = Summary(group, results.Writer(output_dir, group.name), analysis)
     summary.plan()
     summary.read()
@@ -74,42 +72,47 @@ class Summary:
         self.model: GroupDesign | None = None
         self.mean: testing.Tested | None = None
         self.qc_fc: head_motion.QcFc | None = None
-        self.left = head_motion.Benchmark()
+        self.benchmark = head_motion.Benchmark()
+        self.permuted_motion: Row = {}
         self.reliability: reliability.Reliability | None = None
         self.stability: reliability.Stability | None = None
         self.effects: dict[str, pd.DataFrame] = {}
 
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """Say in `refused` why something is not done; errors of usage pass on."""
+        try:
+            yield
+        except UsageError:
+            raise
+        except (ReadWriteError, ValueError) as error:
+            self.refused.append(f"{what} {error}")
+
     def plan(self) -> None:
         """Make the designs of motion and of the model, with its contrasts."""
-        people, title = self.group.with_result, self.group.title
+        people, title, analysis = self.group.with_result, self.group.title, self.analysis
         if not self.group.scale.connectivity or not people:
             return
         mean_fd = {person.label: person.mean_fd for person in people}
-        try:
-            if self.analysis.covariates:
-                adjusted = design_for(self.analysis.covariates, mean_fd)
+        with self._noting("QC-FC is not known."):
+            if analysis.covariates:
+                adjusted = design_for(analysis.covariates, mean_fd)
                 warn_of_design(title, len(people), adjusted, "adjusted QC-FC")
                 self.motion = adjusted.design
             else:
                 self.motion = head_motion.motion_design(mean_fd)
-        except BidsSpheresError as error:
-            self.refused.append(f"QC-FC is not known. {error}")
-        try:
-            if self.analysis.model:
-                self.model = testing.design_of(self.analysis.model, people, self.options, title)
-                for text in self.analysis.contrasts:  # refused before matrices are read
+        with self._noting("no model is estimated."):
+            if analysis.model:
+                self.model = testing.design_of(analysis.model, people, self.options, title)
+                for text in analysis.contrasts:  # refused before matrices are read
                     contrast_for(text, self.model.design.terms, self.model.design.groups)
-        except UsageError:
-            raise
-        except BidsSpheresError as error:
-            self.refused.append(f"no model is estimated. {error}")
 
     def read(self) -> None:
         """Take in the edges of all participants, and write them into the stacked table."""
         if not self.group.with_result:
             return
         path = self.writer.path("stacked", EXTENSIONS[self.options.stacked_format])
-        with stacked_table(path, len(self.group.edges)) as stack:
+        with stacked_table(path, len(self.group.edges)) as add_row:
             for participant, edges in stream(self.group, self.options):
                 label = participant.label
                 if not isinstance(edges, ParticipantEdges):
@@ -119,7 +122,7 @@ class Summary:
                 self.moments.add(edges.mean)
                 self.networks.add(edges.mean)
                 self.rows.add(label, edges)
-                stack.add(label, edges.mean)
+                add_row(label, edges.mean)
 
     def test_means(self) -> None:
         """Test means against 0, and correlate edges with motion."""
@@ -135,7 +138,10 @@ class Summary:
             )
             between = group.edges.between_nodes
             r, p = self.qc_fc.r[between], self.qc_fc.p[between]
-            self.left = head_motion.benchmark(r, p, group.distances[between])
+            self.benchmark = head_motion.benchmark(r, p, group.distances[between])
+            if options.controls:
+                null = head_motion.permuted_qc_fc(values, self.motion, between, options.seed)
+                self.permuted_motion = null
 
     def write(self) -> None:
         """Write all results, after the tests of contrasts."""
@@ -145,12 +151,8 @@ class Summary:
             self.writer.written.clear()
         else:
             self._write_means()
-            try:
+            with self._noting("no contrast is tested."):
                 self._test_contrasts()
-            except UsageError:
-                raise
-            except ValueError as error:
-                self.refused.append(f"no contrast is tested. {error}")
         results.write_participants(self.writer, self.group, self.used, self.model)
 
     def _write_means(self) -> None:
@@ -166,17 +168,15 @@ class Summary:
         if self.options.stability and group.name.get("stat") == PEARSON:
             self.stability = reliability.group_stability(group, networks)
         if self.stability:
-            about = {**reliability.MINUTES_COLUMNS, "Target": reliability.TARGET}
-            writer.table("minutes", self.stability.table, about)
+            table, target = self.stability.table, reliability.TARGET
+            writer.table("minutes", table, reliability.MINUTES_COLUMNS, Target=target)
         if self.reliability:
-            scale = {"Scale": group.scale.name}
-            nodes = group.edges.table()[["edge", "node_1", "node_2"]]
-            table = pd.concat([nodes, self.reliability.edges], axis=1)
-            writer.table("reliability", table, {**reliability.EDGE_COLUMNS, **scale})
+            scale = group.scale.name
+            table = pd.concat([group.edges.table(), self.reliability.edges], axis=1)
+            writer.table("reliability", table, reliability.EDGE_COLUMNS, Scale=scale)
             if networks.names:
                 pairs = networks.pairs(**self.reliability.networks)
-                about = {**reliability.NETWORK_COLUMNS, **scale}
-                writer.table("networkreliability", pairs, about)
+                writer.table("networkreliability", pairs, reliability.NETWORK_COLUMNS, Scale=scale)
         results.write_edges(writer, group, columns)
         writer.about("stacked", {"Description": results.STACKED, "Scale": group.scale.name})
 
@@ -184,8 +184,8 @@ class Summary:
         """Estimate all coefficients of the model, and test contrasts."""
         group, writer, options, model = self.group, self.writer, self.options, self.model
         if options.multiverse and self.mean:
-            mean = testing.Hypotheses.of(testing.all_participants(self.rows.values), (MEAN,))
-            self.effects = multiverse.estimate_effects(self, mean)
+            everybody = testing.all_participants(self.rows.values)
+            self.effects = multiverse.estimate_effects(self, everybody, [MEAN])
         of_model = None
         if model:
             of_model = testing.sample_of_model(self.rows, model, options)
@@ -199,26 +199,25 @@ class Summary:
             results.write_model(writer, group, model, tests, options)
         elif not (options.within or self.mean):
             return
-        of_group = self.rows, of_model, model, self.analysis, group.title
-        for hypotheses in testing.hypotheses_of(*of_group):
+        for hypotheses in testing.hypotheses_of(
+            self.rows, of_model, model, self.analysis, group.title
+        ):
             sample, contrasts = hypotheses.sample, hypotheses.contrasts
             if not contrasts:
                 continue
             if options.multiverse and group.scale.tested:
-                self.effects |= multiverse.estimate_effects(self, hypotheses)
+                self.effects |= multiverse.estimate_effects(self, sample, contrasts)
             estimated = list(testing.tested_contrasts(sample, contrasts, options))
-            try:
-                of_sample = sample, contrasts, group, self.networks, options
-                permuted = testing.permuted_contrasts(*of_sample)
-            except ValueError as error:
-                self.refused.append(f"nothing is permuted. {error}")
-                permuted = {}
+            permuted: dict[str, PermutationTest] = {}
+            with self._noting("nothing is permuted."):
+                permuted = testing.permuted_contrasts(hypotheses, group, self.networks, options)
             for tested in estimated:
-                own = replace(tested, permuted=permuted.get(tested.contrast.name))
+                threshold = testing.nbs_threshold(sample, tested.contrast, options)
+                test = permuted.get(tested.contrast.name)
+                own = replace(tested, permuted=test, threshold=threshold)
                 about = results.describe_contrast(group.scale.name, own, hypotheses, model, options)
-                threshold = testing.nbs_threshold(sample, own.contrast, options)
-                results.write_contrast(writer, group, own, about, threshold)
-                results.write_components(writer, group, own, about, threshold)
+                results.write_contrast(writer, group, own, about)
+                results.write_components(writer, group, own, about)
                 results.write_network_tests(writer, self.networks, own, about)
 
     def _facts(self) -> dict[str, object]:
@@ -228,8 +227,8 @@ class Summary:
         if label_of(group.name, "space") == POOLED:
             facts.pop("SeedSpace", None)
             facts["PooledSpaces"] = group.spaces
-        differing = differences((run.file.participant, run.facts.noted) for run in group.runs)
-        if differing:
+        of_runs = ((run.file.participant, run.facts.noted) for run in group.runs)
+        if differing := differences(of_runs):
             facts["Differences"] = differing
         facts |= {
             "NumberOfParticipants": len(self.used),
@@ -245,6 +244,6 @@ class Summary:
                 facts["QCFCPermutationSeed"] = self.options.seed
         if self.mean:
             facts["EdgesWithoutTest"] = int(np.isnan(self.mean.estimates.p).sum())
-            reasons = head_motion.reasons_against_zero(group, self.left, self.qc_fc)
+            reasons = head_motion.reasons_against_zero(group, self.benchmark, self.qc_fc)
             facts["TestsAgainstZeroDoNotHold"] = list(reasons)
         return facts

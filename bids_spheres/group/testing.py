@@ -6,7 +6,9 @@ Rows are participants, participants and conditions, or differences between condi
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,25 +55,16 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Hypotheses:
-    """Contrasts of one sample; sidecars have the `weights` of each, in the order of `terms`."""
+    """Contrasts of one sample; sidecars have their weights of `terms`, or those of `weights`."""
 
     sample: Sample
-    contrasts: tuple[inference.Contrast, ...]
-    terms: tuple[str, ...]
-    weights: Mapping[str, FloatArray]
-
-    @classmethod
-    def of(cls, sample: Sample, contrasts: Sequence[inference.Contrast]) -> Hypotheses:
-        """Contrasts of the terms of the design."""
-        weights = {contrast.name: contrast.weights for contrast in contrasts}
-        return cls(sample, tuple(contrasts), sample.design.terms, weights)
+    contrasts: Sequence[inference.Contrast]
+    terms: tuple[str, ...] = ("Intercept",)
+    weights: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 class Rows:
-    """Edges of participants, and of each of their conditions, with their variances.
-
-    `conditions` are participant and condition of each row of `repeated`.
-    """
+    """Edges of participants, and of their conditions with participant and label, with variances."""
 
     def __init__(self, n_edges: int) -> None:
         self.values, self.variances, self.repeated = (EdgeValues(n_edges) for _ in range(3))
@@ -102,20 +95,15 @@ def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sa
     def codes(column: str | None) -> IntArray | None:
         return None if column is None else pd.factorize(data[column])[0]
 
-    blocks, clusters, variances = codes(options.blocks), codes(options.clusters), None
+    blocks, clusters = codes(options.blocks), codes(options.clusters)
     if options.within:
-        people = dict(zip(rows.repeated.participants, rows.conditions, strict=True))
-        labels = [people[label][0] for label in design.participants]
-        clusters = pd.factorize(np.array(labels, object))[0]
-    if options.weights:
-        variances = rows.variances.rows_of(design.participants).array
-    exchangeability = None
-    if blocks is not None:
-        exchangeability = inference.Exchangeability(blocks, options.whole_blocks)
+        people = [label.partition(" ")[0] for label in design.participants]
+        clusters = np.unique(people, return_inverse=True)[1]
+    variances = rows.variances.rows_of(design.participants).array if options.weights else None
     return Sample(
         values.rows_of(design.participants).array,
         design,
-        exchangeability,
+        None if blocks is None else inference.Exchangeability(blocks, options.whole_blocks),
         variance_groups=codes(options.variance_groups),
         clusters=clusters,
         variances=variances,
@@ -128,42 +116,37 @@ def design_of(
     """The design of participants, or with ``--within`` of participants and conditions."""
     mean_fd = {person.label: person.mean_fd for person in people}
     if within := options.within:
-        pairs = [(who.label, own) for who in people for own in who.conditions(within)]
-        mean_fd = {row_label(who, own): mean_fd[who] for who, own in pairs}
-        pairs = [(who, own) for who, own in pairs if who in model.table.index]
-        table = model.table.loc[[who for who, _ in pairs]].copy()
-        table.index = pd.Index([row_label(who, own) for who, own in pairs])
-        table[within] = [own for _, own in pairs]
-        model = replace(model, table=table)
+        pairs = [(who, own) for who in people for own in who.conditions(within)]
+        mean_fd = {row_label(who.label, own): who.mean_fd for who, own in pairs}
+        known = [(who.label, own) for who, own in pairs if who.label in model.table.index]
+        table = model.table.loc[[who for who, _ in known]].assign(**{within: [o for _, o in known]})
+        model = replace(model, table=table.set_axis([row_label(*pair) for pair in known]))
     design = design_for(model, mean_fd)
     warn_of_design(group_title, len(people), design, "model")
     return design
 
 
 def row_label(participant: str, condition: str) -> str:
-    """Label of a row of a participant and condition."""
+    """Label of a row of a participant and condition, with a space between them."""
     return f"{participant} {condition}"
 
 
 def hypotheses_of(
     rows: Rows, sample: Sample | None, model: GroupDesign | None, analysis: Analysis, name: str
 ) -> Iterator[Hypotheses]:
-    """Contrasts of a model and its sample, or else of conditions, or else the mean.
-
-    UsageError when a contrast names no term; `name` is that of the group, for messages.
-    """
+    """Contrasts of a model, of conditions, or the mean; UsageError when one names no term."""
     options = analysis.options
     if sample and model:
         terms, groups = model.design.terms, model.design.groups
         own = [contrast_for(text, terms, groups) for text in analysis.contrasts]
-        yield Hypotheses.of(sample, own if options.model else (MEAN,))
+        yield Hypotheses(sample, own if options.model else (MEAN,), terms)
     elif options.within and not options.model:
         yield from paired_hypotheses(rows, analysis.contrasts, name)
     elif not options.model:
         sample = all_participants(rows.values)
         if options.weights:
             sample = replace(sample, variances=rows.variances.array)
-        yield Hypotheses.of(sample, (MEAN,))
+        yield Hypotheses(sample, (MEAN,))
 
 
 def paired_hypotheses(
@@ -177,10 +160,9 @@ def paired_hypotheses(
     terms = tuple(sorted({condition for _, condition in rows.conditions}))
     if terms == (MISSING,):
         raise DataError("no file has a condition of --within in its name, as ses-pre.")
-    numbers = {label: number for number, label in enumerate(terms)}
-    places: dict[str, list[int]] = {}
-    for row, (label, _) in enumerate(rows.conditions):
-        places.setdefault(label, []).append(row)
+    places: dict[str, dict[str, int]] = defaultdict(dict)
+    for row, (label, condition) in enumerate(rows.conditions):
+        places[label][condition] = row
     array = rows.repeated.array
     for text in contrasts:
         if text.is_f:
@@ -189,26 +171,18 @@ def paired_hypotheses(
                 hint="Name pairs of conditions, as change=post-pre.",
             )
         contrast = contrast_for(text, terms, {})
-        needed = {terms[number] for number in np.flatnonzero(contrast.weights[0])}
-        differences, lacking = EdgeValues(array.shape[1]), []
-        for label, own in places.items():
-            present = [rows.conditions[place][1] for place in own]
-            if not needed <= set(present):
-                lacking.append(label)
-                continue
-            codes = np.array([numbers[condition] for condition in present])
-            zeros = np.zeros(len(own), dtype=np.intp)
-            differences.add(
-                label, inference.paired_contrast(array[own], zeros, codes, contrast.weights[0])[0]
-            )
-        if lacking:
+        weights = {c: w for c, w in zip(terms, contrast.weights[0], strict=True) if w}
+        differences = EdgeValues(array.shape[1])
+        complete = {label: own for label, own in places.items() if weights.keys() <= own.keys()}
+        for label, own in complete.items():
+            differences.add(label, sum(w * array[own[c]] for c, w in weights.items()))
+        if lacking := [label for label in places if label not in complete]:
             people = f"{count(len(lacking), 'participant')} without all conditions"
             logger.warning("%s: %s of %s: %s", group_title, people, text.name, listing(lacking))
-        if not differences.participants:
-            raise DataError(f"nobody has all conditions of {text.name}: {listing(sorted(needed))}.")
-        mean = replace(MEAN, name=text.name)
-        weights = {text.name: contrast.weights}
-        yield Hypotheses(all_participants(differences), (mean,), terms, weights)
+        if not complete:
+            raise DataError(f"nobody has all conditions of {text.name}: {listing([*weights])}.")
+        sample, mean = all_participants(differences), replace(MEAN, name=text.name)
+        yield Hypotheses(sample, (mean,), terms, {text.name: contrast.weights})
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +190,7 @@ class Tested:
     """A contrast of E edges; NaN for those that can't be tested.
 
     q is p corrected for all edges, see `false_discovery_rate`; `columns` are what random effects
-    give beside, (E,) each.
+    give beside, (E,) each; components of permutations are beyond the `threshold`.
     """
 
     contrast: inference.Contrast
@@ -225,6 +199,12 @@ class Tested:
     q: FloatArray
     columns: Mapping[str, FloatArray] = field(default_factory=dict)
     permuted: inference.PermutationTest | None = None
+    threshold: float = nan
+
+    @property
+    def corrections(self) -> Mapping[str, inference.Correction]:
+        """Corrections by permutations, by their names."""
+        return self.permuted.corrections if self.permuted else {}
 
     @property
     def one_sided(self) -> bool:
@@ -240,10 +220,7 @@ class Tested:
 def tested_contrasts(
     sample: Sample, contrasts: Sequence[inference.Contrast], options: GroupOptions
 ) -> Iterator[Tested]:
-    """Estimate and test contrasts; edges of fewer than the minimum of participants get no test.
-
-    ValueError when the design, or a contrast, can't be estimated in these participants.
-    """
+    """Test contrasts of edges that enough participants have; ValueError if not estimable."""
     rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
     design, tail = sample.design.values, options.tail
     plain: list[inference.Estimates] = []
@@ -257,10 +234,8 @@ def tested_contrasts(
             estimates = effects.estimates
             columns = {"tau2": effects.tau2, "cochran_q": effects.q}
             columns |= {"cochran_p": effects.q_p, "i2": effects.i2}
-        elif sample.clusters is not None:
-            estimates = inference.robust_estimate(
-                rows, design, contrast, sample.clusters, tail=tail
-            )
+        elif (groups := sample.clusters) is not None:
+            estimates = inference.robust_estimate(rows, design, contrast, groups, tail=tail)
         else:
             estimates = plain[place]
         enough = estimates.n >= options.min_participants
@@ -271,55 +246,53 @@ def tested_contrasts(
 
 
 def permuted_contrasts(
-    sample: Sample,
-    contrasts: Sequence[inference.Contrast],
-    group: Group,
-    networks: NetworkMeans,
-    options: GroupOptions,
+    hypotheses: Hypotheses, group: Group, networks: NetworkMeans, options: GroupOptions
 ) -> dict[str, inference.PermutationTest]:
-    """Test contrasts by permutations, by their names; none where only q is requested.
-
-    ValueError when nothing can be permuted, or tested.
-    """
+    """Permute contrasts by name, none for q alone; ValueError when nothing can be permuted."""
     if "cnbs" in options.inference and not networks.names:
         logger.warning("%s: cnbs needs seeds with networks, and is left out.", group.title)
     powers = options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
+    names, ends = group.edges.names, group.edges.ends
 
     def enhancements(contrast: inference.Contrast) -> dict[str, inference.Enhancement]:
         own: dict[str, inference.Enhancement] = {
             "maxt": inference.MaxT(),
-            "nbs": inference.Nbs(group.edges.ends, nbs_threshold(sample, contrast, options)),
-            "tfnbs": inference.Tfnbs(group.edges.ends, *powers),
+            "nbs": inference.Nbs(ends, nbs_threshold(hypotheses.sample, contrast, options)),
+            "tfnbs": inference.Tfnbs(ends, *powers),
         }
         return own | ({"cnbs": inference.Cnbs(networks.pair_of_edge)} if networks.names else {})
 
-    tests = permuted(sample, contrasts, enhancements, options)
-    if tests:
-        _warn_of_permutations(group, next(iter(tests.values())), sample)
+    tests = permuted(hypotheses, enhancements, options)
+    for test in [*tests.values()][:1]:
+        if test.exhaustive:
+            people = count(len(hypotheses.sample.rows), "participant")
+            text = "%s: all %d arrangements of %s were used; no p is below %.3g."
+            logger.info(text, group.title, test.n_permutations, people, test.smallest_p)
+        if len(out := np.flatnonzero(~test.tested)):
+            pairs = [" - ".join(names[node] for node in pair) for pair in ends[out]]
+            text = "%s: %s not in permutations, as participants lack them: %s"
+            logger.warning(text, group.title, count(len(out), "edge"), listing(pairs, 3))
     return tests
 
 
 def permuted(
-    sample: Sample,
-    contrasts: Sequence[inference.Contrast],
+    hypotheses: Hypotheses,
     enhancements: Callable[[inference.Contrast], Mapping[str, inference.Enhancement]],
     options: GroupOptions,
 ) -> dict[str, inference.PermutationTest]:
-    """Test contrasts, by name, with the enhancements that options request; none for q alone.
-
-    One set of permutations does for all. ValueError when nothing can be permuted.
-    """
+    """Test contrasts, by name, by the same permutations; ValueError if none can be made."""
 
     def requested(contrast: inference.Contrast) -> dict[str, inference.Enhancement]:
         own = enhancements(contrast)
         return {name: own[name] for name in options.inference if name in own}
 
-    if not any(map(requested, contrasts)):
+    if not any(map(requested, hypotheses.contrasts)):
         return {}
+    sample = hypotheses.sample
     tests = inference.permutation_test(
         sample.rows,
         sample.design.values,
-        contrasts,
+        hypotheses.contrasts,
         requested,
         tail=options.tail,
         n_permutations=options.permutations,
@@ -337,19 +310,3 @@ def nbs_threshold(sample: Sample, contrast: inference.Contrast, options: GroupOp
     if not contrast.is_f:
         return options.nbs_threshold
     return inference.root_f_threshold(options.nbs_threshold, len(contrast.weights), n - k)
-
-
-def _warn_of_permutations(group: Group, test: inference.PermutationTest, sample: Sample) -> None:
-    """Log whether permutations were exhaustive, and which edges were left out of them."""
-    if test.exhaustive:
-        logger.info(
-            "%s: all %d arrangements of %s were used; no p is below %.3g.",
-            group.title,
-            test.n_permutations,
-            count(len(sample.rows), "participant"),
-            test.smallest_p,
-        )
-    if len(out := np.flatnonzero(~test.tested)):
-        pairs = [" - ".join(group.edges.names[node] for node in group.edges.ends[e]) for e in out]
-        text = "%s: %s not in permutations, as participants lack them: %s"
-        logger.warning(text, group.title, count(len(out), "edge"), listing(pairs, 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -25,7 +26,7 @@ from bids_spheres.outputs.find import is_selected, selected
 from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
-from bids_spheres.outputs.sidecars import bidsignore, read_sidecar
+from bids_spheres.outputs.sidecars import bidsignore, described, read_sidecar
 from bids_spheres.settings.table import ALL
 from bids_spheres.wording import count, listing
 
@@ -127,22 +128,19 @@ class _Level:
         try:
             matrices = [file for own in groups.values() for file in own]
             image = gather_image(name, matrices, self.unusable)
+            coverage = image.coverage()
         except DataError as error:
             self._refuse(name, error)
             for group in groups:
                 files.discard_earlier(self.output_dir, group)
             return
-        rare = image.coverage["name"][image.coverage["share"] < _RARE]
+        rare = coverage["name"][coverage["share"] < _RARE]
         if len(rare):
-            logger.warning(
-                "%s: %d of %s are missing in more than half of the participants: %s",
-                title(name),
-                len(rare),
-                count(len(image.coverage), "seed"),
-                listing(rare.tolist()),
-            )
+            seeds = f"{len(rare)} of {count(len(coverage), 'seed')}"
+            text = "%s: %s are missing in more than half of the participants: %s"
+            logger.warning(text, title(name), seeds, listing(rare.tolist()))
         writer = Writer(self.output_dir, name, {"NumberOfRuns": len(image.quality)})
-        writer.table("coverage", image.coverage, COVERAGE_COLUMNS)
+        writer.table("coverage", coverage, COVERAGE_COLUMNS)
         for group, own in groups.items():
             try:
                 gathered = gather_group(group, own, image, self.motion, self.unusable)
@@ -153,11 +151,8 @@ class _Level:
     def _with_absent(self, group: Group) -> Group:
         """The group with those who are absent or have runs that failed."""
         people = {person.label: person for person in group.participants}
-        failed = {
-            label: names
-            for label, person in people.items()
-            if (names := self.expected.failed_runs(group.name, person))
-        }
+        failed = {w: self.expected.failed_runs(group.name, own) for w, own in people.items()}
+        failed = {label: names for label, names in failed.items() if names}
         absent = self.expected.absent_from(group.name, people, self.unusable)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.failed[group.title], self.absent[group.title] = failed, {**excluded, **absent}
@@ -221,26 +216,25 @@ class _Level:
     def write_tables(self) -> None:
         """Write what is about all groups; DataError, with all problems, without any group."""
         folder = self.output_dir / GROUP_FOLDER
-        by_run = ("source", "space", "seeds", "scale", "strategy")
-        rows = sorted(
-            self.runs.values(), key=lambda row: natural(" ".join(str(row[k]) for k in by_run))
-        )
+        by_run = itemgetter("source", "space", "seeds", "scale", "strategy")
+        rows = sorted(self.runs.values(), key=lambda row: natural(" ".join(map(str, by_run(row)))))
         tables = {
-            "runs.tsv": (rows, quality.RUN_COLUMNS),
-            "strategies.tsv": ([row for row in self.strategies if row], quality.STRATEGY_COLUMNS),
-            "stability.tsv": (self.stability, reliability.STABILITY_COLUMNS),
+            "runs": (rows, quality.RUN_COLUMNS),
+            "strategies": ([row for row in self.strategies if row], quality.STRATEGY_COLUMNS),
+            "stability": (self.stability, reliability.STABILITY_COLUMNS),
         }
         if not self.strategies:
-            for name in (*tables, GROUP_SUMMARY):
+            for name in (*(f"{table}.tsv" for table in tables), GROUP_SUMMARY):
                 atomic.remove(folder / name)
             raise DataError("\n- ".join(["No group has a result:", *self.all_problems]))
-        if not self.stability:
-            del tables["stability.tsv"]
-            for end in (".tsv", ".json"):
-                atomic.remove(folder / f"stability{end}")
         for name, (own, about) in tables.items():
-            atomic.write_table(folder / name, pd.DataFrame(own, columns=list(about)))
-            atomic.write_json((folder / name).with_suffix(".json"), about)
+            table, sidecar = folder / f"{name}.tsv", folder / f"{name}.json"
+            if name == "stability" and not own:
+                atomic.remove(table)
+                atomic.remove(sidecar)
+                continue
+            atomic.write_table(table, pd.DataFrame(own, columns=list(about)))
+            atomic.write_json(sidecar, described(about))
         summary = {"Groups": self.groups, "Problems": self.all_problems}
         atomic.write_json(folder / GROUP_SUMMARY, summary)
 
@@ -254,13 +248,9 @@ class _Level:
         if self.analysis.options.controls and "surrogate_significant" not in cells:
             logger.warning("No run has negative controls: --controls of the participant level.")
         for few, titles in self.few_dof.items():
-            logger.warning(
-                "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s",
-                listing(titles, 3),
-                count(len(few), "participant"),
-                FEW_DOF,
-                listing(few, len(few)),
-            )
+            people, names = count(len(few), "participant"), listing(few, len(few))
+            text = "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s"
+            logger.warning(text, listing(titles, 3), people, FEW_DOF, names)
         reasons = (reason for own in self.absent.values() for reason in own.values())
         divided = any(reason.startswith(files.IN_OTHER_SPACE) for reason in reasons)
         if divided and not self.analysis.options.pool_spaces:

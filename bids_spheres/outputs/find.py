@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 
 File = TypeVar("File", "OutputFile", "GroupFiles")
+T = TypeVar("T")
+K = TypeVar("K")
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")
@@ -357,11 +359,9 @@ def runs_of(output_dir: Path, files: Iterable[OutputFile]) -> list[RunResults]:
     return sorted(results, key=lambda run: (run.together, natural(str(run.name))))
 
 
-def grouped(
-    files: Iterable[OutputFile], key: Callable[[OutputFile], Name]
-) -> dict[Name, list[OutputFile]]:
-    """Files by a name that several of them share, in the order of its first file."""
-    groups: dict[Name, list[OutputFile]] = defaultdict(list)
+def grouped(files: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Files by what several of them share, in the order of the first ones."""
+    groups: dict[K, list[T]] = defaultdict(list)
     for file in files:
         groups[key(file)].append(file)
     return groups
@@ -508,6 +508,13 @@ def group_files(output_dir: Path) -> list[OutputFile]:
     """Results of groups and of their images, in the order of their names."""
     files = parsed_files(sorted((output_dir / paths.GROUP_FOLDER).glob("*")))
     return [file for file in files if file.name.suffix in paths.GROUP_SUFFIXES]
+
+
+def group_tables(output_dir: Path) -> list[Path]:
+    """Tables and images of the group level, those of all groups first, by their names."""
+    folder = output_dir / paths.GROUP_FOLDER
+    tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".gz", ".parquet")]
+    return sorted(tables, key=lambda path: ("_" in path.name, natural(path.name)))
 
 
 def find_groups(output_dir: Path) -> list[GroupFiles]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from bids_spheres.outputs.sidecars import read_own_json
+from bids_spheres.outputs.sidecars import read_own_json, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -87,8 +87,7 @@ class Links:
 
 def sources(sidecar: Sidecar) -> list[str]:
     """URIs of the files that a file was made from, by its sidecar."""
-    uris = sidecar.get("Sources")
-    return [str(uri) for uri in uris] if isinstance(uris, list) else []
+    return texts(sidecar.get("Sources"))
 
 
 def read_description(root: Path) -> JsonObject:

@@ -369,18 +369,14 @@ def read_upper_triangle(path: Path, names: tuple[str, ...], *, diagonal: bool) -
         raise other
     text = b"\t".join(row[-1] for number, row in enumerate(rows, start=first) if len(row) > number)
     size = len(names) * (len(names) + (1 if diagonal else -1)) // 2
-    return _numbers(path, text, size) if size else np.zeros(0)
-
-
-def _numbers(path: Path, text: bytes, size: int) -> FloatArray:
-    """Parse numbers between tabs."""
+    if not size:
+        return np.zeros(0)
+    cells = BytesIO(text)
     try:
-        column = pd.read_csv(
-            BytesIO(text), header=None, lineterminator="\t", dtype=np.float64, **_NA
-        )[0]
+        table = pd.read_csv(cells, header=None, lineterminator="\t", dtype=np.float64, **_NA)
     except ValueError as error:
         raise DataError(f"{path} has a cell that is not a number: {error}.", hint=ANEW) from error
-    values = np.asarray(column)
+    values = np.asarray(table[0])
     if len(values) != size:  # an empty cell is an empty line, which counts as none
         raise DataError(f"{path} has an empty cell.", hint=ANEW)
     if np.isinf(values).any():

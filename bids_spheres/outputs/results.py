@@ -18,19 +18,7 @@ from bids_spheres.engine.seeds import scale_label
 from bids_spheres.errors import BidsSpheresError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.atomic import replacing
 from bids_spheres.files.names import ENTITY_ORDER, natural
-from bids_spheres.outputs import paths
-from bids_spheres.outputs.find import (
-    GroupFiles,
-    OutputFile,
-    RunResults,
-    SeedSetResults,
-    find_groups,
-    pearson_first,
-    run_files,
-    runs_of,
-    selected,
-    with_radius,
-)
+from bids_spheres.outputs import find, paths
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.read import (
     Matrix,
@@ -127,19 +115,19 @@ class Results:
     """
 
     root: Path
-    files: tuple[OutputFile, ...]
+    files: tuple[find.OutputFile, ...]
 
     @cached_property
-    def _runs(self) -> list[RunResults]:
-        runs = runs_of(self.root, self.files)
+    def _runs(self) -> list[find.RunResults]:
+        runs = find.runs_of(self.root, self.files)
         sets = ((run, tuple(own for own in run.seed_sets if own.strategies)) for run in runs)
         return [replace(run, seed_sets=own) for run, own in sets if own]
 
     @property
-    def _sets(self) -> list[SeedSetResults]:
+    def _sets(self) -> list[find.SeedSetResults]:
         return [own for run in self._runs for own in run.seed_sets]
 
-    def __iter__(self) -> Iterator[RunResults]:
+    def __iter__(self) -> Iterator[find.RunResults]:
         return iter(self._runs)
 
     def __len__(self) -> int:
@@ -181,7 +169,7 @@ class Results:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of connectivity by their labels in names, Pearson's correlation first."""
-        return pearson_first({stat for own in self._sets for stat in own.measures})
+        return find.pearson_first({stat for own in self._sets for stat in own.measures})
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -210,8 +198,8 @@ class Results:
         for key, wanted in pairs_of(labels):
             by_radius = key == "scale" and "" not in wanted
             concerned = (file for file in files if _has(file, key))
-            labelled = {with_radius(file) if by_radius else file: file for file in concerned}
-            chosen = {labelled[file] for file in selected([*labelled], [(key, wanted)])}
+            labelled = {find.with_radius(file) if by_radius else file: file for file in concerned}
+            chosen = {labelled[file] for file in find.selected([*labelled], [(key, wanted)])}
             files = tuple(file for file in files if file in chosen or not _has(file, key))
         return replace(self, files=files)
 
@@ -256,7 +244,9 @@ class Results:
             raise _not_single(files, "matrices", _LAST)
         return self.matrices_of(files, file)
 
-    def matrices_of(self, files: Sequence[OutputFile], file: str | Path | None = None) -> Matrices:
+    def matrices_of(
+        self, files: Sequence[find.OutputFile], file: str | Path | None = None
+    ) -> Matrices:
         """Matrices of some files, one above the other; see `matrices`."""
         regions = next((own for f in files if (own := self.owners[f.path].spheres)), None)
         if regions is None:
@@ -272,7 +262,7 @@ class Results:
         return Matrices(values, regions.names, _table([rows[each.path] for each in files]), regions)
 
     @cached_property
-    def owners(self) -> dict[Path, SeedSetResults]:
+    def owners(self) -> dict[Path, find.SeedSetResults]:
         """Results of the seed set that each series and matrix belongs to."""
         return {
             path: own
@@ -281,11 +271,11 @@ class Results:
         }
 
     @cached_property
-    def groups(self) -> tuple[GroupFiles, ...]:
+    def groups(self) -> tuple[find.GroupFiles, ...]:
         """Results of the group level: those of groups, and those that groups share."""
-        return tuple(find_groups(self.root))
+        return tuple(find.find_groups(self.root))
 
-    def group(self, **labels: Labels) -> GroupFiles:
+    def group(self, **labels: Labels) -> find.GroupFiles:
         """Results of one group; UsageError when several match, MissingInputError without any."""
         groups = [group for group in self.groups if "participants" in group.whats]
         if not groups:
@@ -293,7 +283,7 @@ class Results:
                 f"{self.root} holds no results of the group level.",
                 hint="Run the group level with this output folder.",
             )
-        found = selected(groups, list(pairs_of(labels)))
+        found = find.selected(groups, list(pairs_of(labels)))
         if len(found) > 1:
             titles = listing([group.entities for group in found], 10)
             raise UsageError(f"{len(found)} groups match: {titles}.", hint="Name more labels.")
@@ -304,7 +294,9 @@ class Results:
         """Input datasets, for the URIs in sidecars."""
         return read_links(self.root)
 
-    def leaves(self, suffix: str, labels: Mapping[str, object] | None = None) -> list[OutputFile]:
+    def leaves(
+        self, suffix: str, labels: Mapping[str, object] | None = None
+    ) -> list[find.OutputFile]:
         """Files of a kind: cleaned series, or matrices; what is no measure only when named."""
         named = {"measure", "stat"} & (labels or {}).keys()
         hidden = {paths.UNCLEANED} if named else {paths.UNCLEANED, *paths.NO_MEASURE}
@@ -315,7 +307,7 @@ class Results:
             and not {file.name.get("desc"), file.name.get("stat")} & hidden
         ]
 
-    def _single(self, suffix: str, labels: dict[str, Labels]) -> OutputFile:
+    def _single(self, suffix: str, labels: dict[str, Labels]) -> find.OutputFile:
         files = self.select(**labels).leaves(suffix, labels)
         if len(files) != 1:
             raise _not_single(files, _KINDS[suffix])
@@ -348,7 +340,7 @@ def open_results(folder: str | Path) -> Results:
     >>> rest.runs[["participant", "degrees_of_freedom", "mean_fd"]]  # doctest: +SKIP
     >>> rest.matrix(participant="01", measure="pearson").to_frame()  # doctest: +SKIP
     """
-    results = Results(Path(folder), tuple(run_files(Path(folder))))
+    results = Results(Path(folder), tuple(find.run_files(Path(folder))))
     if not len(results):
         raise MissingInputError(
             f"{folder} holds no results of the participant level.",
@@ -407,7 +399,7 @@ def _label_text(key: str, value: Label) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _has(file: OutputFile, key: str) -> bool:
+def _has(file: find.OutputFile, key: str) -> bool:
     """Whether labels of an entity select among files of this kind."""
     suffix = file.name.suffix
     if key == "stat":
@@ -417,7 +409,7 @@ def _has(file: OutputFile, key: str) -> bool:
     return key != "desc" or (suffix != paths.DSEG and file.name.get("desc") != paths.UNCLEANED)
 
 
-def _rows_of(own: SeedSetResults) -> Iterator[dict[str, object]]:
+def _rows_of(own: find.SeedSetResults) -> Iterator[dict[str, object]]:
     """Rows of `Results.runs`, under keys of entities: one for each strategy and measure."""
     spheres = own.spheres
     row = {
@@ -451,14 +443,14 @@ def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=order).rename(columns=_NAMES)
 
 
-def _differing(files: Iterable[OutputFile], keys: Iterable[str]) -> dict[str, list[str]]:
+def _differing(files: Iterable[find.OutputFile], keys: Iterable[str]) -> dict[str, list[str]]:
     """Labels of entities that differ between files."""
     labels = {key: dict.fromkeys(paths.label_of(file.name, key) for file in files) for key in keys}
     return {key: list(own) for key, own in labels.items() if len(own) > 1}
 
 
 def _not_single(
-    files: Sequence[OutputFile], what: str, keys: Sequence[str] = (*ENTITY_ORDER, paths.SEEDS)
+    files: Sequence[find.OutputFile], what: str, keys: Sequence[str] = (*ENTITY_ORDER, paths.SEEDS)
 ) -> BidsSpheresError:
     """Error that says in which entities several files differ, or that there are none."""
     if not files:

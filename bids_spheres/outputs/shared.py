@@ -87,9 +87,7 @@ EXCLUSION_COLUMNS = sidecars.described(
         "min_degrees_of_freedom": "Degrees of freedom that a run must have",
         "min_volumes": "Kept volumes that a run must have; n/a: any number",
         "min_seconds": "Duration of kept volumes that a run must have; n/a: any",
-    },
-    seconds="s",
-    min_seconds="s",
+    }
 )
 """Columns of the table of exclusions."""
 

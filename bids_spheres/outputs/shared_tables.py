@@ -1,9 +1,8 @@
 """Tables to which processes on any number of machines add rows without a lock.
 
-A lock on a shared file system is slow, may hold on one machine only, and is a file that a saved
-dataset makes read-only. Here every row is a small file of its own, a *part*, in ``logs/<table>/``.
-Only the process that knows the row writes its part, whole and under its final name. The table is
-made from the parts by whoever changed one of them.
+A lock on a shared file system is slow, and may hold on one machine only. Here every row is a small
+file of its own, a *part*, in ``logs/<table>/``, which only the process that knows the row writes,
+whole and under its final name. The table is made from the parts by whoever changed one of them.
 
 The name of a part is a digest of the row's keys and one of its cells. So a listing of the folder is
 the state of the whole table, and only new parts are read. A withdrawn row leaves an empty part.
@@ -86,8 +85,7 @@ class SharedTable:
         DataError when the file is another table, OutputError when something can't be written.
         """
         known, folder = self.rows(root), self.parts_folder(root)
-        names = _listing(folder)
-        known_here = any(rows.values())
+        names, known_here = _listing(folder), any(rows.values())
         for key, row in rows.items():
             wanted = _part_name(key, row)
             mine = {name for name in names if _about(name) == _about(wanted)}

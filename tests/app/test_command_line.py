@@ -9,15 +9,11 @@ import sys
 import pytest
 
 from bids_spheres.app.parser import (
-    demo_parser,
-    export_parser,
+    command_parser,
     ignored_options,
     main_parser,
-    seeds_parser,
     settings_of,
-    strategies_parser,
     translate,
-    why_parser,
 )
 from bids_spheres.app.streams import configure_logging
 from bids_spheres.data.published import unknown_seed_set, unknown_strategy
@@ -312,17 +308,24 @@ def test_long_messages_of_wrong_words_are_cut(run_app):
 
 
 def test_options_of_commands():
-    export = export_parser().parse_args(
+    export = command_parser("export").parse_args(
         ["r", "f", "--format", "npz", "csv", "--task-label", "a", "--strategy", "24P"]
     )
     assert (export.format, export.task_label, export.strategy) == (["npz", "csv"], ["a"], ["24P"])
     assert (export.timeseries, export.stacked) == (False, False)
-    assert export_parser().parse_args(["r", "f", "--format", "mat", "--stacked"]).stacked is True
-    demo = demo_parser().parse_args(["d", "--nprocs", "3"])
+    assert (
+        command_parser("export").parse_args(["r", "f", "--format", "mat", "--stacked"]).stacked
+        is True
+    )
+    demo = command_parser("demo").parse_args(["d", "--nprocs", "3"])
     assert (str(demo.output_dir), demo.nprocs, demo.debug) == ("d", 3, False)
-    why = why_parser().parse_args(
+    why = command_parser("why").parse_args(
         ["r", "--edge", "A,B", "--participant", "1", "--radius", "6.5", "--strategy", "36p"]
     )
     assert (why.edge, why.participant, why.radius, why.strategy) == ("A,B", "1", 6.5, "36P")
     assert {why.session, why.task, why.space, why.seed_set, why.echo} == {None}
-    assert seeds_parser().parse_args([]).seeds == strategies_parser().parse_args([]).strategy == []
+    assert (
+        command_parser("seeds").parse_args([]).seeds
+        == command_parser("strategies").parse_args([]).strategy
+        == []
+    )

@@ -7,10 +7,10 @@ import warnings
 
 import pandas as pd
 import pytest
-from bids_spheres.participant.outcomes import FailedStrategy, JobReport, Outcome
 
 from bids_spheres.app.run_messages import RunMessages, kind_of
 from bids_spheres.participant import job as participant
+from bids_spheres.participant.job import FailedStrategy, JobReport, Outcome
 
 
 @pytest.fixture

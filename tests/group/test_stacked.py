@@ -23,9 +23,9 @@ def rows(rng):
 
 
 def write(path, rows):
-    with stacked_table(path, rows.shape[1]) as stack:
+    with stacked_table(path, rows.shape[1]) as add:
         for i, row in enumerate(rows):
-            stack.add(f"sub-{i:02d}", row)
+            add(f"sub-{i:02d}", row)
     return path
 
 
@@ -95,8 +95,8 @@ def test_nothing_is_left_of_a_table_that_was_not_finished(tmp_path, rows):
         pass
 
     def interrupted():
-        with stacked_table(tmp_path / "x_stacked.tsv.gz", 6) as stack:
-            stack.add("sub-01", rows[0])
+        with stacked_table(tmp_path / "x_stacked.tsv.gz", 6) as add:
+            add("sub-01", rows[0])
             raise Interrupted
 
     with pytest.raises(Interrupted):

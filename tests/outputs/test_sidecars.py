@@ -7,12 +7,15 @@ from typing import get_type_hints
 
 import bids_spheres
 from bids_spheres.files.text import JsonObject
+from bids_spheres.group import facts
 from bids_spheres.outputs import sidecars
+from bids_spheres.participant import concatenation
 from bids_spheres.settings.option import declared_options
 from bids_spheres.settings.table import Processing
 
 PACKAGE = Path(bids_spheres.__file__).parent
 READERS = {"app", "group", "integrations", "outputs", "participant", "reports"}
+OPTIONS = {each.option.sidecar for each in declared_options(Processing)}
 OF_OTHERS = {"Node", "StartTime"}
 """A column of matrices, and a key of sidecars of the input."""
 
@@ -52,7 +55,6 @@ def test_keys_that_are_looked_up_are_written():
 
 def test_keys_are_read_as_they_are_written():
     known = {"JsonObject": JsonObject}
-    options = {each.option.sidecar for each in declared_options(Processing)}
     kinds = [
         get_type_hints(kind, localns=known)
         for name, kind in vars(sidecars).items()
@@ -61,4 +63,12 @@ def test_keys_are_read_as_they_are_written():
     for key, kind in get_type_hints(sidecars.Sidecar, localns=known).items():
         written = [own[key] for own in kinds if key in own]
         assert all(own == kind for own in written), key
-        assert written or key in options | {"Columns"}, key
+        assert written or key in OPTIONS | {"Columns"}, key
+
+
+def test_keys_that_are_compared_are_written():
+    kinds = [kind for name, kind in vars(sidecars).items() if name.endswith("Sidecar")]
+    declared = {key for kind in kinds for key in kind.__annotations__} | OPTIONS
+    compared = {*facts.GEOMETRY, *facts._COMPARED, *facts._NOTED, facts.REGRESSORS}
+    assert compared <= declared
+    assert {*concatenation._SHARED, *concatenation._NEEDED} <= declared

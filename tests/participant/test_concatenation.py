@@ -17,15 +17,15 @@ from bids_spheres.app.planning import plan_jobs
 from bids_spheres.confounds.strategy import Strategy
 from bids_spheres.engine.connectivity import concatenate
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.errors import DataError, UsageError
+from bids_spheres.errors import UsageError
 from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.participant.concatenation import (
     RunSeries,
+    _GroupSeries,
     concatenate_runs,
     degrees_of_freedom,
     group_runs,
-    read_run,
 )
 from bids_spheres.participant.plan import Job, JobImage, Work
 from bids_spheres.settings.table import Processing, Settings
@@ -851,13 +851,17 @@ def test_series_of_other_seeds_are_not_taken(pair):
     jobs, (first, _) = pair
     path = put(jobs[0], first)
     content = json.loads(path.with_suffix(".json").read_text())
-    assert read_run(jobs[0].paths, SEEDS, "s").values.shape == (40, 3)
-    assert read_run(jobs[1].paths, SEEDS, "s").values.shape == (25, 3)
+    [group] = group_runs(jobs, "session")
+
+    def read(seeds):
+        series = _GroupSeries(group, seeds, "s", ())
+        return [run.values.shape for run in series.used], [why for _, why in series.missing]
+
+    assert read(SEEDS) == ([(40, 3), (25, 3)], [])
     for key in ("DegreesOfFreedom", "VolumesWithFramewiseDisplacement", "RankRemoved"):
         lacking = {name: value for name, value in content.items() if name != key}
         path.with_suffix(".json").write_text(json.dumps(lacking))
-        with pytest.raises(DataError, match="and its sidecar are not those of mine"):
-            read_run(jobs[0].paths, SEEDS, "s")
-    other = replace(SEEDS, names=("a", "c", "b"))
-    with pytest.raises(DataError):
-        read_run(jobs[1].paths, other, "s")
+        shapes, [why] = read(SEEDS)
+        assert shapes == [(25, 3)]
+        assert "and its sidecar are not those of mine" in why
+    assert read(replace(SEEDS, names=("a", "c", "b")))[0] == []

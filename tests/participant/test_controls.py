@@ -20,7 +20,6 @@ from bids_spheres.participant.controls import (
     controls_table,
     fluid_centres,
     phase_randomized,
-    shifted_seeds,
     shifts,
     surrogate_series,
 )
@@ -429,13 +428,3 @@ def test_random_shifts_fill_a_ball_evenly():
     assert abs(np.corrcoef(far.T)[0, 1]) < 0.06
     np.testing.assert_allclose(moved.std(axis=(0, 1)), 3 / np.sqrt(5), rtol=0.05)
     np.testing.assert_array_equal(shifts(6.0, 4000, 2), 2 * moved)
-
-
-def test_all_seeds_of_a_placement_are_shifted_and_regions_are_not():
-    seeds = SeedTable("mine", ("a", "b"), np.array([[1.0, 2, 3], [-4, 5, 6]]), np.array([3.0, 4]))
-    tables = [*shifted_seeds(seeds, 2.0, 5)]
-    assert len(tables) == 5
-    for table, shift in zip(tables, shifts(2.0, 5, 2), strict=True):
-        np.testing.assert_array_equal(table.coordinates, seeds.coordinates + shift)
-        assert (table.names, table.radii.tolist()) == (seeds.names, [3, 4])
-    assert not [*shifted_seeds(replace(seeds, regions=object()), 2.0, 5)]

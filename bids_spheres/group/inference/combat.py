@@ -10,7 +10,7 @@ import numpy as np
 from bids_spheres.group.inference.linear_model import Contrast, ModelSpace, column_blocks, fit
 
 if TYPE_CHECKING:
-    from bids_spheres.group.inference.linear_model import FloatArray, IntArray
+    from bids_spheres.engine.arrays import FloatArray, IntArray
 
 _CONVERGED = 1e-4
 """Largest relative change of a site's estimates after which they are not changed any more."""

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bids_spheres.group.inference.linear_model import BoolArray, FloatArray, IntArray
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
     _Label = Callable[[IntArray], IntArray]  # numbers of units to numbers of their components
 

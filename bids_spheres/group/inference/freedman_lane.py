@@ -14,13 +14,8 @@ from bids_spheres.group.inference.permutations import arrange
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from bids_spheres.group.inference.linear_model import (
-        BoolArray,
-        Contrast,
-        FloatArray,
-        IntArray,
-        Tail,
-    )
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
+    from bids_spheres.group.inference.linear_model import Contrast, Tail
     from bids_spheres.group.inference.permutations import Arrangements, Exchangeability, Scheme
 
     _Ways = Callable[[FloatArray], FloatArray]

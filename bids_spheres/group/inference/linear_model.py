@@ -17,11 +17,7 @@ from scipy.sparse import csr_array
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
-    IntArray = NDArray[np.intp]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
 _SINGULAR = 1e-10
 """Least eigenvalue, of 1, at which a column has lost a coefficient or a cluster a direction."""
@@ -127,9 +123,8 @@ def estimate(
         When shapes don't fit, the design has not full rank, or the weights are not independent.
     """
     [own] = estimates(
-        z, design, [contrast],
-        tail=tail, confidence=confidence, variance_groups=variance_groups,
-    )  # fmt: skip
+        z, design, [contrast], tail=tail, confidence=confidence, variance_groups=variance_groups
+    )
     return own
 
 
@@ -402,10 +397,7 @@ def paired_contrast(
 
 @dataclass(frozen=True, eq=False)
 class ModelSpace:
-    """A design in an orthonormal basis (N, k), in which columns that lack few rows do well.
-
-    `weights` (q, k) of the contrast are for coefficients of the basis.
-    """
+    """A design in an orthonormal `basis` (N, k), and `weights` (q, k) of a contrast of it."""
 
     basis: FloatArray
     weights: FloatArray

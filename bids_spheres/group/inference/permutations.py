@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.group.inference.linear_model import FloatArray, IntArray
+    from bids_spheres.engine.arrays import FloatArray, IntArray
 
 Scheme = Literal["permute", "flip"]
 
@@ -166,10 +166,7 @@ def _permutations(
 
 
 def _distinct_orders(kinds: IntArray) -> Iterator[IntArray]:
-    """Orders of units that differ in their kinds, the one that changes nothing first.
-
-    Sequences of kinds follow each other as in a dictionary.
-    """
+    """Orders of units that differ in their kinds, sorted; the one that changes nothing first."""
     yield np.arange(len(kinds))
     by_kind = np.argsort(kinds, kind="stable")
     sequence = np.sort(kinds)

@@ -11,7 +11,7 @@ from scipy import stats
 from bids_spheres.group.inference.linear_model import column_blocks
 
 if TYPE_CHECKING:
-    from bids_spheres.group.inference.linear_model import FloatArray, IntArray
+    from bids_spheres.engine.arrays import FloatArray, IntArray
 
 _TIES = 1e-12
 """Relative difference of equal distances and correlations, which rounding separates."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from bids_spheres.group.edges import CONFIDENCE, Scale
 from bids_spheres.group.head_motion import MURPHY
 from bids_spheres.outputs.paths import map_of_contrast
-from bids_spheres.reports.group.load import texts
-from bids_spheres.reports.group.multiverse import read_rule
+from bids_spheres.outputs.sidecars import texts
+from bids_spheres.reports.group.multiverse import motion_rule, read_rule
 from bids_spheres.reports.methods.references import cite, code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
 from bids_spheres.wording import collect, count, listing, number, percent, plural
@@ -53,7 +53,15 @@ def group_methods(level: Level) -> MethodsText:
     results = [result for result in level.results if result.has_matrices]
     if not (results or level.maps):
         return MethodsText()
-    sentences = [*_means_and_tests(level, results), *_benchmarks(level), *_models(results)]
+    sentences = [*_means_and_tests(level, results), *_benchmarks(level)]
+    models = [result.model_about for result in results if "model" in result.whats]
+    formulas = collect((_errors(about), code(str(about.get("Model")))) for about in models)
+    sentences += [
+        f"Each pair was explained by variables of the participants in {errors} ({listing(own)}); "
+        "coefficients were tested by two-sided t tests, corrected over all pairs of each term by "
+        "the false discovery rate [@benjamini1995]."
+        for errors, own in formulas.items()
+    ]
     if "split_half" in level.strategies and level.strategies["split_half"].notna().any():
         sentences.append(_STABILITY)
     if any("reliability" in result.whats for result in results):
@@ -61,18 +69,6 @@ def group_methods(level: Level) -> MethodsText:
     tests = [item for result in results for item in result.contrast_sidecars.items()]
     sentences += [*_contrasts(tests, "pairs"), *_maps(level), *_specifications(level)]
     return methods_text([" ".join(sentences)])
-
-
-def _models(results: Sequence[Result]) -> Iterator[str]:
-    """How coefficients were estimated and tested; nothing without a model."""
-    models = [result.model_about for result in results if "model" in result.whats]
-    formulas = collect((_errors(about), code(str(about.get("Model")))) for about in models)
-    for errors, own in formulas.items():
-        yield (
-            f"Each pair was explained by variables of the participants in {errors} "
-            f"({listing(own)}); coefficients were tested by two-sided t tests, corrected "
-            "over all pairs of each term by the false discovery rate [@benjamini1995]."
-        )
 
 
 def _errors(about: Mapping[str, object]) -> str:
@@ -187,9 +183,9 @@ def _specifications(level: Level) -> Iterator[str]:
             f"Effects were estimated under all {len(about['Specifications'])} specifications of "
             f"{listing([named.get(name, name) for name in several])} [@simonsohn2020]; one was "
             "called robust if it had the same sign in all, and q below "
-            f"{rule['Q']:g} in at least {percent(rule['Share'])} of those in which at most "
-            f"{percent(rule['QCFCSignificant'])} of pairs were related to motion (p < .05). The "
-            "variance of estimates was divided among choices by Shapley values [@gromping2007]."
+            f"{rule['Q']:g} in at least {percent(rule['Share'])} of those in which "
+            f"{motion_rule(rule)}. The variance of estimates was divided among choices by Shapley "
+            "values [@gromping2007]."
         )
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from bids_spheres.errors import DataError
 from bids_spheres.reports.group import write_group_report
+from bids_spheres.reports.group.multiverse import motion_rule
+from bids_spheres.wording import NO_BREAK
 from tests.group.conftest import NETWORKS, correlations, new_outputs
 from tests.reports.group.conftest import page_of, read
 from tests.reports.group.test_page import by_id, table_of, words
@@ -101,10 +103,10 @@ def test_dots_and_lines_are_estimates_and_intervals(multiverse, document):
         np.testing.assert_allclose([value(y) for _, y, _ in dots], estimates, atol=0.005 * span)
         assert sorted(estimates) == estimates.tolist()
         ends = {}
-        for path in chart.all("path"):
-            if path.attrs["class"].startswith("whisker"):
-                for x, low, high in re.findall(r"M([\d.]+),([\d.]+)V([\d.]+)", path.attrs["d"]):
-                    ends[float(x)] = value(float(low)), value(float(high))
+        paths = (path.attrs for path in chart.all("path"))
+        whiskers = (own["d"] for own in paths if own["class"].startswith("whisker"))
+        for x, low, high in re.findall(r"M([\d.]+),([\d.]+)V([\d.]+)", "".join(whiskers)):
+            ends[float(x)] = value(float(low)), value(float(high))
         intervals = rows[["ci_low", "ci_high"]].astype(float).to_numpy()
         np.testing.assert_allclose([ends[x] for x in sorted(ends)], intervals, atol=0.005 * span)
         hollow = circles(chart, lambda style: "hollow" in style)
@@ -169,6 +171,13 @@ def test_the_table_of_effects_is_that_of_the_file(multiverse, document):
             ("Strategy % of variance", "share_strategy", 100),
         ):
             assert float(row[head]) == pytest.approx(factor * float(effect[column]), abs=0.06)
+
+
+def test_the_rule_about_motion_is_that_of_permutations_where_there_are_any():
+    rule = {"Q": 0.05, "Share": 0.8, "QCFCSignificant": 0.2}
+    assert motion_rule(rule) == f"at most 20{NO_BREAK}% of pairs go with motion (p < .05)"
+    permuted = "QC-FC has p of at least 0.05 by permutations of head motion"
+    assert motion_rule({**rule, "QCFCPermutationP": 0.05}) == permuted
 
 
 def test_sentences_say_what_is_robust_by_which_rule(multiverse, document):
