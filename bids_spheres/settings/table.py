@@ -12,7 +12,6 @@ from bids_spheres.data.published import seed_set_name, strategy_name
 from bids_spheres.settings.option import Output, build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
-    FileOrSeed,
     Kind,
     Labels,
     Memory,
@@ -21,6 +20,7 @@ from bids_spheres.settings.values import (
     Number,
     PathName,
     choice,
+    file_or_seed,
     jitter,
     key_and_value,
     tissue_rule,
@@ -560,7 +560,7 @@ class Settings:
     seeds: tuple[Path | str, ...] = _seeds_at_both(
         "your own seeds: tables with columns x, y, z in mm and optionally name, radius, network, "
         'and "Space" in a JSON file beside it; or typed, as PCC=0,-52,18',
-        FileOrSeed(),
+        PathName("FILE|[NAME=]X,Y,Z", read=file_or_seed),
         default=(),
         common=True,
     )
