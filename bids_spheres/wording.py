@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 
-_LONGEST = 40
-"""Letters of a name in a sentence."""
-
-_ROUNDING = 1e-9
-"""What sums of equal and opposite numbers differ from 0."""
-
+_LONGEST = 40  # Letters of a name in a sentence
+_ROUNDING = 1e-9  # What sums of equal and opposite numbers differ from 0
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 _K = TypeVar("_K", bound="Hashable")
@@ -93,6 +89,19 @@ def collect(pairs: Iterable[tuple[_K, str]]) -> dict[_K, list[str]]:
     for said, name in pairs:
         names.setdefault(said, {})[name] = None
     return {said: list(own) for said, own in names.items()}
+
+
+def after_names(
+    pairs: Iterable[tuple[str, str]], most: int = 5, everything: Collection[str] = ()
+) -> Iterator[str]:
+    """Each text once, after the names of all that it is about, unless these are everything.
+
+    >>> list(after_names([("few", "24P"), ("many", "24P"), ("few", "36P")], 5, ["24P", "36P"]))
+    ['Few', '24P: many']
+    """
+    for text, names in collect(pairs).items():
+        is_all = set(names) == set(everything)
+        yield sentence(text)[:-1] if is_all else f"{listing(names, most)}: {text}"
 
 
 def coefficient(r: float) -> str:

@@ -27,13 +27,13 @@ from bids_spheres.outputs.links import read_links
 from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER, SEEDS, title
 from bids_spheres.outputs.results import open_results
-from bids_spheres.settings.table import GROUP
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import GROUP, Settings
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bids_spheres.settings.table import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ def run_group_level(settings: Settings) -> list[str]:
     if settings.report_level != "none":
         from bids_spheres.reports.group import write_group_report  # noqa: PLC0415 - loads Jinja
 
-        logger.info("Report: %s", write_group_report(out, settings.temporary_dir))
+        # Records have the options of both levels.
+        own = [each.name for each in declared_options(Settings) if GROUP in each.option.levels]
+        logger.info("Report: %s", write_group_report(out, settings.temporary_dir, own))
     return problems
 
 

@@ -137,8 +137,7 @@ class MaskerFacts:
         alt = " ".join([alt, *self.coverage_in_words()])
         if self.weights is not None and (self.weights.coverage < 1).any():
             caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
-        if far := [self.names[s] for s in np.flatnonzero(~scene.seen)]:
-            caption += f" Too far away to be shown: {listing(far)}."
+        caption += scene.too_far(self.names)
         return Figure("overview", picture(overview(scene), alt), caption, "All spheres")
 
     def sphere_figure(self, s: int, painter: SlicePainter) -> Figure:
@@ -235,10 +234,7 @@ def displayed_spheres(
 
 
 def masker_report(facts: MaskerFacts) -> HTMLReport:
-    """The page about a masker's spheres.
-
-    Time and size grow with the spheres displayed: some 20 ms and 10 to 30 kB each.
-    """
+    """The page about a masker's spheres; 20 ms and 10 to 30 kB for each that is displayed."""
     image = None
     if facts.background is not None:
         image = backdrop(np.asanyarray(facts.background.dataobj), image_grid(facts.background))

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from bids_spheres.outputs.sidecars import read_own_json
+from bids_spheres.outputs.sidecars import read_own_json, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.sidecars import Sidecar
@@ -32,13 +32,13 @@ def dataset_uri(root: Path, output_dir: Path) -> str:
     >>> dataset_uri(Path("/my data"), Path("/out"))
     'file:///my%20data'
     """
-    there, here = root.resolve(), output_dir.resolve()
-    common = Path(os.path.commonpath([there, here]))
-    devices = {nearest_existing(place).stat().st_dev for place in (there, here, common)}
+    dataset, results = root.resolve(), output_dir.resolve()
+    common = Path(os.path.commonpath([dataset, results]))
+    devices = {nearest_existing(place).stat().st_dev for place in (dataset, results, common)}
     if common == Path(common.anchor) or len(devices) > 1:
-        return there.as_uri()
+        return dataset.as_uri()
     # A colon would end the scheme of a URI.
-    return quote(Path(os.path.relpath(there, here)).as_posix(), safe="/+")
+    return quote(Path(os.path.relpath(dataset, results)).as_posix(), safe="/+")
 
 
 def nearest_existing(place: Path) -> Path:
@@ -81,8 +81,13 @@ class Links:
 
     def first(self, sidecar: Sidecar, ending: str) -> Path | None:
         """First existing source in a sidecar whose name has an ending; None without any."""
-        uris = (uri for uri in sidecar.get("Sources", []) if unquote(uri).endswith(ending))
+        uris = (uri for uri in sources(sidecar) if unquote(uri).endswith(ending))
         return next((path for uri in uris if (path := self.path(uri))), None)
+
+
+def sources(sidecar: Sidecar) -> list[str]:
+    """URIs of the files that a file was made from, by its sidecar."""
+    return texts(sidecar.get("Sources"))
 
 
 def read_description(root: Path) -> JsonObject:
@@ -96,3 +101,9 @@ def read_links(output_dir: Path) -> Links:
     links = content if isinstance(content, dict) else {}
     roots = {name: linked_dataset(str(uri), output_dir) for name, uri in links.items()}
     return Links(output_dir, {name: root for name, root in roots.items() if root is not None})
+
+
+def all_sources(sidecars: Iterable[Sidecar]) -> list[str]:
+    """Sources of several sidecars, each once, without files of the results themselves."""
+    uris = dict.fromkeys(uri for sidecar in sidecars for uri in sources(sidecar))
+    return [uri for uri in uris if not uri.startswith("bids::")]

@@ -17,6 +17,7 @@ import numpy as np
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
 from bids_spheres.errors import BidsSpheresError, DataError, UsageError
 from bids_spheres.files.names import Name, as_written
+from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
 from bids_spheres.outputs.sidecars import (
     ConcatenationSidecar,
@@ -194,7 +195,7 @@ class _GroupSeries:
         stat = measure(self.group.jobs[0].work.processing.connectivity[0]).stat
         path = self.group.paths.matrix(self.seeds, self.strategy, stat)
         try:
-            before = read_sidecar(path, optional=True).get("Sources", [])
+            before = sources(read_sidecar(path, optional=True))
         except BidsSpheresError:
             return  # what was there can't be read, and is written anew
         known = {self.uri(job) for job in self.group.jobs}

@@ -17,7 +17,7 @@ from bids_spheres.engine.stream import Mask, Volumes, open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
 from bids_spheres.inputs.matching import lesion_masks, tissue_images
-from bids_spheres.outputs.sidecars import ImageSidecar, generated_by, input_uri
+from bids_spheres.outputs.sidecars import ImageSidecar, bids_uri, generated_by
 from bids_spheres.participant.controls import PlacedSeries, control_sets, shifts
 from bids_spheres.settings.table import Processing, sidecar_of
 from bids_spheres.settings.values import OFF
@@ -185,7 +185,7 @@ def image_sidecar(
     """Which seeds on which image of a run."""
     seeds, before = placement.table, smoothed_before(run, bold)
     about = ImageSidecar(
-        Sources=[input_uri(path, work.links) for path in (bold, mask) if path],
+        Sources=[bids_uri(path, work.links) for path in (bold, mask) if path],
         GeneratedBy=generated_by(),
         SpatialReference=run.space,
         Seeds=seeds.label,
@@ -193,7 +193,7 @@ def image_sidecar(
     if placement.note:
         about["SeedSpace"] = seeds.metadata.get("Space")
         about["SpaceNote"] = placement.note
-        about["SeedTransforms"] = [input_uri(path, work.links) for path in placement.transforms]
+        about["SeedTransforms"] = [bids_uri(path, work.links) for path in placement.transforms]
     if seeds.regions is None:
         same = (seeds.radii == seeds.radii[0]).all()
         about["Radius"] = float(seeds.radii[0]) if same else seeds.radii.tolist()

@@ -1,8 +1,8 @@
 """How an option is declared: once, beside the setting that it makes.
 
-The parser, the record of settings, sidecars, the check of what is up to date, the comparison of
-matrices at the group level, the Boutiques descriptor and the pages of the documentation are all
-made from the declarations.
+The parser, the record of settings, sidecars, the methods text, the check of what is up to date, the
+comparison of matrices at the group level, the Boutiques descriptor and the pages of the
+documentation are all made from the declarations.
 """
 
 from __future__ import annotations
@@ -51,11 +51,20 @@ class Option:
     sidecar: str = ""  # key under which the outputs it affects record it; "" for none
     mixing: Mixing = "allow"  # whether the group level pools matrices made with different values
     voxels: bool = False  # whether it decides which voxels spheres are made of
+    methods: str | Mapping[str, str] = ""  # sentence of the methods text, or words for values
     needs: tuple[str, ...] = ()  # options without any of which it has no effect
     changes: str = ""  # key of every strategy that it sets, from the top and joined by dots
     common: bool = False  # whether the short help has it
     alone: str = ""  # word that the flag of a list stands for where none follows
     aliases: tuple[str, ...] = ()  # flags of other BIDS Apps, with dashes, that stand for it
+
+    def in_methods(self, value: object, **words: object) -> str:
+        """What the methods text says of a value; empty where it says nothing."""
+        text = self.methods
+        if not isinstance(text, str):
+            text = text.get(str(value), "")
+        percent = 100 * value if isinstance(value, float) else None
+        return text.format(value=value, percent=percent, **words) if value else ""
 
 
 @dataclass(frozen=True)

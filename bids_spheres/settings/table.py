@@ -84,6 +84,11 @@ class Processing:
         default="run",
         sidecar="Mask",
         common=True,
+        methods={
+            "run": "the run's brain mask",
+            "template": "the template's brain mask",
+            OFF: "the image",
+        },
     )
     tissue: str | None = _voxels(
         "use voxels of the participant's own grey matter (GM), white matter (WM) or fluid (CSF): "
@@ -97,6 +102,7 @@ class Processing:
         "BIDS names, in the space of the images",
         NameOrPath("PATH"),
         sidecar="ExcludeMask",
+        methods="Voxels of a mask, as of lesions, were left out.",
         mixing="note",
     )
     min_coverage: float = _voxels(
@@ -105,6 +111,8 @@ class Processing:
         Number("SHARE", most=1, unit="a share"),
         default=0.5,
         sidecar="MinimumCoverage",
+        methods="{Things} in which less than {percent:g} per cent of the voxels had a signal that "
+        "varied over time were set to missing.",
     )
     overlap: Literal["allow", "error", "nearest"] = _voxels(
         "voxels in several spheres of a set: use them in each (default), stop, or give them to "
@@ -112,16 +120,22 @@ class Processing:
         choice("allow", "error", "nearest"),
         default="allow",
         sidecar="Overlap",
+        methods={
+            "nearest": "Voxels in several {things} of a set were assigned to the nearest {centre}."
+        },
     )
     aggregation: Aggregation = _spheres(
         "how the voxels of a sphere make one series (default: mean)",
         choice("mean", "median", "eigenvariate"),
         default="mean",
         sidecar="Aggregation",
+        methods={"mean": "mean", "median": "median", "eigenvariate": "first eigenvariate"},
     )
     despike: bool = _spheres(
         "squeeze spikes of every voxel of the spheres first, by the rule of AFNI's 3dDespike",
         sidecar="Despike",
+        methods="Spikes in the series of the voxels were squeezed before anything else, by the "
+        "rule of AFNI's 3dDespike [@cox1996].",
     )
     smoothing_fwhm: float | None = _spheres(
         "smooth images by a Gaussian of this width first (default: off)",
@@ -166,6 +180,16 @@ class Processing:
         choice("zscore_sample", "zscore", "psc", OFF, off=False),
         default="zscore_sample",
         sidecar="Standardize",
+        methods={
+            **dict.fromkeys(
+                ("zscore_sample", "True"),
+                "standardized to zero mean and unit variance, with the sample standard deviation "
+                "(N - 1)",
+            ),
+            "zscore": "standardized to zero mean and unit variance, with the population standard "
+            "deviation (N)",
+            "psc": r"expressed as per cent signal change, 100 (x - mean) / \|mean\|",
+        },
     )
     min_dof: int = _series(
         "exclude runs with fewer degrees of freedom after cleaning (default: 10)",
@@ -186,6 +210,8 @@ class Processing:
         Number("S", zero_is_off=True),
         affects=_DESIGN,
         sidecar="EqualSeconds",
+        methods="So that there was as much data of every run, {value:g} s of it were used after "
+        "cleaning, namely {which}; runs with less were excluded.",
     )
     equal_seconds_seed: int | None = _series(
         "draw these volumes at random, with this seed (default: the first that are kept)",
@@ -195,7 +221,9 @@ class Processing:
         needs=("equal_seconds",),
     )
     full_length: bool = _denoising(
-        "keep a row of n/a for every censored volume", affects=("series",)
+        "keep a row of n/a for every censored volume",
+        affects=("series",),
+        methods="In the files of time series, volumes left out are rows of missing values.",
     )
 
     @property
@@ -708,6 +736,15 @@ def sidecar_of(processing: Processing, output: Output) -> dict[str, object]:
         declared.option.sidecar: getattr(processing, declared.name)
         for declared in declared_options(Processing)
         if declared.option.affects[:1] == (output,) and declared.option.sidecar
+    }
+
+
+def methods_of(processing: Processing, output: Output, **words: object) -> dict[str, str]:
+    """What the methods text says of how an output was made, by the names of options."""
+    return {
+        declared.name: declared.option.in_methods(getattr(processing, declared.name), **words)
+        for declared in declared_options(Processing)
+        if declared.option.affects[:1] == (output,)
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bids_spheres.errors import DataError
 from bids_spheres.files.names import parse_name
+from bids_spheres.group.files import describe_absent, describe_failed
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
 from bids_spheres.outputs.find import OutputFile, selected
@@ -98,7 +99,7 @@ def test_who_is_excluded_in_every_run_is_named_too(outputs, rng, run_app, tmp_pa
 
 
 def test_who_is_not_selected_is_not_missed(incomplete, run_app, fmriprep):
-    words = ("--task-label", "rest", "--participant-label", "01", "02", "06")
+    words = ("--task-label", "rest", "--participant-label", "01", "sub-02", "sub-06")
     done = run_app(fmriprep, incomplete.root, "group", *words)
     assert done.status == 0, done.err
     assert list(reasons(incomplete)) == ["sub-01", "sub-02", "sub-06"]
@@ -376,3 +377,93 @@ def test_run_0_is_not_a_name_without_run(tmp_path):
     files = [OutputFile(tmp_path / name, parse_name(name)) for name in names]
     chosen = selected(files, [("run", ("0",))])
     assert [file.path.name for file in chosen] == [names[1]]
+
+
+# Sentences and what is left
+
+
+def test_sentences_about_the_same_people_of_several_groups_are_one():
+    absent = {f"g{i}": {"sub-1": "short", "sub-3": "short"} for i in range(5)}
+    absent["g5"] = {"sub-1": "short", "sub-2": "moved"}
+    assert [*describe_absent(absent)] == [
+        "2 participants without a result in g0, g1, g2 and 2 more (short): sub-1 and sub-3",
+        "1 participant without a result in g5 (short): sub-1",
+        "1 participant without a result in g5 (moved): sub-2",
+    ]
+    del absent["g5"]
+    everywhere = "2 participants without a result in any group (short): sub-1 and sub-3"
+    assert [*describe_absent(absent)] == [everywhere]
+    many = {"g": {f"sub-{i}": "short" for i in range(9)}}
+    assert next(describe_absent(many)).endswith("sub-6, sub-7 and sub-8")
+    failed = {f"g{i}": {"sub-1": ["a.txt", "b.txt"]} for i in range(4)}
+    failed["g0"] = {"sub-1": ["a.txt"]}
+    assert [*describe_failed(failed)] == [
+        "sub-1 is in g0 without 1 run that failed, see logs/a.txt",
+        "sub-1 is in g1, g2 and g3 without 2 runs that failed, see logs/a.txt and b.txt",
+    ]
+    failed["g4"] = failed["g5"] = failed["g1"]
+    assert " in g1, g2, g3 and 2 more without " in [*describe_failed(failed)][1]
+
+
+def test_results_of_groups_that_were_made_otherwise_stay(outputs, rng, caplog):
+    for label in ("01", "02"):
+        for session in "ab":
+            for task in ("rest", "nback"):
+                add(outputs, rng, label, source=f"ses-{session}_task-{task}")
+    options = [{"by_session": True}, {"pool_spaces": True}, {"within": "task"}, {}]
+    for given in options:
+        caplog.clear()
+        with caplog.at_level("WARNING", "bids_spheres"):
+            assert run_group(outputs.root, GroupOptions(**given)) == []
+    folder, end = outputs.root / "group", f"_atlas-Tiny_stat-{PEARSON}_desc-simple_mean.tsv"
+    tasks = [f"task-{task}_space-" for task in ("nback", "rest")]
+    expected = {
+        *(f"ses-{session}_{task}{ASYM}{end}" for session in "ab" for task in tasks),
+        *(f"{task}{space}{end}" for task in tasks for space in ("MNI", ASYM)),
+        f"space-{ASYM}{end}",
+    }
+    assert {path.name for path in folder.glob("*_mean.tsv")} == expected
+    (line,) = (line for line in caplog.messages if "results of earlier calls" in line)
+    assert "which this one did not update: ses-a_task-nback_" in line
+    for path in outputs.root.rglob("*_task-nback_*_relmat.*"):
+        path.unlink()
+    assert run_group(outputs.root, GroupOptions()) == []
+    left = {name for name in expected if "nback" not in name}
+    assert {path.name for path in folder.glob("*_mean.tsv")} == left
+
+
+def test_pooled_spaces_have_one_resolution(outputs, rng):
+    z = [add(outputs, rng, "01", seeds="atlas-Tiny_res-2"), add(outputs, rng, "02", NLIN6)]
+    assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    (mean,) = (outputs.root / "group").glob("*_mean.tsv")
+    assert mean.name == f"task-rest_space-MNI_atlas-Tiny_stat-{PEARSON}_desc-simple_mean.tsv"
+    written = upper(read_tsv(mean).drop(columns="Node").to_numpy(float))
+    np.testing.assert_allclose(written, np.tanh(np.mean(z, axis=0)), rtol=1e-7)
+    assert run_group(outputs.root, GroupOptions()) == []
+    assert reasons(outputs, f"*_space-{NLIN6}_*_participants.tsv")["sub-01"] == (
+        f"images in space {ASYM}"
+    )
+
+
+def test_who_is_absent_has_no_run_and_is_in_no_model(incomplete, run_app, fmriprep):
+    for label in ("01", "02", "06", "07"):
+        add(incomplete, np.random.default_rng(int(label)), label)
+    gone = {"Excluded": "too short", "DegreesOfFreedom": 0}
+    for run, reason in ((1, "b"), (2, "a"), (3, "b")):
+        outputs_of = {"source": f"task-rest_run-{run}", **gone, "Excluded": reason}
+        incomplete.add("08", np.full((S, S), np.nan), **outputs_of)
+    words = ("--task-label", "rest", "--model", "age", "--report-level", "none")
+    assert run_app(fmriprep, incomplete.root, "group", *words).status == 0
+    table = incomplete.result("participants").set_index("participant_id")
+    absent = table.loc["sub-04"]
+    assert absent[["runs", "runs_excluded", "used", "in_model"]].tolist() == [0, 0, 0, 0]
+    assert np.isnan([float(absent[name]) for name in ("mean_fd", "degrees_of_freedom")]).all()
+    assert table["image_space"].isna().to_dict()["sub-04"]
+    assert table.loc["sub-01", ["runs", "used", "in_model"]].tolist() == [1, 1, 1]
+    assert table.loc["sub-01", "image_space"] == ASYM
+    excluded = table.loc["sub-08"]
+    assert excluded[["runs", "runs_excluded", "used", "in_model"]].tolist() == [0, 3, 0, 0]
+    assert excluded["reason"] == "every run is excluded: b; a"
+    words = ("--task-label", "rest", "--report-level", "none")
+    assert run_app(fmriprep, incomplete.root, "group", *words).status == 0
+    assert incomplete.result("participants")["in_model"].isna().all()

@@ -15,8 +15,11 @@ from bids_spheres.group.edges import (
     NetworkMeans,
     Scale,
     confidence_limits,
+    edge_ends,
     false_discovery_rate,
     fisher_z_variance,
+    mean_along,
+    mean_of_known,
 )
 
 NAMES = tuple("abcde")
@@ -212,3 +215,43 @@ def test_runs_that_count_by_that_variance_have_the_best_mean(rng):
     assert best < variance([3, 20])
     assert best < variance([1, 1])
     assert best == pytest.approx(1 / sum(1 / fisher_z_variance(v) for v in (3, 20)), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("a,b", (0, 1)),
+        (" c , a ", (2, 0)),
+        ("a,a", None),
+        ("a,d", None),
+        ("a", None),
+        ("b, left,c", (3, 2)),
+        ("c,b, left", (2, 3)),
+        ("b, left, b", (3, 1)),
+        (",a", None),
+    ],
+)
+def test_places_of_named_nodes(text, ends):
+    assert edge_ends(text, ("a", "b", "c", "b, left")) == ends
+
+
+def test_means_without_missing_values():
+    values = np.array([[1.0, np.nan, 3], [np.nan, np.nan, 5]])
+    np.testing.assert_array_equal(mean_along(values, 0), [1, np.nan, 4])
+    np.testing.assert_array_equal(mean_along(values, 1), [2, 5])
+    assert mean_of_known(iter([2.0, np.nan, np.inf, 7.0])) == 4.5
+    assert np.isnan(mean_of_known([np.nan]))
+    assert np.isnan(mean_of_known([]))
+
+
+def test_pairs_of_networks_of_edges_and_columns_beside_them():
+    means = NetworkMeans(Edges(tuple("abcd"), ("y", "x", "n/a", "y"), diagonal=False))
+    assert means.names == ["y", "x"]
+    # Edges ab, ac, ad, bc, bd, cd; pairs yy, yx, xx.
+    assert means.pair_of_edge.tolist() == [1, -1, 0, -1, 1, -1]
+    np.testing.assert_array_equal(means.means(np.array([2.0, 9, 5, 9, np.nan, 9])), [5, 2, np.nan])
+    table = means.pairs(value=[10, 20, 30])
+    assert table.to_dict("records") == [
+        {"network_1": "y", "network_2": "y", "edges": 1, "value": 10},
+        {"network_1": "y", "network_2": "x", "edges": 2, "value": 20},
+    ]

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bids_spheres.errors import BidsSpheresError, DataError, UsageError
+from bids_spheres.group import formula as formula_module
 from bids_spheres.group.formula import MAX_COLUMNS, read_formula
 
 N = 60
@@ -265,3 +266,142 @@ def test_any_text_is_a_design_or_one_error(formula):
         assert "\n" not in result.message
     elif result is not None:
         assert len(result) == N
+
+
+LETTERS = "abcdefghi"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [
+        ("I(age**10)", "I(age**11)"),
+        ("I(age**-10)", "I(age**-11)"),
+        ("poly(age, 10)", "poly(age, 11)"),
+        ("poly(age, degree=10, raw=True)", "poly(age, degree=11, raw=True)"),
+        ("bs(age, df=100)", "bs(age, df=101)"),
+        ("cr(age, 100)", "cr(age, 101)"),
+        ("(age)**10", "(age)**11"),
+        ("(age)**1", "(age)**0"),
+        ("I(age + 1e15)", "I(age + 1.01e15)"),
+        ("I(age - 1e15)", "I(-1.01e15 * age)"),
+        (":".join(LETTERS[:8]), ":".join(LETTERS)),
+        ("age" + " " * 1997, "age" + " " * 1998),
+        ("scale(age, True, True, 1)", "scale(age, True, True, 1, 2)"),
+        ("center(age)", "center(age, 1)"),
+        ("I(age)", "I()"),
+        (
+            "bs(age, 5, [30], 3, True, 0, 100, 'clip')",
+            "bs(age, 5, [30], 3, True, 0, 100, 'clip', 1)",
+        ),
+        ("standardize(age, rescale=False)", "standardize(age, scale=False)"),
+        ("scale(age, ddof=0)", "scale(age, ddof=iq)"),
+        ("C(site, Treatment(reference='c'))", "C(site, Treatment(base='c'))"),
+        ("C(site, contr.treatment(base='c'))", "C(site, contr.treatment(reference='c'))"),
+        ("C(site, Poly(scores=[1, 2, 4]))", "C(site, Poly(reverse=True))"),
+        ("C(site, Helmert(reverse=False, scale=True))", "C(site, Helmert(backward=True))"),
+        ("C(site, Diff(backward=False))", "C(site, Diff(scale=True))"),
+        ("C(site, Sum())", "C(site, Sum('a'))"),
+        ("C(site, spans_intercept=False)", "C(site, base='a')"),
+        ("I(sex == 'F')", "I('F' == 'F')"),
+        ("I(age > 30)", "I(30 < age < 40)"),
+        ("C(Q('a b'))", "C(Q('a\\\\b'))"),
+        ("I(+age)", "I(~age)"),
+        ("I(age / iq - 2 * age)", "I(age % 2)"),
+    ],
+    ids=lambda formula: formula[:25].strip(),
+)
+def test_what_is_just_allowed_and_what_is_not(allowed, refused):
+    assert read_formula(allowed).text == allowed
+    with pytest.raises(UsageError):
+        read_formula(refused)
+
+
+def test_terms_are_counted_before_they_are_built():
+    first, second = ("+".join(f"{letter}{i}" for i in range(100)) for letter in "ab")
+    with pytest.raises(UsageError, match="terms; at most 10000 are built"):
+        read_formula(f"({first}):({second}) + age")
+    with pytest.raises(UsageError, match="would have 9 variables in one interaction; at most 8"):
+        read_formula(":".join(LETTERS))
+
+
+def standardized(values, ddof=1):
+    return (values - values.mean()) / values.std(ddof=ddof)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("log(age)", np.log(DATA["age"])),
+        ("log2(age)", np.log2(DATA["age"])),
+        ("log10(age)", np.log10(DATA["age"])),
+        ("log1p(iq)", np.log1p(DATA["iq"])),
+        ("exp(age / 50)", np.exp(DATA["age"] / 50)),
+        ("exp2(age / 50)", 2 ** (DATA["age"] / 50)),
+        ("sqrt(iq)", np.sqrt(DATA["iq"])),
+        ("abs(iq - 100)", np.abs(DATA["iq"] - 100)),
+        ("center(age)", DATA["age"] - DATA["age"].mean()),
+        ("scale(age)", standardized(DATA["age"])),
+        ("scale(age, ddof=0)", standardized(DATA["age"], 0)),
+        ("standardize(age)", standardized(DATA["age"], 0)),
+        ("I(age * iq)", DATA["age"] * DATA["iq"]),
+        ("I(-iq + 2.5)", 2.5 - DATA["iq"]),
+    ],
+)
+def test_functions_of_a_column_by_numpy(call, expected):
+    built = read_formula(f"0 + {call}").matrix(DATA).to_numpy(float)
+    np.testing.assert_allclose(built, np.array(expected, float)[:, np.newaxis], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("formula", "most"),
+    [
+        ("age + iq", 3),
+        ("iq", 2),
+        ("site", 4),
+        ("C(site)", 4),
+        ("C(Q('scanner id'))", 5),
+        ("Q('scanner id')", 2),
+        ("site:sex", 7),
+        ("age * C(site)", 8),
+        ("poly(age, 4)", None),
+        ("poly(age, 7)", None),
+        ("bs(age, df=9)", None),
+        ("bs(age, knots=[25, 30, 35, 40, 45, 50, 55])", None),
+        ("cr(age, df=8)", None),
+        ("C(age > 40)", None),
+        ("I(age > 40)", None),
+        ("1", 1),
+    ],
+)
+def test_columns_are_counted_from_above_before_they_are_built(formula, most, monkeypatch):
+    """With fewer allowed than there would be nothing is built; small designs are counted well."""
+    read = read_formula(formula)
+    number = read.matrix(DATA).shape[1]
+    monkeypatch.setattr(formula_module, "MAX_COLUMNS", number - 1)
+    with pytest.raises(DataError, match="columns; at most"):
+        read.matrix(DATA)
+    if most:
+        monkeypatch.setattr(formula_module, "MAX_COLUMNS", most)
+        assert read.matrix(DATA).shape == (N, number)
+
+
+def test_a_factor_of_two_thousand_levels_and_a_constant_is_too_large():
+    codes = pd.DataFrame({"a": [f"{i}" for i in range(2000)]})
+    with pytest.raises(DataError, match="would have up to 2001 columns; at most 2000"):
+        read_formula("a").matrix(codes)
+
+
+@pytest.mark.parametrize(
+    ("formula", "terms"),
+    [
+        ("age + C(site)", {"1": 1, "age": 1, "C(site)": 2}),
+        ("0 + site + poly(age, 2)", {"site": 3, "poly(age, 2)": 2}),
+        ("sex * site", {"1": 1, "sex": 1, "site": 2, "sex:site": 2}),
+    ],
+)
+def test_columns_of_terms_are_known(formula, terms):
+    table = read_formula(formula).matrix(DATA)
+    found = table.attrs["terms"]
+    assert {name: len(columns) for name, columns in found.items()} == terms
+    numbers = [number for columns in found.values() for number in columns]
+    assert sorted(numbers) == list(range(table.shape[1]))

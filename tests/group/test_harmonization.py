@@ -114,3 +114,26 @@ def test_estimates_to_a_file_and_back(sample, sites, tmp_path):
         harmonize(replace(sample, design=design), sites.replace("b", "x"), from_file)
     with pytest.raises(DataError, match=r"this model .* the terms age"):
         harmonize(sample, sites, from_file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["parameter\tlabel\tedge\nmean\tn/a\t1\n", "parameter\tlabel\tedge\tvalue\nmean\tn/a\t1\t2\n"],
+)
+def test_files_that_hold_no_estimates(tmp_path, text):
+    path = tmp_path / "x_harmonization.tsv"
+    path.write_text(text)
+    with pytest.raises(DataError, match="was not written by --harmonize"):
+        read_harmonization(path)
+
+
+def test_without_terms_that_are_kept(sample, sites, tmp_path):
+    design = Design(sample.design.participants, ("Intercept",), np.ones((21, 1)))
+    _, found = harmonize(replace(sample, design=design), sites, COMBAT)
+    assert (found.terms, found.combat.coefficients.shape) == ((), (0, 8))
+    path = tmp_path / "x_harmonization.tsv"
+    write_tsv(path, found.table())
+    read = read_harmonization(path)
+    assert (read.terms, read.sites) == ((), tuple(NAMES))
+    assert read.combat.coefficients.shape == (0, 8)
+    np.testing.assert_allclose(read.combat.scale, found.combat.scale, rtol=1e-8)

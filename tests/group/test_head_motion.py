@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from bids_spheres.group.head_motion import benchmark, motion_design, qc_fc
+from bids_spheres.group.files import all_matrices, group_of
+from bids_spheres.group.head_motion import (
+    Benchmark,
+    HeadMotion,
+    QcFc,
+    benchmark,
+    load_covariates,
+    motion_design,
+    permuted_qc_fc,
+    qc_fc,
+    reasons_against_zero,
+)
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.group.workflow import run_group
@@ -141,3 +155,124 @@ def test_motion_that_is_the_same_in_all_or_unknown_goes_with_nothing(rng):
     assert qc_fc(values, motion_design(unknown), 3, 1).participants == 3
     nobody = qc_fc(values, motion_design(dict.fromkeys(labels, np.nan)), 3, 1)
     assert (nobody.participants, nobody.degrees_of_freedom) == (0, 0)
+
+
+def test_a_run_counts_once_whatever_was_made_of_it(outputs, rng):
+    first, second = displacement(rng, 100), displacement(rng, 40)
+    for seeds in ("atlas-A", "seg-B", "atlas-A_scale-6mm", "atlas-A_scale-8mm"):
+        add(outputs, rng, "01", first, source="task-rest_run-1", seeds=seeds)
+    for part in ("mag", "phase"):
+        add(outputs, rng, "01", first, source=f"task-rest_run-1_part-{part}", seeds="atlas-A")
+    for stat in ("covariance", "fisherz"):
+        add(outputs, rng, "01", first, source="task-rest_run-1", seeds="atlas-A", stat=stat)
+    add(outputs, rng, "01", second, source="task-rest_run-2", seeds="atlas-A")
+    add(outputs, rng, "01", displacement(rng, 70), source="task-rest_acq-b_run-2", seeds="atlas-A")
+    files = all_matrices(outputs.root)
+    name = group_of(files[0], by_session=False)
+    runs = [file for file in files if file.name.get("acq") is None]
+    expected = np.nanmean(np.concatenate([first, second]))
+    assert HeadMotion(runs, GroupOptions()).of("sub-01", name) == pytest.approx(expected, rel=1e-9)
+    # Another acquisition is another run.
+    assert HeadMotion(files, GroupOptions()).of("sub-01", name) != pytest.approx(expected)
+    assert np.isnan(HeadMotion(files, GroupOptions()).of("sub-02", name))
+
+
+@pytest.mark.parametrize(
+    ("share", "participants", "told"),
+    [
+        (0.1, 20, False),
+        (0.105, 20, True),
+        (0.4, 19, False),
+        (0.4, None, False),
+        (np.nan, 30, False),
+    ],
+)
+@pytest.mark.parametrize("kinds", ['["global_signal_power2", "trans_x"]', '["my_global_signal"]'])
+def test_why_tests_against_0_do_not_hold(share, participants, told, kinds):
+    facts = SimpleNamespace(settings=(("Mask", '"run"'), ("NuisanceParameters", kinds)))
+    group = SimpleNamespace(runs=[SimpleNamespace(facts=facts)])
+    nothing = np.zeros(0)
+    known = participants and QcFc(nothing, nothing, participants, participants - 2)
+    reasons = [*reasons_against_zero(group, Benchmark(share=share), known)]
+    assert any(reason.startswith("the global signal was") for reason in reasons) is (
+        "power2" in kinds
+    )
+    of_motion = [reason for reason in reasons if "head motion" in reason]
+    assert len(of_motion) == told
+    assert all(
+        reason.startswith("10.5\N{NO-BREAK SPACE}% of edges go with") for reason in of_motion
+    )
+
+
+@pytest.fixture
+def moved(rng):
+    """Edges of 25 participants, the first 60 of which follow motion closely, and motion."""
+    values, motion = EdgeValues(90), rng.gamma(2, 0.1, 25)
+    rows = rng.standard_normal((25, 90)) + 40 * motion[:, np.newaxis] * (np.arange(90) < 60)
+    for i, row in enumerate(rows):
+        values.add(f"sub-{i:02d}", row)
+    return values, motion_design(dict(zip(values.participants, motion, strict=True)))
+
+
+def test_no_permutation_of_a_thousand_reaches_what_follows_motion(moved):
+    values, design = moved
+    cells = permuted_qc_fc(values, design, np.ones(90, dtype=bool), 3)
+    assert cells["qc_fc_p"] == 1 / 1001
+    assert cells["qc_fc_excess"] > 4
+    # Of edges without motion half of the permutations do.
+    others = permuted_qc_fc(values, design, np.arange(90) >= 60, 3)
+    assert others["qc_fc_p"] > 0.02
+    assert others["qc_fc_excess"] < 3
+    few = permuted_qc_fc(values, design.only(values.participants[:8]), np.arange(90) < 60, 3)
+    assert few["qc_fc_null"] > 1.5 * cells["qc_fc_null"]
+
+
+def test_of_many_edges_some_are_permuted_in_even_steps(moved, monkeypatch):
+    values, design = moved
+    third = permuted_qc_fc(values, design, np.arange(90) % 3 == 0, 3)
+    monkeypatch.setattr("bids_spheres.group.head_motion._MOST_EDGES", 30)
+    assert permuted_qc_fc(values, design, np.ones(90, dtype=bool), 3) == third
+    monkeypatch.setattr("bids_spheres.group.head_motion._MOST_EDGES", 89)
+    second = permuted_qc_fc(values, design, np.ones(90, dtype=bool), 3)
+    monkeypatch.setattr("bids_spheres.group.head_motion._MOST_EDGES", 90)
+    assert permuted_qc_fc(values, design, np.arange(90) % 2 == 0, 3) == second
+    assert permuted_qc_fc(values, design, np.ones(90, dtype=bool), 3) != second
+
+
+def test_edges_that_nobody_or_everybody_has_alike_are_not_permuted(moved):
+    values, design = moved
+    none = EdgeValues(3)
+    for label in values.participants:
+        none.add(label, np.array([np.nan, 0.5, np.nan if label == "sub-03" else 1.0]))
+    assert permuted_qc_fc(none, design, np.ones(3, dtype=bool), 0) == {}
+    assert (
+        permuted_qc_fc(values, design.only(["sub-01", "sub-02"]), np.ones(90, dtype=bool), 0) == {}
+    )
+    assert permuted_qc_fc(values, design.only(["sub-01", "sub-02", "sub-05"]), np.ones(90, bool), 0)
+
+
+def test_covariates_are_read_once_and_only_when_they_are_named(tmp_path):
+    table = tmp_path / "participants.tsv"
+    table.write_text("participant_id\tage\tsex\tmy site\n01\t30\tF\ta\n02\t40\tM\tb\n")
+    assert load_covariates(GroupOptions(participants_table=table)) is None
+    assert load_covariates(GroupOptions(qcfc_covariates=("age",))) is None
+    names = ("my site", "age", "my site")
+    model = load_covariates(GroupOptions(qcfc_covariates=names, participants_table=table))
+    assert list(model.table.columns) == ["my site", "age"]
+    assert model.formula.columns == {"my site", "age", "mean_fd"}
+    assert model.source == table
+
+
+def test_qc_fc_is_adjusted_by_all_columns_of_a_design(rng):
+    values, fd, age = EdgeValues(2), rng.gamma(2, 0.1, 9), rng.standard_normal(9)
+    rows = rng.standard_normal((9, 2)) + age[:, np.newaxis]
+    for i, row in enumerate(rows):
+        values.add(f"sub-{i}", row)
+    plain = motion_design(dict(zip(values.participants, fd, strict=True)))
+    columns = np.column_stack([fd, age, np.ones(9)])
+    design = replace(plain, terms=("mean_fd", "age", "Intercept"), values=columns)
+    found = qc_fc(values, design, 3, 1)
+    assert (found.participants, found.degrees_of_freedom) == (9, 6)
+    inverse = np.linalg.inv(np.corrcoef(np.column_stack([rows[:, 1], fd, age]).T))
+    partial = -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
+    assert found.r[1] == pytest.approx(partial)

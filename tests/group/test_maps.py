@@ -650,3 +650,83 @@ def test_seed_maps_without_maps(outputs, rng, call):
     done = call(outputs)
     assert done.status == 0, done.err
     assert "has no maps of seeds" in done.err
+
+
+@pytest.mark.parametrize(("shift", "refused"), [(1e-5, False), (1e-2, True)])
+def test_maps_at_another_place_are_refused(filled, call, shift, refused):
+    outputs, maps = filled
+    path = next((outputs.root / "sub-02" / "func").glob("*_boldmap.nii.gz"))
+    affine = AFFINE.copy()
+    affine[1, 3] += shift
+    nib.save(nib.Nifti1Image(maps[1].astype(np.float32), affine), path)
+    done = call(outputs)
+    assert ("another grid" in done.err) is refused
+    assert done.status == int(refused)
+    assert bool(list((outputs.root / "group").glob("*_statmap.*"))) is not refused
+
+
+@pytest.mark.parametrize(("people", "words", "inside"), [(7, (), 3), (2, (), 2), (7, ("-", 1), 1)])
+def test_voxels_that_enough_participants_have(outputs, rng, call, people, words, inside):
+    """Of the default of three, or of both where there are two."""
+    maps = rng.standard_normal((people, *SHAPE)) + 1
+    for n in range(1, 4):  # the first n have the voxel
+        maps[n:, 0, n, 0] = 0
+    for label, values in zip(LABELS, maps, strict=False):
+        outputs.add(label, correlations(rng, 5))
+        save_map(outputs, label, values)
+    done = call(outputs, *(("--min-participants", words[1]) if words else ()))
+    assert done.status == 0, done.err
+    n = image(outputs, "mean", "n").get_fdata()
+    assert image(outputs, "mean", "n").header.get_xyzt_units()[0] == "mm"
+    known = min(people, 3)
+    expected = [own if own >= inside else np.nan for own in (1, 2, known)][:3]
+    np.testing.assert_array_equal(n[0, 1:4, 0], expected)
+    assert set(n[1:].ravel()) == {people}
+
+
+def test_maps_of_excluded_runs_alone_are_no_group(filled, call):
+    outputs, _ = filled
+    for path in outputs.root.rglob("*_boldmap.json"):
+        path.write_text(json.dumps({**SETTINGS, "Excluded": "too short"}))
+    done = call(outputs)
+    assert done.status == 1
+    assert "no map can be used" in done.err
+
+
+def test_maps_without_a_voxel_in_common(outputs, rng, call):
+    for i, label in enumerate(LABELS[:3]):
+        outputs.add(label, correlations(rng, 5))
+        values = np.zeros(SHAPE)
+        values[i] = 1
+        save_map(outputs, label, values)
+    done = call(outputs)
+    assert done.status == 1
+    assert "no voxel is in the maps of enough participants" in done.err
+
+
+def test_maps_of_different_settings_are_not_mixed(filled, call):
+    outputs, _ = filled
+    path = next((outputs.root / "sub-02" / "func").glob("*_boldmap.json"))
+    path.write_text(json.dumps({**SETTINGS, "SmoothingFWHM": 4}))
+    done = call(outputs)
+    assert done.status == 1
+    assert "SmoothingFWHM is 0 in 6 participants" in done.err
+
+
+def test_labels_of_maps_choose_seeds(filled, run_app, tmp_path):
+    outputs, _ = filled
+    words = (tmp_path / "no", outputs.root, "group", "--report-level", "none", "--seed-maps")
+    assert run_app(*words, "s2").status == 0
+    assert not list((outputs.root / "group").glob("*_statmap.nii.gz"))
+    assert run_app(*words, "s2", "s1").status == 0
+    assert image(outputs, "mean", "t").shape == SHAPE
+
+
+def test_maps_that_cannot_be_permuted_are_told(filled, call):
+    outputs, _ = filled
+    outputs.participants(participant_id=LABELS, age=range(7), family=list("abcdefg"))
+    words = ("--model", "age", "--contrast", "age=age", "--inference", "maxt")
+    done = call(outputs, *words, "--blocks", "family")
+    assert done.status == 1
+    assert "nothing is permuted" in done.err
+    assert not list((outputs.root / "group").glob("*_statmap.nii.gz"))

@@ -11,7 +11,13 @@ import patsy
 import pytest
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError
-from bids_spheres.group.model import design_for, load_model, read_participants
+from bids_spheres.group.model import (
+    contrast_for,
+    design_for,
+    load_model,
+    read_contrasts,
+    read_participants,
+)
 from bids_spheres.group.options import GroupOptions
 
 LABELS = [f"sub-{i:02d}" for i in range(1, 13)]
@@ -224,3 +230,100 @@ def test_without_the_library_the_message_says_what_to_install(tmp_path, monkeypa
 def test_a_column_with_the_name_of_mean_framewise_displacement_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"participants\.tsv has a column mean_fd"):
         design(tmp_path, "age", age=AGES, mean_fd=AGES)
+
+
+def test_words_that_stand_for_missing_and_those_that_do_not(tmp_path):
+    path = tmp_path / "participants.tsv"
+    words = ("n/a", "N/A", "NaN", "nan", "", "NA", "None", "null", "-")
+    rows = [f"{i}\t{word}\tx" for i, word in enumerate(words)]
+    path.write_text("\n".join(["participant_id\tword\tlast", *rows]) + "\n")
+    read = read_participants(path)["word"]
+    assert read.isna().tolist() == [True] * 5 + [False] * 4
+    assert read.dropna().tolist() == ["NA", "None", "null", "-"]
+
+
+def test_columns_that_options_name_are_needed_and_not_remarked_on(tmp_path):
+    path = table(tmp_path / "participants.tsv", age=AGES, site=["a"] * 11 + [None], x=[1] * 12)
+    about = {"site": {"Levels": {"a": "Here"}}, "x": {"Levels": {}}}
+    path.with_suffix(".json").write_text(json.dumps(about))
+    options = GroupOptions(model="age", blocks="site", clusters="x", participants_table=path)
+    made = design_for(load_model(tmp_path, options), FD)
+    assert made.left_out == {"sub-12": "without site"}
+    assert made.notes == ()
+    assert made.columns == {"age"}
+    assert made.data["site"].tolist() == ["a"] * 11
+    without = load_model(tmp_path, GroupOptions(harmonize="site", participants_table=path))
+    assert without.formula.text == "1"
+    assert design_for(without, FD).design.terms == ("Intercept",)
+
+
+@pytest.mark.parametrize(
+    "named", [{"blocks": "sites"}, {"variance_groups": "sites"}, {"clusters": "sites"}]
+)
+def test_columns_that_options_name_and_that_are_not_there(tmp_path, named):
+    path = table(tmp_path / "participants.tsv", age=AGES, site=list("ab") * 6)
+    options = GroupOptions(model="age", participants_table=path, **named)
+    with pytest.raises(UsageError, match="An option names sites") as error:
+        load_model(tmp_path, options)
+    assert error.value.hint.startswith("Did you mean site? Its columns are: age and site.")
+
+
+def test_terms_of_as_many_participants_as_terms_leave_nothing(tmp_path):
+    fd = {label: FD[label] for label in LABELS[:3]}
+    with pytest.raises(DataError, match=r"has 3 terms .* and 3 participants"):
+        design(tmp_path, "age + mean_fd", fd)
+    assert design(tmp_path, "age + mean_fd", {**fd, LABELS[5]: 0.4}).design.values.shape == (4, 3)
+
+
+def test_participants_of_a_design_can_be_fewer(tmp_path):
+    made = design(tmp_path, "age").design
+    part = made.only(["sub-07", "sub-03", "sub-99"])
+    assert part.participants == ("sub-03", "sub-07")
+    np.testing.assert_array_equal(part.values, [[1, AGES[2]], [1, AGES[6]]])
+    assert (part.terms, part.groups) == (made.terms, made.groups)
+
+
+TERMS = ("Intercept", "a", "ab", "a:ab", "poly(a, 2)[1]", "poly(a, 2)[2]", "C(x, [1, 2])[T.2]")
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("a", {1: 1}),
+        ("ab - a", {2: 1, 1: -1}),
+        (".5*a + 2.*ab-a:ab", {1: 0.5, 2: 2, 3: -1}),
+        ("-poly(a,2)[1] + 3 * Intercept", {4: -1, 0: 3}),
+        ("a + a + 0.25*a", {1: 2.25}),
+        ("+C(x, [1,2])[T.2]", {6: 1}),
+    ],
+)
+def test_weights_of_sums_of_terms(text, weights):
+    (contrast,) = read_contrasts([f"it={text}"])
+    found = contrast_for(contrast, TERMS, {})
+    expected = np.zeros((1, 7))
+    expected[0, list(weights)] = list(weights.values())
+    np.testing.assert_array_equal(found.weights, expected)
+    assert (found.name, found.is_f) == ("it", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("a", [1]),
+        ("poly(a, 2)", [4, 5]),
+        ("poly(a, 2)[2], C(x, [1, 2])[T.2]", [5, 6]),
+        ("a:ab,poly(a, 2)", [3, 4, 5]),
+    ],
+)
+def test_parts_of_an_f_test_are_terms_or_columns(text, rows):
+    (contrast,) = read_contrasts([f"F:it={text}"])
+    assert contrast.is_f
+    found = contrast_for(contrast, TERMS, {"poly(a, 2)": (4, 5), "a": (1,)})
+    np.testing.assert_array_equal(found.weights, np.eye(7)[rows])
+
+
+@pytest.mark.parametrize("text", ["2a", "a**2", "a-", "b", "a*2", "poly(a,2)", "--a", "a,ab"])
+def test_texts_that_are_no_sum_of_terms(text):
+    (contrast,) = read_contrasts([f"it={text}"])
+    with pytest.raises(UsageError, match="is no sum of terms of the model"):
+        contrast_for(contrast, TERMS, {"poly(a, 2)": (4, 5)})

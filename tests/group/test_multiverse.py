@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import permutations, product
 
 import numpy as np
@@ -10,9 +11,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bids_spheres.group.multiverse import Multiverse, shapley_shares
+from bids_spheres.group.multiverse import (
+    Multiverse,
+    robustness,
+    shapley_shares,
+    specification_curves,
+)
 from bids_spheres.group.options import GroupOptions
-from tests.group.conftest import SPACE, read_tsv, without
+from tests.group.conftest import SPACE, new_outputs, read_tsv, without
 
 LABELS = [f"{i:02d}" for i in range(1, 13)]
 STEM = f"task-rest_space-{SPACE}_atlas-Tiny"
@@ -59,14 +65,15 @@ def row(table, networks, contrast="mean"):
     return own[own["contrast"] == contrast]
 
 
-@pytest.fixture
-def simulated(outputs, rng):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """Twelve participants, three strategies and two radii.
 
     Within default all strategies see an effect. Within visual one does not. Between networks the
     sign depends on the strategy. After the strategy `moved` all edges go with head motion, and
     the effect within default drowns in it.
     """
+    outputs, rng = new_outputs(tmp_path_factory.mktemp("many") / "out"), np.random.default_rng(1)
     fd = np.linspace(0.05, 0.6, len(LABELS))
     for (label, motion), strategy, radius in product(
         zip(LABELS, fd, strict=True), ("simple", "36P", "moved"), (4, 6)
@@ -83,6 +90,13 @@ def simulated(outputs, rng):
             Radius=radius,
             MeanFramewiseDisplacement=motion,
         )
+    return outputs.root
+
+
+@pytest.fixture
+def simulated(written, outputs):
+    """A copy of these outputs."""
+    shutil.copytree(written, outputs.root, dirs_exist_ok=True)
     return outputs
 
 
@@ -416,3 +430,89 @@ def test_nothing_is_explained_where_nothing_varies():
     assert shapley_shares(np.full(3, 0.7), {"strategy": ["a", "b", "c"]}) == {}
     one = {"strategy": ["a", "b"], "scale": ["4", "4"]}
     assert shapley_shares(np.array([0.1, 0.4]), one) == {"strategy": pytest.approx(1)}
+
+
+def effects(estimates, q, within, strategies=("a", "b", "c", "d", "e")):
+    """One effect under several strategies, as a table of a group each."""
+    return [
+        pd.DataFrame(
+            {
+                "contrast": ["mean"],
+                "network_1": ["x"],
+                "network_2": ["y"],
+                "estimate": [estimate],
+                "q": [own_q],
+                "qc_fc_within_chance": [own],
+                "strategy": [name],
+                "scale": ["4mm"],
+                "measure": ["r"],
+                "seeds": ["s"],
+            }
+        )
+        for estimate, own_q, own, name in zip(estimates, q, within, strategies, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("estimates", "q", "within", "verdict"),
+    [
+        # 4 of 5 are enough; q of 0.05 is not below 0.05.
+        ((5, 3, 4, 2, 1), (0.049, 0.01, 0.02, 0.03, 0.05), (1,) * 5, "robust"),
+        ((5, 3, 4, 2, 1), (0.049, 0.01, 0.02, 0.05, 0.05), (1,) * 5, "fragile"),
+        ((5, 3, 4, 2, -1), (0.01,) * 5, (1,) * 5, "fragile"),
+        ((5, 3, 4, 2, 0), (0.01,) * 5, (1,) * 5, "fragile"),
+        ((5, 3, 4, 2, 1), (0.01,) * 5, (0, 0, np.nan, 0, np.nan), "n/a"),
+        ((5, 3, 4, 2, 1), (0.3, 0.01, 0.3, 0.3, 0.3), (0, 1, 0, 0, 0), "robust"),
+        ((np.nan, -3, -4, -2, -1), (np.nan, 0.01, 0.01, 0.01, 0.01), (1,) * 5, "robust"),
+    ],
+)
+def test_verdicts_by_hand(estimates, q, within, verdict):
+    table = specification_curves(effects(estimates, q, within))
+    (row,) = robustness(table, GroupOptions()).to_dict("records")
+    known = [value for value in estimates if not np.isnan(value)]
+    assert row["verdict"] == verdict
+    assert (row["effect"], row["contrast"], row["network_2"]) == (1, "mean", "y")
+    assert row["specifications"] == len(known)
+    assert (row["minimum"], row["maximum"]) == (min(known), max(known))
+    assert row["median"] == np.median(known)
+    assert row["positive"] == np.mean([value > 0 for value in known])
+    assert row["significant"] == np.mean([own < 0.05 for own in q if not np.isnan(own)])
+    assert row["within_chance"] == sum(
+        own == 1 for own, value in zip(within, estimates, strict=True) if not np.isnan(value)
+    )
+    assert row["r_squared"] == row["share_strategy"] == pytest.approx(1)
+    assert np.isnan([row["share_scale"], row["share_seeds"]]).all()
+
+
+def test_specifications_are_numbered_by_effect_and_sorted_by_estimate():
+    first = effects((2, 1, 3), (1,) * 3, (1,) * 3, "abc")
+    second = [table.assign(network_1="z", estimate=-table["estimate"]) for table in first]
+    tables = [pd.concat(pair) for pair in zip(second, first, strict=True)]
+    found = specification_curves(tables)
+    columns = ["effect", "rank", "network_1", "strategy", "estimate"]
+    assert found[columns].to_numpy().tolist() == [
+        [1, 1, "z", "c", -3],
+        [1, 2, "z", "a", -2],
+        [1, 3, "z", "b", -1],
+        [2, 1, "x", "b", 1],
+        [2, 2, "x", "a", 2],
+        [2, 3, "x", "c", 3],
+    ]
+
+
+def test_edges_that_no_seed_set_has_together_are_told(outputs, rng, call, monkeypatch):
+    for letters, seeds in (("abcde", "atlas-Tiny"), ("fghij", "seg-Other")):
+        monkeypatch.setattr(type(outputs), "names", list(letters))
+        for label in LABELS[:4]:
+            for strategy in ("simple", "36P"):
+                own = matrix(*rng.normal(0.2, 0.1, 3), rest=rng.normal(0, 0.1, 4))
+                outputs.add(label, own, strategy=strategy, seeds=seeds)
+    done = call(outputs, "--multiverse", "--multiverse-edges", "a,b", "g,f")
+    assert done.status == 1
+    assert "--multiverse-edges: no seed set has all of these edges." in done.err
+    assert "are not two of" not in done.err
+    done = call(outputs, "--multiverse", "--multiverse-edges", "a,b", "d,c")
+    assert done.status == 0, done.err
+    about = tables(outputs)[2]
+    assert about["NamedEdges"] == [["a", "b"], ["d", "c"]]
+    assert (about["Tail"], about["MinimumParticipants"], about["Model"]) == ("two", 3, "1")

@@ -12,6 +12,8 @@ from nilearn.mass_univariate import permuted_ols
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.workflow import run_group
 from tests.group.conftest import PEARSON, correlations, read_tsv, upper, without
 
 S = 5
@@ -371,3 +373,50 @@ def test_a_column_of_blocks_that_is_not_in_the_table(outputs, rng, call):
     done = call(outputs, "--blocks", "sites")
     assert done.status == 2
     assert "Did you mean site" in done.err
+
+
+def test_whether_all_arrangements_were_used_is_told(outputs, rng, caplog):
+    fill(outputs, rng, 3)
+    with caplog.at_level("INFO", "bids_spheres"):
+        assert run_group(outputs.root, GroupOptions(inference=("maxt",))) == []
+    said = "all 8 arrangements of 3 participants were used; no p is below 0.25."
+    assert said in caplog.text
+    edges, about = table_of(outputs, "mean", "edges")
+    assert (about["Permutations"], about["AllPermutations"], about["SmallestP"]) == (8, True, 0.25)
+    assert edges["p_maxt"].min() == 0.25
+    assert (about["Seed"], about["EdgesNotPermuted"], about["Inference"]) == (0, 0, ["fdr", "maxt"])
+    assert not {"p_nbs_extent", "tfnbs"} & set(edges)
+    assert not {"Threshold", "TFNBS"} & set(about)
+    caplog.clear()
+    with caplog.at_level("INFO", "bids_spheres"):
+        assert run_group(outputs.root, GroupOptions(inference=("maxt",), permutations=5)) == []
+    assert "arrangements" not in caplog.text
+    _, about = table_of(outputs, "mean", "edges")
+    assert (about["Permutations"], about["AllPermutations"]) == (5, False)
+
+
+def test_pairs_of_networks_need_networks(outputs, rng, caplog):
+    outputs.networks = ("n/a",) * S
+    fill(outputs, rng, 4)
+    options = {"inference": ("cnbs", "nbs"), "nbs_threshold": 1.0}
+    assert run_group(outputs.root, GroupOptions(**options)) == []
+    assert "cnbs needs seeds with networks, and is left out" in caplog.text
+    group = outputs.root / "group"
+    assert not list(group.glob("*_cnbs.tsv"))
+    assert len(list(group.glob("*_contrast-mean_nbs.tsv"))) == 1
+    caplog.clear()
+    outputs.networks = ("a", "a", "b", "b", "n/a")
+    for label in ("01", "02", "03", "04"):
+        outputs.add(label, correlations(rng, S))
+    assert run_group(outputs.root, GroupOptions(**options)) == []
+    assert "cnbs needs" not in caplog.text
+    table, about = table_of(outputs, "mean", "cnbs")
+    assert table["edges"].tolist() == [1, 4, 1]
+    assert about["Inference"] == ["fdr", "cnbs", "nbs"]
+
+
+def test_some_of_the_edges_that_are_not_permuted_are_named(outputs, rng, caplog):
+    fill(outputs, rng, 6, lacking=(1, 3))
+    assert run_group(outputs.root, GroupOptions(inference=("maxt",))) == []
+    assert "4 edges not in permutations, as participants lack them: " in caplog.text
+    assert ": s0 - s4, s1 - s4, s2 - s4 and 1 more" in caplog.text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bids_spheres.group.options import GroupOptions
-from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS
+from bids_spheres.group.quality import RUN_COLUMNS, RUN_ENTITIES, STRATEGY_COLUMNS
 from bids_spheres.group.results import PARTICIPANT_COLUMNS
 from bids_spheres.group.workflow import run_group
 from tests.group.conftest import SPACE, correlations, read_tsv
@@ -46,7 +46,7 @@ def three(outputs, rng):
 
 @pytest.mark.parametrize("columns", [RUN_COLUMNS, STRATEGY_COLUMNS, PARTICIPANT_COLUMNS])
 def test_every_table_says_which_displacement_its_mean_is(columns):
-    about = columns["mean_fd"]["Description"]
+    about = columns["mean_fd"]
     assert about.startswith(
         "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm"
     )
@@ -119,3 +119,28 @@ def test_strategies_that_differ_in_smoothing_are_not_compared(rng, outputs, capl
     assert line.startswith(f"task-rest_space-{SPACE}_atlas-Tiny_stat-pearsoncorrelation: images")
     assert "6 mm for 36P and simple" in line.replace("simple and 36P", "36P and simple")
     assert "0 mm for 24P" in line
+
+
+def test_columns_that_say_which_run_a_row_is_about():
+    assert (
+        *("participant_id", "session_id", "task", "run", "source", "space", "seeds", "scale"),
+        "strategy",
+    ) == RUN_ENTITIES
+
+
+def test_runs_are_sorted_as_people_count(rng, outputs):
+    for label, source, strategy in (
+        *(("10", "task-rest", name) for name in ("36P", "9P")),
+        *(("2", f"task-rest_run-{run}", "9P") for run in (10, 9)),
+    ):
+        outputs.add(label, correlations(rng, 5), source=source, strategy=strategy)
+    outputs.add("2", correlations(rng, 5), source="task-rest_run-9", strategy="9P", seeds="atlas-B")
+    assert run_group(outputs.root, GroupOptions()) == []
+    table = read_tsv(outputs.root / "group" / "runs.tsv")
+    order = [f"{row.source} {row.seeds} {row.strategy}" for row in table.itertuples()]
+    assert order == [
+        *("sub-2_task-rest_run-9 B 9P", "sub-2_task-rest_run-9 Tiny 9P"),
+        *("sub-2_task-rest_run-10 Tiny 9P", "sub-10_task-rest Tiny 9P"),
+        "sub-10_task-rest Tiny 36P",
+    ]
+    assert table["task"].tolist() == ["rest"] * 5

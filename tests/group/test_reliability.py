@@ -11,7 +11,13 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from bids_spheres.group.edges import Edges, NetworkMeans
-from bids_spheres.group.reliability import STEP, compare_conditions, minutes_needed, run_stability
+from bids_spheres.group.reliability import (
+    STEP,
+    compare_conditions,
+    correlate_edges,
+    minutes_needed,
+    run_stability,
+)
 from bids_spheres.group.testing import Rows
 from tests.group.conftest import PEARSON, SETTINGS, new_outputs, read_tsv, upper, write_tsv
 from tests.group.test_repeated import icc
@@ -211,12 +217,11 @@ def test_minutes_that_pairs_of_networks_need(dataset, call, strategy):
         r = np.full((6, 2, 6), np.nan)
         z = np.full((6, 2, 6), np.nan)
         for (label, session), values in series.items():
-            for part, length in enumerate(minutes):
-                n = int(length * 60 / T_R)
-                if n < len(values):
-                    cell = int(label) - 1, int(session) - 1, part
-                    r[cell] = agreement(values[:n], values, chosen)
-                    z[cell] = z_of(values[:n])[chosen].mean()
+            lengths = [int(length * 60 / T_R) for length in minutes]
+            for part, n in enumerate(n for n in lengths if n < len(values)):
+                cell = int(label) - 1, int(session) - 1, part
+                r[cell] = agreement(values[:n], values, chosen)
+                z[cell] = z_of(values[:n])[chosen].mean()
         curve = np.nanmean(r, axis=1).mean(axis=0)
         assert row.minutes_for_r == pytest.approx(reached(minutes, curve), abs=1e-3, nan_ok=True)
         assert (row.longest, row.r) == (12, pytest.approx(curve[-1]))
@@ -259,6 +264,9 @@ def test_the_page_says_how_many_minutes_it_takes(dataset, run_as_typed, tmp_path
         ([0.1, 0.2, 0.3], np.nan),
         ([np.nan, 0.9, 0.9], 4.0),
         ([0.7, 0.9, np.nan], 3.0),
+        ([0.5, 0.7, 0.8], 6.0),
+        ([0.8, 0.7, 0.9], 2.0),
+        ([0.4, 0.9, 0.2], 3.6),
     ],
 )
 def test_where_a_curve_reaches_the_target(curve, expected):
@@ -354,3 +362,36 @@ def test_parts_have_the_volumes_nearest_to_their_minutes(rng):
     # Of exactly two minutes there is no part that is shorter.
     exactly = run_stability(series[:240], 0.5, edges, NetworkMeans(edges))
     assert exactly.r.shape == (0, 1)
+
+
+def test_correlations_over_sets_of_edges_are_those_of_numpy(rng):
+    members = np.array([0, 2, 2, 0, 3, 2, 0, -1, 2, 3, 4, 4, 4])
+    first, second = rng.standard_normal((2, 13))
+    first[8], second[10] = np.nan, np.inf
+    found = correlate_edges(first, second, members, 6)
+    for own in (0, 2):
+        chosen = (members == own) & np.isfinite(first) & np.isfinite(second)
+        assert chosen.sum() == 3
+        assert found[own] == pytest.approx(np.corrcoef(first[chosen], second[chosen])[0, 1])
+    # None, two of two, two of three, and none.
+    assert np.isnan(found[[1, 3, 4, 5]]).all()
+    assert np.isnan(correlate_edges(np.ones(4), rng.standard_normal(4), np.zeros(4, int), 1)).all()
+
+
+@pytest.mark.parametrize(("n_long", "longest"), [(2, 6), (1, 4)])
+def test_parts_that_half_of_the_participants_have(outputs, rng, call, n_long, longest):
+    """Of four; 7 minutes have parts of 2, 4 and 6, and 5 minutes of 2 and 4."""
+    r = []
+    for i, label in enumerate(LABELS[:4]):
+        n = 210 if i < n_long else 150
+        values = rng.standard_normal((n, 5)) + rng.standard_normal((n, 1))
+        save(outputs.add(label, np.round(np.corrcoef(values.T), 9)), values)
+        if len(values) > longest * 30:
+            r.append(agreement(values[: longest * 30], values))
+    done = call(outputs)
+    assert done.status == 0, done.err
+    row = outputs.result("minutes").iloc[0]
+    assert (row["participants"], row["longest"], row["edges"]) == (4, longest, 10)
+    assert row["r"] == pytest.approx(np.mean(r))
+    assert outputs.about("minutes")["Target"] == 0.8
+    assert row[["icc", "minutes_for_icc"]].isna().all()

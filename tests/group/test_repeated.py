@@ -503,3 +503,59 @@ def test_combat_in_each_permutation(sites, call):
     assert max(np.abs(edges["t"])) == pytest.approx(maxima[0], rel=1e-6)
     assert call(outputs, *words).status == 0
     assert np.allclose(table_of(outputs, "age")[0]["t"], edges["t"])
+
+
+def test_edges_of_at_most_three_independent_volumes_are_missing_in_random_effects(
+    outputs, rng, call
+):
+    """1 / (n - 3) is no variance; the participant stays in the other edges."""
+    z, volumes = [], []
+    for label in LABELS:
+        matrix, effective = correlations(rng, S), np.full((S, S), 40.0 + int(label))
+        if label in ("02", "05"):
+            effective[0, 1] = effective[1, 0] = {"02": 3, "05": 2.5}[label]
+            effective[2, 3] = effective[3, 2] = 3.5
+        outputs.add(label, effective, stat="effectivedof")
+        outputs.add(label, matrix)
+        z.append(np.arctanh(upper(matrix)))
+        volumes.append(upper(effective))
+    assert call(outputs, "--weights", "precision", "--connectivity", "pearson").status == 0
+    edges, about = table_of(outputs, "mean")
+    z, volumes = np.array(z), np.array(volumes)
+    assert edges["n"].tolist() == [5, *[7] * 9]
+    for edge, row in enumerate(edges.itertuples()):
+        known = volumes[:, edge] > 3
+        tau2, effect, error = paule_mandel(z[known, edge], 1 / (volumes[known, edge] - 3))
+        assert row.effect == pytest.approx(effect, rel=1e-6)
+        assert row.standard_error == pytest.approx(error, rel=1e-5)
+        assert row.tau2 == pytest.approx(tau2, rel=1e-5, abs=1e-9)
+    assert not {"Clusters", "Within", "Harmonized", "VarianceGroups"} & set(about)
+
+
+def test_reliability_says_its_scale_and_is_left_out_without_networks(sessions, call):
+    outputs, _ = sessions
+    assert call(outputs, "--within", "session").status == 0
+    assert outputs.about("reliability")["Scale"] == "Fisher z"
+    assert outputs.about("networkreliability")["Scale"] == "Fisher z"
+    table = outputs.result("reliability")
+    assert table.columns.tolist()[:4] == ["edge", "node_1", "node_2", "n"]
+    assert table[["node_1", "node_2"]].to_numpy().tolist()[3] == ["s0", "s4"]
+    networks = outputs.result("networkreliability")
+    assert networks["edges"].tolist() == [1, 4, 1]
+    assert not outputs.path(f"stat-{PEARSON}_desc-simple_contrast-mean_edges.tsv").exists()
+    for path in outputs.root.glob("sub-*/ses-*/func/*_dseg.tsv"):
+        path.write_text(path.read_text().replace("default", "n/a").replace("visual", "n/a"))
+    assert call(outputs, "--within", "session").status == 0
+    assert outputs.path(f"stat-{PEARSON}_desc-simple_reliability.tsv").exists()
+    assert not list((outputs.root / "group").glob("*_network*.tsv"))
+
+
+def test_a_mean_of_both_sessions_is_not_tested_where_conditions_are_compared(sessions, call):
+    outputs, _ = sessions
+    done = call(outputs, "--within", "session", "--contrast", "F:x=post,pre")
+    assert (done.status, "pairs of conditions" in done.err) == (2, True)
+    assert call(outputs, "--within", "session", "--contrast", "mean=0.5*post+0.5*pre").status == 0
+    edges, about = table_of(outputs, "mean")
+    assert about["Weights"] == [{"post": 0.5, "pre": 0.5}]
+    assert (about["Model"], about["Contrast"]) == ("1", "mean")
+    assert set(edges["n"]) == {6}

@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.group.facts import OtherVersionError, read_facts, regressor_kinds
+from bids_spheres.group.facts import (
+    OtherVersionError,
+    check_geometry,
+    differences,
+    read_facts,
+    regressor_kinds,
+)
 from bids_spheres.outputs.read import read_columns, read_upper_triangle
 from tests.group.conftest import SETTINGS, correlations, without, write_tsv
 
@@ -178,6 +184,14 @@ def test_numbers_of_a_run_that_can_be(tmp_path, changes, possible):
         ({"Standardize": False}, False),
         ({"NuisanceParameters": ["trans_x", "cosine00", "cosine01"]}, True),  # a longer run
         ({"NuisanceParameters": ["cosine00"]}, False),
+        *(
+            ({key: "other"}, False)
+            for key in ("Seeds", "SeedSpace", "Mask", "MinimumCoverage", "Overlap", "Aggregation")
+        ),
+        *(({key: "other"}, False) for key in ("Strategy", "HeadMotion", "RelationshipMeasure")),
+        *(({key: True}, False) for key in ("ValidDiagonal", "DummyScans")),
+        ({"Description": "other", "MinimumDegreesOfFreedom": 15}, True),
+        ({"Excluded": "too short", "NumberOfVolumesKept": 10, "RankRemoved": 3}, True),
         ({"MeanFramewiseDisplacement": 0.7, "DegreesOfFreedom": 3}, True),
         ({"Sources": ["bids::x"]}, True),
     ],
@@ -229,3 +243,65 @@ def test_another_minor_version_is_refused(tmp_path, monkeypatch, patch, refused)
 def test_what_tells_no_version_is_of_an_early_one(tmp_path, made_by):
     with pytest.raises(OtherVersionError):
         facts(tmp_path / "m.tsv", GeneratedBy=made_by)
+
+
+def test_what_sidecars_of_a_group_say_of_settings(tmp_path):
+    own = facts(tmp_path / "m.tsv", SmoothingFWHM=6.0, DummyScans=None).described
+    assert (own["SmoothingFWHM"], own["Radius"], own["Strategy"]) == (6, 5, "simple")
+    assert (own["Description"], own["MinimumDegreesOfFreedom"]) == ("A test.", 1)
+    assert own["ValidDiagonal"] is False
+    # Regressors depend on the run; what is not set is left out.
+    assert not {"NuisanceParameters", "DummyScans", "SeedSpace"} & set(own)
+
+
+def settings(**values):
+    return tuple((key, json.dumps(value)) for key, value in values.items())
+
+
+def test_differences_name_people_once_and_settings_that_differ_alone():
+    made = [
+        ("sub-1", settings(a=1, b=None)),
+        ("sub-2", settings(a=2, b=None)),
+        ("sub-1", settings(a=1, b=None)),
+        ("sub-3", settings(a=1, b=None)),
+    ]
+    assert differences(made) == [
+        "a is 1 in 2 participants (sub-1 and sub-3) and 2 in 1 participant (sub-2)"
+    ]
+    assert differences(made[:1] * 3) == []
+
+
+def test_long_settings_are_shown_by_where_they_differ():
+    first, second = [f"seed {i}" for i in range(12)], [f"seed {i}" for i in range(12)]
+    second[4] = second[9] = "other"
+    (found,) = differences([("sub-1", settings(x=first)), ("sub-2", settings(x=second))])
+    assert found == (
+        'x is "seed 4" at place 5 of 12 in 1 participant (sub-1) and "other" at place 5 of 12 in '
+        "1 participant (sub-2)"
+    )
+    (found,) = differences([("sub-1", settings(x=first)), ("sub-2", settings(x=first[:11]))])
+    assert (
+        found
+        == "x is a list of 12 in 1 participant (sub-1) and a list of 11 in 1 participant (sub-2)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("letters", "shown"), [(58, '"' + 58 * "a" + '"'), (59, '"' + 56 * "a" + "...")]
+)
+def test_long_texts_are_cut_off(letters, shown):
+    made = [("sub-1", settings(x="a" * letters)), ("sub-2", settings(x=1))]
+    assert differences(made) == [
+        f"x is {shown} in 1 participant (sub-1) and 1 in 1 participant (sub-2)"
+    ]
+
+
+def test_spheres_that_were_drawn_again_are_told_by_setting():
+    old, new = settings(Radius=5, Mask="run"), settings(Radius=6, Mask="run")
+    check_geometry([("sub-1", old, old), ("sub-2", new, new)])
+    with pytest.raises(DataError) as error:
+        check_geometry([("sub-1", old, new), ("sub-2", old, old), ("sub-3", old, new)])
+    assert error.value.message == (
+        "spheres were drawn again after the matrices were made: Radius was 5 and is 6 in 2 "
+        "participants (sub-1 and sub-3)."
+    )

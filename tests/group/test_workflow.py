@@ -93,6 +93,18 @@ def test_sidecars_say_what_was_done(filled):
     assert (about["NumberOfParticipants"], about["NumberOfRuns"]) == (9, 9)
     assert (about["Radius"], about["Strategy"]) == (5, "simple")
     assert about["RelationshipMeasure"] == "Pearson correlation"
+    assert about["Scale"] == "the measure: mean of Fisher z, transformed back"
+    assert (about["StorageFormat"], about["Directed"]) == ("Full", False)
+    assert (about["ValidDiagonal"], about["MinimumParticipants"]) == (False, 3)
+    assert about["QCFCCovariates"] == []
+    scales = {what: outputs.about(what)["Scale"] for what in ("sd", "n", "t", "p", "q", "stacked")}
+    assert scales == {**dict.fromkeys("ntpq", "n/a"), "sd": "Fisher z", "stacked": "Fisher z"}
+    tails = {what: outputs.about(what).get("Tail") for what in ("mean", "sd", "n", "t", "p", "q")}
+    assert tails == {**dict.fromkeys(("mean", "sd", "n", "t")), "p": "two", "q": "two"}
+    names = ("NuisanceParameters", "PooledSpaces", "Differences", "QCFCPermutationSeed")
+    assert not {*names} & set(about)
+    group(outputs, controls=True, seed=7)
+    assert outputs.about("mean")["QCFCPermutationSeed"] == 7
 
 
 def _weight(freedom):
@@ -223,7 +235,22 @@ def test_the_model_is_that_of_statsmodels(filled):
     people = outputs.result("participants").set_index("participant_id")
     assert people["in_model"].tolist() == [1] * 6 + [0] + [1] * 2
     assert people.loc["sub-07", "reason"] == "model: without age"
-    assert outputs.about("model")["LeftOut"] == {"sub-07": "without age"}
+    about = outputs.about("model")
+    assert about["LeftOut"] == {"sub-07": "without age"}
+    assert (about["Model"], about["Scale"]) == ("age + sex", "Fisher z")
+    assert (about["NumberOfParticipantsInModel"], about["EdgesWithoutCoefficients"]) == (8, 0)
+    first = table.loc["s0", "s1", "age"]
+    assert first["d"] == pytest.approx(first["coefficient"] / _residual_sd(z[:, 0], ages, sexes))
+    assert first["partial_r"] == pytest.approx(
+        first["t"] / np.sqrt(first["t"] ** 2 + first["degrees_of_freedom"])
+    )
+
+
+def _residual_sd(values, ages, sexes):
+    known = np.array([age is not None for age in ages]) & np.isfinite(values)
+    x = np.column_stack([np.ones(9), [age or 0 for age in ages], np.array(sexes) == "M"])[known]
+    left = values[known] - x @ np.linalg.pinv(x.astype(float)) @ values[known]
+    return np.sqrt(np.sum(left**2) / (known.sum() - 3))
 
 
 def test_a_model_that_can_not_be_estimated_keeps_nothing_else_back(filled):
@@ -672,7 +699,8 @@ def test_when_nothing_could_be_done_no_call_is_told(outputs, rng):
     path.with_suffix(".json").write_text("{")
     with pytest.raises(DataError):
         group(outputs)
-    assert not (outputs.root / "group" / "summary.json").exists()
+    names = ("summary.json", "runs.tsv", "strategies.tsv")
+    assert not [name for name in names if (outputs.root / "group" / name).exists()]
 
 
 def test_sidecars_say_what_differs_and_what_is_odd_about_a_model(outputs, rng):
@@ -686,3 +714,65 @@ def test_sidecars_say_what_differs_and_what_is_odd_about_a_model(outputs, rng):
     assert "15 in 1 participant (sub-03)" in difference
     (note,) = outputs.about("model")["Notes"]
     assert "C(site)" in note
+
+
+def test_a_node_that_nobody_has_is_missing_in_the_mean(outputs, rng):
+    for label in LABELS[:3]:
+        outputs.add(label, without(correlations(rng, S), 3))
+    assert group(outputs) == []
+    mean = outputs.matrix("mean")
+    np.testing.assert_array_equal(np.diag(mean), [1, 1, 1, np.nan, 1])
+    assert np.isnan(mean[3]).all()
+    assert np.isfinite(np.delete(np.delete(mean, 3, 0), 3, 1)).all()
+    assert outputs.about("mean")["EdgesWithoutTest"] == 4
+
+
+def test_edges_whose_coefficients_are_not_known_are_counted(outputs, rng):
+    """Of two terms: an edge of two participants determines them, and leaves nothing."""
+    for i, label in enumerate(LABELS[:6]):
+        outputs.add(label, correlations(rng, S) if i < 2 else without(correlations(rng, S), 4))
+    outputs.participants(participant_id=LABELS[:6], age=[20, 31, 25, 44, 37, 52])
+    assert group(outputs, model="age") == []
+    assert outputs.about("model")["EdgesWithoutCoefficients"] == 4
+    assert outputs.result("model")["coefficient"].isna().sum() == 2 * 4
+
+
+@pytest.mark.parametrize("key", ["SeedSpace", "Standardize"])
+def test_settings_that_differ_are_refused_within_a_space(outputs, rng, key):
+    outputs.add("01", correlations(rng, S), **{key: "a"})
+    outputs.add("02", correlations(rng, S), **{key: "b"})
+    with pytest.raises(DataError, match=rf'{key} is "a" in 1 participant \(sub-01\) and "b" in 1'):
+        group(outputs)
+
+
+@pytest.mark.parametrize(("shift", "refused"), [(2e-5, False), (2e-3, True)])
+def test_coordinates_agree_to_a_tenth_of_a_micrometre(outputs, rng, shift, refused):
+    outputs.add("01", correlations(rng, S))
+    outputs.points = POINTS + shift * np.eye(5)[:, :3]
+    outputs.add("02", correlations(rng, S))
+    if refused:
+        with pytest.raises(DataError, match="coordinates"):
+            group(outputs)
+        return
+    assert group(outputs) == []
+    assert outputs.about("mean")["NumberOfParticipants"] == 2
+
+
+def test_seeds_of_a_single_voxel_have_a_radius_of_zero(outputs, rng):
+    for label in ("01", "02"):
+        path = outputs.add(label, correlations(rng, S), source="task-rest")
+        (spheres,) = path.parent.glob("*_dseg.tsv")
+        spheres.write_text(spheres.read_text().replace("\t5\tdefault", "\tn/a\tdefault"))
+    assert group(outputs) == []
+    assert read_tsv(outputs.path("coverage.tsv"))["radius"].tolist() == [0, 0, 5, 5, 5]
+
+
+def test_a_participant_who_has_a_sphere_in_one_run_has_it(outputs, rng):
+    for run, coverage in enumerate(([1, 0, 1, 0.6, 0], [0, 1, 1, 0.2, 0]), start=1):
+        outputs.add("01", correlations(rng, S), source=f"task-rest_run-{run}", coverage=coverage)
+    assert group(outputs) == []
+    table = read_tsv(outputs.path("coverage.tsv"))
+    assert table["participants"].tolist() == [1, 1, 1, 1, 0]
+    np.testing.assert_allclose(table["coverage"], [0.5, 0.5, 1, 0.4, 0])
+    about = json.loads(outputs.path("coverage.json").read_text())
+    assert about["NumberOfRuns"] == 2

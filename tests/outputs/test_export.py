@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import networkx as nx
@@ -14,6 +15,10 @@ from scipy.io import loadmat
 
 from bids_spheres import open_results
 from bids_spheres.app.main import main
+from bids_spheres.errors import UsageError
+from bids_spheres.outputs.export import export as export_results
+from bids_spheres.outputs.results import Results
+from tests.group.conftest import GROUP, PEARSON, correlations, new_outputs, without
 
 NAMES = ["left", "right", "front", "far"]
 KEPT = ["left", "right", "front"]
@@ -146,6 +151,8 @@ def test_octave_reads_it(export, output, flags, values):
 
 def test_text(export, output):
     path = export("csv") / f"sub-01_{SPACE}_{MATRIX}.csv"
+    first, *_, last = path.read_text().splitlines()
+    assert (first, last) == ("region,left,right,front,far", "far,NaN,NaN,NaN,NaN")
     pd.testing.assert_frame_equal(
         pd.read_csv(path, index_col=0), written(output, "01"), check_names=False
     )
@@ -179,12 +186,20 @@ def test_series_stacked(export, output, form):
     (file,) = export(form, "--timeseries", "--stacked").iterdir()
     if form == "npz":
         series = np.load(file)["sub-10"]
+        assert np.load(file)["runs"].tolist() == ["sub-01", "sub-02", "sub-10"]
     elif form == "mat":
         arrays = loadmat(file)
         series = arrays["timeseries"][2, 0]
         assert arrays["runs"][2, 0].item() == "sub-10"
     else:
-        series = pd.read_csv(file, index_col=["run", "volume"]).loc["sub-10"]
+        table = pd.read_csv(file, index_col=["run", "volume"])
+        assert [*dict.fromkeys(table.index.get_level_values("run"))] == [
+            "sub-01",
+            "sub-02",
+            "sub-10",
+        ]
+        series = table.loc["sub-10"]
+        assert series.index.tolist() == list(range(3, 70))
     np.testing.assert_allclose(series, series_of(output, "10"), rtol=1e-9)
 
 
@@ -202,6 +217,14 @@ def test_graph(export, output):
     path = export("graphml") / f"sub-01_{SPACE}_{MATRIX}.graphml"
     space = {"g": "http://graphml.graphdrawing.org/xmlns"}
     root = ET.parse(path).getroot()  # noqa: S314 - our own file
+    keys = [
+        [key.get(f"{word}") for word in ("id", "for", "attr.name", "attr.type")] for key in root
+    ]
+    assert keys[:-1] == [
+        *([name, "node", name, "string"] for name in ("label", "network")),
+        *([name, "node", name, "double"] for name in "xyz"),
+        ["weight", "edge", "weight", "double"],
+    ]
     nodes = {
         node.get("id"): {data.get("key"): data.text for data in node}
         for node in root.findall(".//g:node", space)
@@ -313,3 +336,102 @@ def test_runs_without_their_table_of_regions_are_left_out(output, tmp_path, run_
     assert done.status == 0
     assert "its table of regions is gone" in done.err
     assert {path.name[:6] for path in (tmp_path / "to").iterdir()} == {"sub-01", "sub-10"}
+
+
+# Results that are written by hand
+
+OF_GROUP = f"{GROUP}_stat-{PEARSON}_desc-simple_relmat"
+RUNS = ("sub-01_ses-a_dir-AP_run-1", "sub-01_ses-a_dir-PA_run-1", "sub-01_ses-b_run-2", "sub-2")
+
+
+@pytest.fixture
+def repeated(tmp_path, monkeypatch):
+    """Runs of two participants; a node lacks in the third, and a single pair in the last."""
+    outputs = new_outputs(tmp_path / "results")
+    monkeypatch.setattr(type(outputs), "names", ["PCC, left", "a  b", "s2", "s3", "s4"])
+    outputs.networks = ("x y", "v", "x y", "n/a", "v")
+    outputs.points[4] = -30.25, 20, 1e-7
+    rng = np.random.default_rng(5)
+    matrices = [correlations(rng, 5) for _ in RUNS]
+    matrices[2] = without(matrices[2], 2)
+    matrices[3][0, 4] = matrices[3][4, 0] = np.nan
+    for run, matrix in zip(RUNS, matrices, strict=True):
+        label, _, rest = run.removeprefix("sub-").partition("_")
+        session, _, entities = rest.partition("_")
+        source = "_".join(filter(None, [session, "task-rest", entities]))
+        coverage = [1, 1, 0 if run == RUNS[2] else 1, 1, 1]
+        outputs.add(label, matrix, source=source, coverage=coverage)
+    return outputs, matrices
+
+
+def test_runs_of_all_sessions_directions_and_numbers_are_stacked(repeated, tmp_path):
+    outputs, matrices = repeated
+    results = open_results(outputs.root)
+    assert export_results(results, tmp_path / "x", "npz", stacked=True) == 1
+    assert export_results(results, tmp_path / "x", "csv", stacked=True) == 1
+    with np.load(tmp_path / "x" / f"{OF_GROUP}.npz") as arrays:
+        assert arrays["runs"].tolist() == [*RUNS]
+        np.testing.assert_allclose(arrays["matrices"], matrices, rtol=1e-9)
+        assert "matrix" not in arrays
+    first, *rows = (tmp_path / "x" / f"{OF_GROUP}.csv").read_text().splitlines()
+    assert first.startswith('run,"PCC, left--a  b","PCC, left--s2",')
+    assert [row.partition(",")[0] for row in rows] == [*RUNS]
+    assert [row.split(",").count("NaN") for row in rows] == [0, 0, 4, 1]
+
+
+def test_without_stacking_every_run_has_a_file(repeated, tmp_path):
+    assert export_results(open_results(repeated[0].root), tmp_path / "x", "mat") == len(RUNS)
+    names = {path.stem for path in (tmp_path / "x").iterdir()}
+    assert names == {path.stem for path in repeated[0].root.rglob("*_relmat.tsv")}
+    (path,) = (tmp_path / "x").glob("sub-01_ses-b_*.mat")
+    arrays = loadmat(path)
+    assert [cell.item() for cell in arrays["runs"][:, 0]] == [RUNS[2]]
+    assert "matrices" not in arrays
+
+
+def test_regions_of_brainnet_viewer(repeated, tmp_path):
+    """Labels are one word, colours numbers of networks, and regions without a value have size 0."""
+    export_results(open_results(repeated[0].root), tmp_path / "x", "brainnet")
+    (path,) = (tmp_path / "x").glob("sub-01_ses-b_*.node")
+    assert path.read_text() == (
+        "-40\t0\t0\t1\t1\tPCC,_left\n40\t0\t0\t2\t1\ta_b\n0\t60\t10\t1\t0\ts2\n"
+        "0\t-60\t10\t3\t1\ts3\n-30.25\t20\t1e-07\t2\t1\ts4\n"
+    )
+
+
+def test_regions_that_a_run_lacks_are_left_out_for_nbs_and_pairs_are_0(repeated, tmp_path, caplog):
+    outputs, matrices = repeated
+    export_results(open_results(outputs.root), tmp_path / "x", "nbs")
+    folder, kept = tmp_path / "x" / OF_GROUP, [0, 1, 3, 4]
+    assert (folder / "nodeLabels.txt").read_text() == "PCC, left\na  b\ns3\ns4\n"
+    np.testing.assert_array_equal(np.loadtxt(folder / "COG.txt"), outputs.points[kept])
+    assert (folder / "runs.txt").read_text().split() == [*RUNS]
+    for run, matrix in zip(RUNS, matrices, strict=True):
+        expected = np.nan_to_num(matrix[np.ix_(kept, kept)]) * (1 - np.eye(4))
+        found = np.loadtxt(folder / "matrices" / f"{run}.txt")
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert "without s2." in caplog.text
+    assert "NBS takes each matrix for a participant" in caplog.text
+    caplog.clear()
+    part = open_results(outputs.root).select(session=["a", None], dir=["AP", None])
+    export_results(part, tmp_path / "y", "nbs", stacked=True)
+    assert "NBS" not in caplog.text
+    values = loadmat(tmp_path / "y" / OF_GROUP / "matrices.mat")["Mat"]
+    assert values.shape == (5, 5, 2)
+    np.testing.assert_allclose(values[..., 0], matrices[0] - np.eye(5), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "fits"), [(2**25 - 1, True), (2**25, False)])
+def test_a_stack_of_four_gigabytes_is_too_large_for_matlab(
+    repeated, tmp_path, monkeypatch, n, fits
+):
+    large = SimpleNamespace(values=np.broadcast_to(0.5, (n, 4, 4)))
+    monkeypatch.setattr(Results, "matrices_of", lambda *_: large)
+    monkeypatch.setattr("scipy.io.savemat", lambda *_, **__: None)
+    results = open_results(repeated[0].root)
+    if fits:
+        assert export_results(results, tmp_path / "x", "mat", stacked=True) == 1
+        return
+    with pytest.raises(UsageError, match="4 GB or more"):
+        export_results(results, tmp_path / "x", "mat", stacked=True)
+    assert not (tmp_path / "x").exists()

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bids_spheres import open_results
-from bids_spheres.errors import DataError
+from bids_spheres.errors import DataError, NothingSelectedError, ReadWriteError
 from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.find import (
     find_groups,
     find_runs,
+    is_selected,
     labels_with_folders,
     matrix_files,
     pages_of_participants,
+    parsed_files,
     seed_map_files,
+    selected,
 )
 from bids_spheres.outputs.paths import image_name, title
-from bids_spheres.outputs.read import read_series, read_spheres
+from bids_spheres.outputs.read import read_matrix, read_series, read_spheres, read_uncleaned
+from tests.group.conftest import new_outputs
 
 MNI = "space-MNI152NLin2009cAsym"
 
@@ -183,8 +189,8 @@ def test_groups_by_their_names(tmp_path):
         (folder / name).touch()
     other, shared, group = find_groups(tmp_path)
     assert (other.measured, other.seeds, other.space) == ("all runs", "Power2011", "MNI")
-    assert (shared.whats, shared.contrasts) == ({"coverage"}, ())
-    assert group.whats == {
+    assert (shared.suffixes, shared.contrasts) == ({"coverage"}, ())
+    assert group.suffixes == {
         *("mean", "n", "contrast-sex_edges", "contrast-age_edges", "contrast-age_nbs"),
     }
     assert group.contrasts == ("age", "sex")
@@ -224,6 +230,22 @@ def test_regions_have_the_radius_of_a_ball_of_their_volume(tmp_path):
     assert (spheres.noun, spheres.image.name) == ("region", path.name.replace(".tsv", ".nii.gz"))
     path.with_suffix(".json").write_text(json.dumps({"Radius": None}))
     assert spheres.sidecar == {"Radius": None}
+    assert repr(spheres) == "<Spheres: 2, 1 with a series>"
+    first, second = spheres.to_frame().to_dict("records")
+    assert first == {
+        "x": -1.5,
+        "y": 2,
+        "z": 3,
+        "radius": pytest.approx(2),
+        "network": "n/a",
+        "voxels_asked": 8,
+        "voxels_used": 7,
+        "coverage": 0.875,
+        "used": True,
+        "overlap": 2,
+        "tsnr": 30.5,
+    }
+    assert (second["network"], second["z"], second["used"]) == ("default", 6, False)
 
 
 def test_a_row_without_values_is_a_volume_all_the_same(tmp_path):
@@ -237,6 +259,8 @@ def test_a_row_without_values_is_a_volume_all_the_same(tmp_path):
     full = read_series(path, outliers)
     assert full.kept.tolist() == [True, False, True, True, False]
     np.testing.assert_array_equal(full.values[:, 0], [1, np.nan, np.nan, 2.5, np.nan])
+    assert repr(full) == "<Series of 2 spheres: 3 of 5 volumes>"
+    assert (full.t_r, full.exclusion) == (1, None)
     outliers.write_text("censored\n0\n1\n0\n")
     assert read_series(path, outliers).kept.tolist() == [True, False, True]
     outliers.write_text("censored\n0\n1\n0\n1\n1\n")
@@ -247,3 +271,172 @@ def test_a_row_without_values_is_a_volume_all_the_same(tmp_path):
 def test_what_strategies_and_measures_of_a_group_share():
     name = parse_name("ses-a_task-x_space-T1w_seg-mine_scale-6mm_res-2_stat-y_desc-z_mean.tsv")
     assert title(image_name(name)) == "ses-a_task-x_space-T1w_seg-mine_scale-6mm_res-2"
+
+
+def test_the_source_of_a_matrix_is_its_run(named):
+    of_scale = [file for file in matrix_files(named) if file.name.get("scale")]
+    sources = {(file.participant, file.source) for file in of_scale}
+    assert sources == {("sub-2", "sub-2_task-rest_run-2"), ("sub-2", "sub-2_task-rest")}
+    (of_atlas,) = (
+        file for file in matrix_files(named) if file.name.get("atlas") and file.name.get("desc")
+    )
+    assert of_atlas.source == "sub-2_task-rest_run-2"
+
+
+def test_a_run_without_entities_has_a_name_all_the_same(tmp_path):
+    touch(tmp_path, *of_run("sub-5"))
+    (run,) = find_runs(tmp_path)
+    assert (run.title, repr(run)) == ("run", "<sub-5 run: no seed set>")
+
+
+def files_of(*names):
+    return [*parsed_files(map(Path, names))]
+
+
+def test_labels_that_select_and_those_that_are_missing(caplog):
+    files = files_of(
+        *(f"sub-01_ses-a_run-{run:02d}_space-T1w_desc-x_relmat.tsv" for run in (10, 2, 1)),
+        "sub-01_desc-y_relmat.tsv",
+    )
+    chosen = selected(files, [("run", ("run-1", "010")), ("ses", ("ses-a",))])
+    assert [file.name.get("run") for file in chosen] == ["10", "01"]
+    assert caplog.text == ""
+    assert (
+        selected(files, [("run", ("",))]) == selected(files, [("space", ("boldref",))]) == files[3:]
+    )
+    assert selected(files, [("run", ("3", "2", "12"))]) == [files[1]]
+    told = "Available: run-1, run-2, run-10 and run-(none)."
+    assert caplog.messages == [f"No matrix has run-{run}. {told}" for run in (3, 12)]
+    with pytest.raises(NothingSelectedError, match=r"No matrix has ses-b, \(none\)\.") as error:
+        selected(files[:3], [("ses", ("b", ""))])
+    assert error.value.hint == "Available: ses-a."
+    many = files_of(*(f"sub-{i}_desc-x_relmat.tsv" for i in range(22)))
+    with pytest.raises(NothingSelectedError) as error:
+        selected(many, [("sub", ("x",))])
+    assert error.value.hint.endswith("sub-18, sub-19 and 2 more.")
+
+
+def test_maps_have_no_measure_to_be_selected_by():
+    (file,) = files_of("sub-01_task-a_run-02_label-s_stat-fisherz_desc-x_boldmap.nii.gz")
+    assert is_selected(file, [("stat", ("covariance",)), ("run", ("2", "3")), ("desc", ("x",))])
+    assert not is_selected(file, [("stat", ("fisherz",)), ("run", ("1",)), ("desc", ("x",))])
+    assert not is_selected(file, [("run", ("2",)), ("space", ("T1w",))])
+
+
+def test_series_before_cleaning_without_names_and_a_file_that_was_cut_off(tmp_path):
+    path = tmp_path / "sub-01_task-x_seg-mine_stat-mean_desc-raw_timeseries.tsv.gz"
+    content = gzip.compress(b"1\t2.5\t3\nn/a\t5\t6\n")
+    path.write_bytes(content)
+    series = read_uncleaned(path)
+    assert series.names == ("1", "2", "3")
+    np.testing.assert_array_equal(series.values, [[1, 2.5, 3], [np.nan, 5, 6]])
+    assert series.kept.tolist() == [True, True]
+    sidecar = path.with_name(path.name.replace(".tsv.gz", ".json"))
+    sidecar.write_text(
+        json.dumps({"Columns": ["a", "b", "c"], "RepetitionTime": 2.5, "Excluded": "x"})
+    )
+    assert read_uncleaned(path).names == ("a", "b", "c")
+    assert (read_uncleaned(path).t_r, read_uncleaned(path).exclusion) == (2.5, "x")
+    path.write_bytes(content[:-12])
+    with pytest.raises(ReadWriteError, match="can't be read"):
+        read_uncleaned(path)
+
+
+def test_a_matrix_without_a_sidecar_and_one_that_is_not_square(tmp_path):
+    path = tmp_path / "sub-01_task-x_seg-mine_stat-covariance_desc-x_relmat.tsv"
+    path.write_text("Node\t01\tb\n01\t4\tn/a\nb\tn/a\t9\n")
+    matrix = read_matrix(path)
+    assert repr(matrix) == "<Matrix of 2 spheres: relation>"
+    frame = matrix.to_frame()
+    assert frame.index.tolist() == frame.columns.tolist() == ["01", "b"]
+    np.testing.assert_array_equal(frame, [[4, np.nan], [np.nan, 9]])
+    path.write_text("Node\t01\tb\tc\n01\t4\t1\t2\nb\t1\t9\t3\n")
+    with pytest.raises(DataError, match="is not square: 2 rows, 3 columns"):
+        read_matrix(path)
+
+
+# Results by the names of their files
+
+
+def test_files_that_a_label_says_nothing_about_stay(named):
+    results = open_results(named)
+    (run,) = results.select(strategy="36P")
+    assert (run.title, [*run.designs], [*run.outliers]) == ("task-rest run-2", ["36P"], ["36P"])
+    (own,) = run.seed_sets
+    assert [*own.series_paths] == ["36P"]
+    assert own.matrix_paths == {}
+    assert own.spheres_path.exists()
+    assert own.uncleaned_path.exists()
+    for labels in ({"space": "func"}, {"seeds": "Power2011"}, {"radius": None}, {"cohort": None}):
+        first = next(run for run in results.select(**labels) if run.title == "task-rest run-2")
+        assert len(first.designs) == len(first.outliers) == 3, labels
+    of_measure = results.select(measure="covariance")
+    assert of_measure.measures == ("covariance",)
+    assert [*next(run for run in of_measure if run.name.get("run")).seed_sets[1].series_paths] == [
+        "36P",
+        "simple",
+    ]
+    assert [run.title for run in results.select(session="b")] == ["ses-b task-rest"]
+    assert [run.title for run in results.select(session=None)] == ["task-rest run-2", "task-rest"]
+
+
+def test_radii_are_numbers_or_labels(tmp_path):
+    touch(
+        tmp_path,
+        *(f"sub-1_seg-a_scale-{s}_stat-covariance_desc-x_relmat.tsv" for s in ("6mm", "6p5mm")),
+    )
+    results = open_results(tmp_path)
+    assert results.seeds == ("a, 6mm", "a, 6p5mm")
+    for radius, label in ((6, "6mm"), (6.0, "6mm"), (6.5, "6p5mm"), ("6p5mm", "6p5mm")):
+        assert results.select(radius=radius).seeds == (f"a, {label}",)
+    assert results.select(radius=[6.5, 6]).seeds == results.seeds
+    assert results.runs["radius"].tolist() == ["6mm", "6p5mm"]
+
+
+def test_columns_of_runs_are_in_the_order_of_words(tmp_path):
+    stem = "sub-1_task-x_acq-a_dir-AP_run-1"
+    touch(
+        tmp_path,
+        f"{stem}_seg-s_stat-covariance_desc-d_relmat.tsv",
+        f"{stem}_seg-s_stat-mean_desc-e_timeseries.tsv",
+    )
+    runs = open_results(tmp_path).runs
+    facts = ["degrees_of_freedom", "mean_fd", "coverage", "missing", "excluded"]
+    assert runs.columns.tolist() == [
+        *("participant", "task", "run", "acquisition", "dir", "space", "seeds", "strategy"),
+        *("measure", *facts, "matrix", "timeseries", "regions"),
+    ]
+    assert runs["measure"].fillna("").tolist() == ["covariance", ""]
+    assert runs["timeseries"].notna().tolist() == runs["matrix"].isna().tolist() == [False, True]
+    assert runs["space"].tolist() == ["func", "func"]
+
+
+def test_what_is_no_measure_is_read_only_when_it_is_named(tmp_path):
+    outputs = new_outputs(tmp_path / "out")
+    values = {"pearsoncorrelation": 0.5, "effectivedof": 40.25, "placementsd": 0.125}
+    for stat, value in values.items():
+        outputs.add("01", np.full((5, 5), value), stat=stat, RelationshipMeasure=stat)
+    results = open_results(outputs.root)
+    assert results.runs["measure"].tolist() == ["pearsoncorrelation"]
+    assert results.matrix().values[0, 1] == results.matrices().values[0, 0, 1] == 0.5
+    for stat, value in values.items():
+        assert results.matrix(measure=stat).values[1, 2] == value
+        assert results.matrices(stat=stat).values[0, 3, 4] == value
+        assert results.sidecar(stat=stat)["RelationshipMeasure"] == stat
+    with pytest.raises(NothingSelectedError, match="stat-placementmean"):
+        results.matrix(measure="placementmean")
+
+
+@pytest.mark.parametrize(("limit", "on_disk"), [(8 * 2 * 25, True), (8 * 2 * 25 + 1, False)])
+def test_large_stacks_are_on_disk(tmp_path, monkeypatch, limit, on_disk):
+    outputs = new_outputs(tmp_path / "out")
+    matrix = np.arange(25.0).reshape(5, 5) + np.arange(25.0).reshape(5, 5).T
+    for label in ("01", "02"):
+        outputs.add(label, matrix + int(label), stat="covariance")
+    monkeypatch.setattr("bids_spheres.outputs.results._MEMORY", limit)
+    stack = open_results(outputs.root).matrices()
+    assert isinstance(stack.values, np.memmap) is on_disk
+    np.testing.assert_array_equal(stack.values, [matrix + 1, matrix + 2])
+    assert stack.edges()[1].tolist() == (matrix + 2)[np.triu_indices(5, 1)].tolist()
+    assert repr(stack) == "<2 matrices of 5 regions>"
+    assert stack.runs["participant"].tolist() == ["01", "02"]

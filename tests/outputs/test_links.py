@@ -9,9 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from bids_spheres.errors import MissingInputError
 from bids_spheres.outputs import links
-from bids_spheres.outputs.links import Links, dataset_uri, linked_dataset, read_links
-from bids_spheres.outputs.sidecars import input_uri, own_uri
+from bids_spheres.outputs.links import (
+    Links,
+    all_sources,
+    dataset_uri,
+    linked_dataset,
+    read_links,
+    sources,
+)
+from bids_spheres.outputs.sidecars import (
+    bids_uri,
+    column_descriptions,
+    dataset_description,
+    read_sidecar,
+    sampling,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,10 +95,10 @@ def test_addresses_of_files_lead_back_to_them(tmp_path, name):
     for folder in (out, raw):
         (folder / "sub-01").mkdir(parents=True)
         (folder / "sub-01" / name).touch()
-    assert links.path(input_uri(raw / "sub-01" / name, [("raw", raw)])) == raw / "sub-01" / name
-    assert links.path(own_uri(f"sub-01/{name}")) == out / "sub-01" / name
-    assert links.path(input_uri(raw / "sub-01" / name, [])) == raw / "sub-01" / name
-    assert links.path(input_uri(raw / "sub-02" / name, [("raw", raw)])) is None
+    assert links.path(bids_uri(raw / "sub-01" / name, [("raw", raw)])) == raw / "sub-01" / name
+    assert links.path(bids_uri(out / "sub-01" / name, [("", out)])) == out / "sub-01" / name
+    assert links.path(bids_uri(raw / "sub-01" / name, [])) == raw / "sub-01" / name
+    assert links.path(bids_uri(raw / "sub-02" / name, [("raw", raw)])) is None
 
 
 def test_the_first_source_whose_name_ends_so_and_that_is_there(tmp_path):
@@ -96,6 +110,74 @@ def test_the_first_source_whose_name_ends_so_and_that_is_there(tmp_path):
     assert links.first(facts, "_bold.nii.gz") == tmp_path / "c d_bold.nii.gz"
     assert links.first(facts, "_mask.nii.gz") is None
     assert links.first({}, "_bold.nii.gz") is None
+
+
+def test_uris_that_lead_nowhere(tmp_path):
+    (tmp_path / "a:b.txt").touch()
+    links = Links(tmp_path / "out", {"raw": tmp_path})
+    assert links.path("bids:raw:a:b.txt") == tmp_path / "a:b.txt"
+    assert links.path("bids:other:a:b.txt") is None
+    assert links.path("a%3Ab.txt") is None  # neither of BIDS, nor with a scheme
+    assert links.path((tmp_path / "a:b.txt").as_uri()) == tmp_path / "a:b.txt"
+    assert links.path(tmp_path.as_uri()) is None  # a folder
+
+
+def test_sources_of_several_files_are_those_of_other_datasets_once():
+    facts = [{"Sources": ["bids:raw:b", "bids::x"]}, {"Sources": "text"}, {}]
+    facts += [{"Sources": ["bids:raw:a", "bids:raw:b"]}]
+    assert all_sources(facts) == ["bids:raw:b", "bids:raw:a"]
+    assert sources(facts[0]) == ["bids:raw:b", "bids::x"]
+
+
+@pytest.mark.parametrize("content", ['{"DatasetLinks": ["raw"]}', "{}", None])
+def test_datasets_without_links(tmp_path, content):
+    if content:
+        (tmp_path / "dataset_description.json").write_text(content)
+    assert read_links(tmp_path) == Links(tmp_path, {})
+
+
+def test_links_to_other_than_folders_are_left_out(tmp_path):
+    content = {"DatasetLinks": {"doi": "doi:10/x", "raw": "../raw", "far": "file:///data/a%20b"}}
+    (tmp_path / "dataset_description.json").write_text(json.dumps(content))
+    expected = {"raw": tmp_path.parent / "raw", "far": Path("/data/a b")}
+    assert read_links(tmp_path).roots == expected
+
+
+# Keys of sidecars
+
+
+def test_an_input_file_belongs_to_the_first_dataset_that_holds_it(tmp_path):
+    roots = [("other", tmp_path / "ot"), ("inner", tmp_path / "a" / "b"), ("outer", tmp_path / "a")]
+    assert bids_uri(tmp_path / "a" / "b" / "x y.tsv", roots) == "bids:inner:x%20y.tsv"
+    assert bids_uri(tmp_path / "a" / "x.tsv", roots) == "bids:outer:x.tsv"
+    assert bids_uri(tmp_path / "other" / "x.tsv", roots) == (tmp_path / "other" / "x.tsv").as_uri()
+
+
+def test_a_dataset_that_two_links_have_is_one_source():
+    content = dataset_description({"b": "../x", "a": "../y", "c": "../x"})
+    assert content["SourceDatasets"] == [{"URL": "../x"}, {"URL": "../y"}]
+    assert list(content["DatasetLinks"].items()) == [("b", "../x"), ("a", "../y"), ("c", "../x")]
+    assert (content["DatasetType"], content["BIDSVersion"]) == ("derivative", "1.11.1")
+
+
+def test_columns_of_seeds_with_a_network_are_described():
+    about = column_descriptions(["a", "b", "c"], ["visual", "n/a", "motor"])
+    assert about == {
+        "a": {"Description": "Seed of the network visual"},
+        "c": {"Description": "Seed of the network motor"},
+    }
+    assert column_descriptions(["a"], None) == {}
+    assert sampling(0.8) == {"SamplingFrequency": 1.25, "RepetitionTime": 0.8}
+
+
+def test_a_sidecar_that_is_missing(tmp_path):
+    assert read_sidecar(tmp_path / "x.json", optional=True) == {}
+    with pytest.raises(MissingInputError, match=r"There is no sidecar .*x\.json") as error:
+        read_sidecar(tmp_path / "x.json")
+    assert error.value.hint == "Run the participant level anew for this run."
+    (tmp_path / "x.json").write_text('{"a": 1.0, "b": 2, "c": 1.5}')
+    read = read_sidecar(tmp_path / "x.json", parse_float=lambda text: f"<{text}>")
+    assert read == {"a": "<1.0>", "b": 2, "c": "<1.5>"}
 
 
 @pytest.fixture

@@ -55,6 +55,13 @@ def test_what_is_written(tmp_path):
     # The first of the 264 of Power et al. 2011.
     assert atlas[1][2:5] == ["-25", "-98", "-12"]
     assert len(atlas) == 1 + 264
+    assert atlas[0] == ["index", "name", "x", "y", "z", "radius", "network"]
+    assert [row[0] for row in atlas[1:]] == [str(number) for number in range(1, 265)]
+    assert [row[1] for row in atlas[1:]] == list(seeds.names)
+    assert {row[5] for row in atlas[1:]} == {"5"}
+    assert [row[6] for row in atlas[1:]] == list(seeds.networks)
+    described = json.loads((tmp_path / "atlas-Power2011_description.json").read_text())
+    assert described == {k: v for k, v in seeds.metadata.items() if k != "Columns"}
     about = json.loads((tmp_path / "atlas-Power2011_dseg.json").read_text())
     # BIDS defines the first two columns itself.
     assert ["index", "name", *about] == atlas[0]
@@ -175,9 +182,14 @@ def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="is a file"):
         check_output_dir(tmp_path / "out", [])
+    below = rf"new lies in {tmp_path / 'out'}, which is a file"
+    with pytest.raises(OutputError, match=below):
+        check_output_dir(tmp_path / "out" / "deep" / "new", [])
 
 
-@pytest.mark.parametrize("name", ["README.md", "dataset_description.json", "descriptions.tsv"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "dataset_description.json", "descriptions.tsv", ".bidsignore"]
+)
 def test_an_output_folder_of_others(tmp_path, name):
     (tmp_path / name).write_text("{}")
     with pytest.raises(OutputError, match="is another dataset") as error:
@@ -212,3 +224,13 @@ def test_an_output_folder_that_another_job_begins_at_this_moment(tmp_path, monke
     monkeypatch.setattr(os.path, "lexists", begins)
     check_output_dir(tmp_path, [])
     assert looked_at == [tmp_path / "dataset_description.json"]
+
+
+def test_seed_sets_of_users_are_no_atlases_of_the_dataset(tmp_path):
+    table = tmp_path / "mine.tsv"
+    table.write_text("x\ty\tz\n1.5\t2\t3\n40\t2\t3\n")
+    write(tmp_path / "out", seed_sets=[load_seeds(table), load_seeds("Raichle2011", radius=6.5)])
+    assert not list((tmp_path / "out").glob("atlas-mine*"))
+    rows_of_atlas = rows(tmp_path / "out" / "atlas-Raichle2011_dseg.tsv")[1:]
+    assert {row[5] for row in rows_of_atlas} == {"6.5"}
+    assert len(rows_of_atlas) == 36

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -10,11 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_spheres.engine.regions import RegionImage
 from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.engine.spheres import Grid, sphere_weights
 from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.paths import OutputPaths
-from bids_spheres.outputs.write import write_design, write_spheres
+from bids_spheres.outputs.write import (
+    write_controls,
+    write_design,
+    write_matrix,
+    write_series,
+    write_spheres,
+    write_uncleaned,
+)
 from bids_spheres.participant.sphere_sets import SphereSet, coverage_note
 
 AFFINE = np.diag([2.0, 2, 2, 1])
@@ -124,6 +133,10 @@ def test_table_and_image_of_spheres(seeds, weights, paths, tmp_path):
     for field in ("qform_code", "sform_code"):
         assert labels.header[field] == nib.load(bold).header[field]
     assert labels.header.get_zooms() == (2, 2, 2)
+    assert labels.header.get_intent() == ("label", (), "mine")
+    assert labels.header["descrip"].item().decode() == "Spheres around seeds, by bids_spheres"
+    assert "volume" not in table
+    assert not {"Parcellation", "RegionSignals", "grey_matter"} & set(facts)
 
 
 @pytest.mark.parametrize(("number", "dtype"), [(255, np.uint8), (256, np.int16)])
@@ -165,3 +178,126 @@ def test_tables_of_regressors_and_of_volumes_left_out(paths, regressors):
     assert facts["censored"]["Levels"] == {"0": "kept", "1": "left out"}
     assert facts["fd"]["Units"] == "mm"
     assert isinstance(paths.design("simple"), Path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weighting", "signal"),
+    [
+        ("labels", "mean", "Mean of the voxels"),
+        ("masks", "least-squares", "Mean of the voxels"),
+        ("maps", "mean", "Mean weighted by the map"),
+        ("maps", "least-squares", "Least squares: signals by which maps"),
+    ],
+)
+def test_table_and_image_of_regions(seeds, weights, paths, tmp_path, kind, weighting, signal):
+    files = (Path("a/one.nii.gz"), Path("b/two.nii"))
+    regions = replace(
+        seeds, regions=RegionImage(files, kind, (0, 1, 2, 3), weighting), networks=None
+    )
+    measured = {
+        "coverage": weights.coverage,
+        "used": np.array([True, True, False, False]),
+        "tsnr": np.array([1.0, 2, 3, 4]),
+        "csf": np.array([0.25, 0.5, 0.75, np.nan]),
+    }
+    write_spheres(
+        paths, regions, image(tmp_path, 4), weights, measured=measured, sidecar={"Mask": "run"}
+    )
+    path = paths.root / "sub-01" / "func" / "sub-01_task-x_space-T1w_seg-mine_desc-regions_dseg.tsv"
+    table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["n/a"])
+    assert list(table)[5:] == [
+        *("volume", "network", "voxels_asked", "voxels_used", "coverage", "used", "overlap"),
+        *("tsnr", "csf"),
+    ]
+    assert table["volume"].tolist() == [33.5] * 4  # of a ball of 2 mm: 33.51
+    assert table["network"].isna().all()
+    assert table["csf"].tolist()[:3] == [0.25, 0.5, 0.75]
+    facts = json.loads(path.with_suffix(".json").read_text())
+    keys = ("WithoutVoxels", "PartlyOutsideMask", "OfTooLittleCoverage")
+    assert [facts[f"Regions{key}"] for key in keys] == [1, 2, 2]
+    assert facts["Parcellation"] == ["one.nii.gz", "two.nii"]
+    assert facts["RegionSignals"].startswith(signal)
+    assert facts["volume"]["Units"] == "mm3"
+    assert facts["csf"]["Description"].startswith("Mean probability of cerebrospinal fluid")
+    assert not {"SeedsOutsideMask", "white_matter", "seed_in_mask"} & set(facts)
+    assert facts["Description"].startswith("Regions; a voxel in several")
+    labels = nib.load(path.with_suffix(".nii.gz"))
+    assert labels.header["descrip"].item().decode() == "Regions, by bids_spheres"
+
+
+def test_series_before_and_after_cleaning_and_what_their_sidecars_say(seeds, paths):
+    values = np.arange(12.0).reshape(3, 4)
+    values[:, 2] = np.nan
+    write_uncleaned(paths, seeds, values, 0.8, {"Strategy": "n/a", "whole": "not a column"})
+    path = paths.uncleaned(seeds)
+    assert path.name == "sub-01_task-x_space-T1w_seg-mine_stat-mean_desc-raw_timeseries.tsv.gz"
+    np.testing.assert_array_equal(pd.read_csv(path, sep="\t", header=None), values)
+    facts = json.loads(path.with_name(path.name.replace(".tsv.gz", ".json")).read_text())
+    assert facts["Columns"] == list(NAMES)
+    assert (facts["NumberOfVolumes"], facts["DegreesOfFreedom"]) == (3, 3)
+    assert (facts["SamplingFrequency"], facts["RepetitionTime"]) == (1.25, 0.8)
+    assert (facts["Detrend"], facts["Standardize"], facts["SoftwareFilters"]) == (
+        False,
+        False,
+        "n/a",
+    )
+    assert (facts["NuisanceParameters"], facts["Strategy"]) == ([], "n/a")
+    assert facts["cut"] == facts["rim"] == {"Description": "Seed of the network A"}
+    odd = replace(seeds, names=("Strategy", "whole", "outside", "rim"))
+    write_series(paths, odd, "simple", values, {"Strategy": "simple"})
+    path = paths.series(odd, "simple")
+    assert path.name == "sub-01_task-x_space-T1w_seg-mine_stat-mean_desc-simple_timeseries.tsv"
+    table = pd.read_csv(path, sep="\t")
+    assert list(table) == ["Strategy", "whole", "outside", "rim"]
+    np.testing.assert_array_equal(table, values)
+    facts = json.loads(path.with_suffix(".json").read_text())
+    # A seed may have the name of a key, and one has no network.
+    assert facts == {
+        "Strategy": "simple",
+        "outside": {"Description": "Seed of the network B"},
+        "rim": {"Description": "Seed of the network A"},
+    }
+
+
+def test_a_matrix_and_controls_beside_their_sidecars(seeds, paths):
+    path = paths.matrix(seeds, "simple", "covariance")
+    values = np.arange(16.0).reshape(4, 4)
+    write_matrix(path, NAMES, values, {"Weighted": True})
+    table = pd.read_csv(path, sep="\t", index_col="Node")
+    assert table.index.tolist() == table.columns.tolist() == list(NAMES)
+    np.testing.assert_array_equal(table, values)
+    assert json.loads(path.with_suffix(".json").read_text()) == {"Weighted": True}
+    path = paths.controls(seeds, "simple")
+    assert path.name == "sub-01_task-x_space-T1w_seg-mine_desc-simple_controls.tsv"
+    write_controls(path, pd.DataFrame({"control": ["seeds"], "pairs": [3]}), {"SurrogateSeed": 7})
+    assert path.read_text() == "control\tpairs\nseeds\t3\n"
+    about = json.loads(path.with_suffix(".json").read_text())
+    assert about["SurrogateSeed"] == 7
+    assert list(about["control"]["Levels"]) == ["seeds", "surrogate", "fluid", "mirrored"]
+
+
+def test_names_of_all_files_of_a_run():
+    """Tables of a run are of no image, and those of a set of seeds of one."""
+    bold = parse_name(
+        "sub-1_ses-2_task-x_run-03_space-MNIInfant_cohort-2_res-2_den-91k_desc-preproc_bold.nii.gz"
+    )
+    paths = OutputPaths(Path("out"), bold, "median")
+    seeds = SeedTable("Set", ("a",), np.zeros((1, 3)), np.ones(1), published=True, scale="6p5mm")
+    run, image = (
+        "sub-1_ses-2_task-x_run-03",
+        "space-MNIInfant+2_atlas-Set_scale-6p5mm_res-2_den-91k",
+    )
+    assert paths.design("s") == Path(f"out/sub-1/ses-2/func/{run}_desc-s_design.tsv")
+    assert paths.outliers("s", ".json").name == f"{run}_desc-s_outliers.json"
+    names = {
+        paths.spheres(seeds, ".nii.gz"): "desc-spheres_dseg.nii.gz",
+        paths.uncleaned(seeds, ".json"): "stat-median_desc-raw_timeseries.json",
+        paths.series(seeds, "s"): "stat-median_desc-s_timeseries.tsv",
+        paths.matrix(seeds, "s", "fisherz"): "stat-fisherz_desc-s_relmat.tsv",
+        paths.controls(seeds, "s", ".json"): "desc-s_controls.json",
+        paths.seed_map(seeds, "PCC", "s"): "label-PCC_stat-fisherz_desc-s_boldmap.nii.gz",
+    }
+    assert {path.name for path in names} == {f"{run}_{image}_{end}" for end in names.values()}
+    for path, end in names.items():
+        assert path == Path("out/sub-1/ses-2/func") / f"{run}_{image}_{end}"
+    assert paths.uri(paths.design("s")) == f"bids::sub-1/ses-2/func/{run}_desc-s_design.tsv"

@@ -17,66 +17,42 @@ from bids_spheres.outputs.find import find_runs, labels_with_folders, pages_of_p
 from bids_spheres.outputs.links import read_links
 from bids_spheres.reports.group.load import parts_apart
 from bids_spheres.reports.participant.sphere_section import Background, find_background
-from bids_spheres.reports.toolkit import figures, limits, render, sphere_figures
+from bids_spheres.reports.toolkit import limits, render
 from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.distributions import Sample, bins, histogram
+from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
-from bids_spheres.reports.toolkit.limits import Judgement, Verdict
+from bids_spheres.reports.toolkit.limits import Judgement, Verdict, toned
+from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, MANY, PARTIAL, Scene, overview
 from bids_spheres.spaces.fmriprep import is_native
 from bids_spheres.wording import collect, count, listing, number, percent, plural, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Image, Level
 
-MOST_ROWS = 2000
-"""Rows of the table; a browser takes seconds to lay out more."""
+MOST_ROWS = 2000  # Rows of the table; a browser takes seconds to lay out more
 
 _WORST_OF_STRATEGY = {"degrees_of_freedom": "min", "n_censored": "max"}
 _WORST = {"coverage": "min", "tsnr": "min", "spheres_missing": "max", **_WORST_OF_STRATEGY}
 
 _MOST_VERDICTS = 6
 _TONES = ("bad", "warn", "")
-_MOST_STRATEGIES = 4
-"""With more strategies, columns have the worst of all."""
-
-HALF = 0.5
-"""Share of participants below which a seed is drawn as missing."""
+_MOST_STRATEGIES = 4  # With more strategies, columns have the worst of all
+HALF = 0.5  # Share of participants below which a seed is drawn as missing
 
 _MOST_SEEDS = 400
+# Middle and half the size of the brain in MNI templates, mm
 _MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
-"""Middle and half the size of the brain in MNI templates, mm."""
 
 
 # Participants and runs
 
 
-def participants_section(
-    level: Level, runs: pd.DataFrame
-) -> tuple[render.Section, list[render.Cell]]:
-    """Distributions, the table of runs and of absent participants; links to pages not in it."""
-    pages = frozenset(page.name for page in pages_of_participants(level.output_dir))
-    shown, note = runs, ""
-    if len(runs) > MOST_ROWS:
-        order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
-        shown = order[:MOST_ROWS]
-        note = (
-            f"Of {len(runs):,} runs these are the {len(shown):,} to look at first or that move "
-            "most; all of them are in group/runs.tsv."
-        )
-    people = runs["participant_id"]
-    others = dict.fromkeys(people[~people.isin(shown["participant_id"])])
-    links = [render.Cell(label, href=_href(label, "", pages)) for label in others]
-    tables = (_runs_table(level, shown, pages), *_absent_table(level))
-    blocks, notes = (_distributions(level, runs),), (note,) if note else ()
-    section = render.Section("participants", "", "", blocks=blocks, tables=tables, notes=notes)
-    return section, [link for link in links if link.href]
-
-
-def _absent_table(level: Level) -> Iterator[render.Table]:
+def absent_table(level: Level) -> Iterator[render.Table]:
     """Participants without a result in some group; nothing without such."""
     groups = collect(
         ((str(label), str(reason)), result.entities)
@@ -84,18 +60,16 @@ def _absent_table(level: Level) -> Iterator[render.Table]:
         for label, reason in result.absent[["participant_id", "reason"]].itertuples(index=False)
     )
     people = sorted(groups, key=lambda person: natural(person[0]))
-    rest, shown = len(people) - MOST_ROWS, people[:MOST_ROWS]
+    rest = len(people) - MOST_ROWS
     more = f" {rest:,} more are in the tables of participants." if rest > 0 else ""
-    titles = [groups[person] for person in shown]
-    places = ["all groups" if len(own) == len(level.results) else listing(own, 2) for own in titles]
-    if people:
-        yield render.table_of(
-            f"Participants without a result.{more}",
-            render.text_column("Participant", [label for label, _ in shown]),
-            render.text_column("Why", [reason for _, reason in shown]),
-            render.text_column("In", places),
-            file="group/*_participants.tsv",
-        )
+    rows = [
+        (*who, "all groups" if len(own) == len(level.results) else listing(own, 2))
+        for who, own in ((person, groups[person]) for person in people[:MOST_ROWS])
+    ]
+    if rows:
+        columns = map(render.text_column, ("Participant", "Why", "In"), zip(*rows, strict=True))
+        caption = f"Participants without a result.{more}"
+        yield render.table_of(caption, *columns, file="group/*_participants.tsv")
 
 
 def quality_of_runs(level: Level) -> pd.DataFrame:
@@ -117,7 +91,7 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
         runs[name] = [texts.get(run, "") for run in runs.index]
     usable = level.runs[level.runs["excluded"] != 1].groupby("source")
     runs[["kept", "left"]] = usable[["n_kept", "degrees_of_freedom"]].min()
-    looks, verdicts_of_runs = [], []
+    looks, judged_runs = [], []
     for run in runs.to_dict("records"):
         judged = {"head motion": limits.judge_motion(run["mean_fd"])}
         if by := run["excluded_by"]:
@@ -130,10 +104,10 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
         verdict = Verdict.of("participants", name, list(flagged.values()))
         words, rank = ", ".join(flagged), _TONES.index(verdict.tone)
         looks.append(render.Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone))
-        verdicts_of_runs.append(verdict)
+        judged_runs.append(verdict)
     runs["look_at"] = pd.Series(looks, index=runs.index, dtype=object)
-    runs["verdict"] = pd.Series(verdicts_of_runs, index=runs.index, dtype=object)
-    runs["rank"] = [_TONES.index(verdict.tone) for verdict in verdicts_of_runs]
+    runs["verdict"] = pd.Series(judged_runs, index=runs.index, dtype=object)
+    runs["rank"] = [_TONES.index(verdict.tone) for verdict in judged_runs]
     return runs.reset_index().sort_values("rank", kind="stable")
 
 
@@ -149,41 +123,41 @@ def verdicts(runs: pd.DataFrame) -> Iterator[Verdict]:
         yield Verdict("participants", count(rest, "more run"), "see the table of runs", "warn")
 
 
-def _toned(column: render.TableColumn, judgements: Iterable[Judgement]) -> render.TableColumn:
-    """A column in the colours of judgements."""
-    head, cells = column
-    return head, [replace(cell, tone=j.tone) for cell, j in zip(cells, judgements, strict=True)]
-
-
-def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> render.Table:
-    people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
-    strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
-    if len(strategies) > _MOST_STRATEGIES:
-        strategies = [("", "worst")]
-    caption = "Runs and their quality, those to look at first."
+def runs_table(level: Level, runs: pd.DataFrame) -> tuple[render.Table, list[render.Cell]]:
+    """Quality of runs, and links to the pages of participants of whom none is in the table."""
+    pages = {page.name for page in pages_of_participants(level.output_dir)}
+    caption, every = "Runs and their quality, those to look at first.", runs
+    if len(runs) > MOST_ROWS:
+        order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
+        runs = order[:MOST_ROWS]
+        caption += (
+            f" Of {len(every):,} runs these are the {MOST_ROWS:,} to look at first or that move "
+            "most; all of them are in group/runs.tsv."
+        )
     if len(level.runs[["space", "seeds", "scale"]].drop_duplicates()) > 1:
         caption += (
             f" Coverage and tSNR are the lowest, missing {level.things} the most, of all sets and "
             "spaces."
         )
+    strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
+    if len(strategies) > _MOST_STRATEGIES:
+        strategies = [("", "worst")]
     dof_left, censored, n, fd = [], [], runs["n_volumes"], runs["mean_fd"]
     for end, unit in strategies:
         lost, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
         judged = map(limits.judge_degrees_of_freedom, left)
-        dof_left.append(_toned(render.number_column("D.o.f. left", left, 0, unit), judged))
+        dof_left.append(toned(render.number_column("D.o.f. left", left, 0, unit), judged))
         judged = map(limits.judge_censoring, n - lost, n)
-        censored.append(_toned(render.number_column("Censored", lost, 0, unit), judged))
-    return render.table_of(
+        censored.append(toned(render.number_column("Censored", lost, 0, unit), judged))
+    people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
+    table = render.table_of(
         caption,
-        (
-            render.Column("Participant", numeric=False),
-            [render.Cell(label, href=_href(label, session, pages)) for label, session in people],
-        ),
+        (render.Column("Participant", numeric=False), [_link(*who, pages) for who in people]),
         render.text_column("Run", runs["run"]),
         # Here also a phone shows them without scrolling.
         *dof_left,
         (render.Column("Look at", numeric=False), list(runs["look_at"])),
-        _toned(render.number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
+        toned(render.number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
         render.number_column("Volumes", n),
         *censored,
         render.number_column("Coverage", 100 * runs["coverage"], 1, "%"),
@@ -192,30 +166,29 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> rend
         *((render.text_column("Why excluded", runs["why"]),) if len(level.excluded) else ()),
         file="group/runs.tsv",
     )
+    others = every["participant_id"][~every["participant_id"].isin(runs["participant_id"])]
+    links = [_link(label, "", pages) for label in others.unique()]
+    return table, [link for link in links if link.href]
 
 
-def _href(label: str, session: str, pages: frozenset[str]) -> str | None:
-    """The page of the session, or else of the participant."""
+def _link(label: str, session: str, pages: Collection[str]) -> render.Cell:
+    """A participant, with a link to the page of the session, or else of the participant."""
     names = [f"{label}_{session}.html"] if session else []
     page = next((name for name in (*names, f"{label}.html") if name in pages), None)
-    return None if page is None else quote(page, safe="")
+    return render.Cell(label, href=None if page is None else quote(page, safe=""))
 
 
-def _distributions(level: Level, runs: pd.DataFrame) -> render.Block:
+def distributions(level: Level, runs: pd.DataFrame) -> render.Block:
     """Histograms of the quality of runs; a note for what is the same in all."""
-    by_strategy = [(s, f"degrees_of_freedom {s}", level.styles[s]) for s in level.run_strategies]
-    notes, graphics = [], []
-    for title, label, factor, digits, name in (
-        ("Head motion", "Mean FD (mm)", 1, 2, "mean_fd"),
-        ("Degrees of freedom left", "Degrees of freedom", 1, 0, ""),
-        ("Coverage", f"Mean coverage of {level.things} (%)", 100, 1, "coverage"),
-        ("Temporal signal-to-noise", "tSNR", 1, 0, "tsnr"),
+    by_strategy = [(f"degrees_of_freedom {s}", s, level.styles[s]) for s in level.run_strategies]
+    notes, graphics, alone = [], [], ("", series_style(0))
+    for title, label, factor, digits, columns in (
+        ("Head motion", "Mean FD (mm)", 1, 2, [("mean_fd", *alone)]),
+        ("Degrees of freedom left", "Degrees of freedom", 1, 0, by_strategy),
+        ("Coverage", f"Mean coverage of {level.things} (%)", 100, 1, [("coverage", *alone)]),
+        ("Temporal signal-to-noise", "tSNR", 1, 0, [("tsnr", *alone)]),
     ):
-        columns = [("", name, series_style(0))] if name else by_strategy
-        samples = [
-            Sample(who, factor * runs[column].to_numpy(np.float64), style)
-            for who, column, style in columns
-        ]
+        samples = [Sample(s, factor * runs[c].to_numpy(float), style) for c, s, style in columns]
         known = [sample for sample in samples if sample.known.size]
         if not known:
             continue
@@ -246,26 +219,20 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
     for image, parts in zip(images, parts_apart([i.parts for i in images]), strict=True):
         behind = find_group_background(image)
         share = image.coverage["share"].to_numpy(np.float64)
-        colours = np.select(
-            [share < HALF, share < 1],
-            [sphere_figures.EMPTY, sphere_figures.PARTIAL],
-            sphere_figures.FULL,
-        )
+        colours = np.select([share < HALF, share < 1], [EMPTY, PARTIAL], FULL)
         radii = image.coverage["radius"].to_numpy(np.float64)
         back = None if behind is None else behind.picture
-        scene = sphere_figures.Scene(image.points, radii, back, given_colours=colours)
+        scene = Scene(image.points, radii, back, given_colours=colours)
         sentences, legend = _describe(image, share)
         caption = f"All {image.noun}s{'' if behind is None else f' over {behind.words}'}{legend}"
-        if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
-            caption += f" Too far away to be shown: {listing(far)}."
+        caption += scene.too_far(image.names)
         if is_native(image.space):
             caption += (
                 " Every participant has coordinates of their own in this space; the figure and the "
                 "table show their means, which are approximate."
             )
         alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
-        pixels = sphere_figures.overview(scene, image.networks)
-        shown = figures.picture(pixels, alt)
+        shown = picture(overview(scene, image.networks), alt)
         yield render.Section(
             image.anchor,
             image.image_title,
@@ -294,7 +261,7 @@ def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
         legend = f"the participant has the {noun}; red, dotted: the {noun} is missing"
     shape = "to scale" if noun == "seed" else "as balls of their volume"
     legend = f", {shape} and transparent. Blue: {legend}."
-    if n > sphere_figures.MANY and any(map(is_network, image.networks)):
+    if n > MANY and any(map(is_network, image.networks)):
         legend = (
             ", in colours of their networks. Outlined in amber, dashed: some participants lack the "
             f"{noun}; in red, dotted: {few} it."
@@ -322,9 +289,9 @@ def find_group_background(image: GroupFiles) -> Background | None:
         return replace(background, words=f"the brain of sub-{first}")
     if not image.space.startswith("MNI"):
         return None
-    grid = Grid(
-        (39, 49, 43), np.array([[4.0, 0, 0, -76], [0, 4, 0, -113], [0, 0, 4, -77], [0, 0, 0, 1]])
-    )
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = -76, -113, -77
+    grid = Grid((39, 49, 43), affine)
     places = grid.to_mm(np.indices(grid.shape).reshape(3, -1).T)
     distance = np.linalg.norm((places - _MNI_CENTRE) / _MNI_RADII, axis=1).reshape(grid.shape)
     brain = backdrop(np.clip(1.2 - distance**6, 0, 1), grid)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from bids_spheres.group.quality import smoothing_differences
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.outputs.logs import find_crashes
-from bids_spheres.reports.group.load import texts
-from bids_spheres.wording import collect, count, listing, number, plural, sentence
+from bids_spheres.outputs.sidecars import texts
+from bids_spheres.wording import after_names, collect, count, listing, number, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator
 
     from bids_spheres.reports.group.load import Condition, Level, Result
 
+# Below this, QC-FC is mostly chance: that of unrelated values is 0.16 in the median
 FEW_PARTICIPANTS = 20
-"""Below this, QC-FC is mostly chance: that of unrelated values is 0.16 in the median."""
 
 _MOST_LABELS = 8
 
@@ -27,39 +27,15 @@ def cautions(level: Level) -> list[str]:
     conditions = [(text, own.title) for own in level.conditions for text in _of_condition(own)]
     records: list[dict[str, object]] = [dict(row) for _, row in level.strategies.iterrows()]
     sentences = (
-        *_about(conditions, [own.title for own in level.conditions]),
-        *_about(strategies, [own.strategy for own in level.results]),
+        *after_names(conditions, 3, [own.title for own in level.conditions]),
+        *after_names(strategies, 3, [own.strategy for own in level.results]),
         *smoothing_differences(records),
     )
-    missing = _missing_seeds(level)
-    all_texts = [*level.problems, *_of_runs(level), *missing, *(f"{s}." for s in sentences)]
-    return list(dict.fromkeys(all_texts))
+    return list(dict.fromkeys([*level.problems, *_of_level(level), *(f"{s}." for s in sentences)]))
 
 
-def _about(texts: Sequence[tuple[str, str]], everything: Collection[str]) -> Iterator[str]:
-    """Each text once, after the names of all that it is about, unless that is everything."""
-    for text, names in collect(texts).items():
-        is_all = set(names) == set(everything)
-        yield sentence(text)[:-1] if is_all else f"{listing(names, 3)}: {text}"
-
-
-def _missing_seeds(level: Level) -> Iterator[str]:
-    """Seeds that all participants lack, and those that some lack."""
-    for image in level.images:
-        seeds = image.coverage.sort_values("share", kind="stable")
-        nobody, some = seeds[seeds["share"] == 0], seeds[seeds["share"].between(0, 1, "neither")]
-        for own, who in (
-            (nobody, f"{'the' if image.n_participants == 1 else 'every'} participant: "),
-            (some, "some participants, so that pairs rest on different participants; most often "),
-        ):
-            if n := len(own):
-                of, verb = f"{n:,} of {count(len(seeds), image.noun)}", plural(n, "is", "are")
-                names = listing(list(own["name"]))
-                yield f"{image.image_title}: {of} {verb} missing in {who}{names}."
-
-
-def _of_runs(level: Level) -> Iterator[str]:
-    """Runs that failed, participants without a result, and excluded runs."""
+def _of_level(level: Level) -> Iterator[str]:
+    """Runs that failed, participants without a result, excluded runs, and missing seeds."""
     if crashes := find_crashes(level.output_dir):
         labels = dict.fromkeys(f"sub-{crash.entities['sub']}" for crash in crashes)
         yield (
@@ -84,6 +60,17 @@ def _of_runs(level: Level) -> Iterator[str]:
             f"{listing(sources, _MOST_LABELS)}. "
             f"{listing(list(dict.fromkeys(own['reason'].dropna())), 2)}."
         )
+    for image in level.images:
+        seeds = image.coverage.sort_values("share", kind="stable")
+        nobody, some = seeds[seeds["share"] == 0], seeds[seeds["share"].between(0, 1, "neither")]
+        for own, who in (
+            (nobody, f"{'the' if image.n_participants == 1 else 'every'} participant: "),
+            (some, "some participants, so that pairs rest on different participants; most often "),
+        ):
+            if n := len(own):
+                of, verb = f"{n:,} of {count(len(seeds), image.noun)}", plural(n, "is", "are")
+                names = listing(list(own["name"]))
+                yield f"{image.image_title}: {of} {verb} missing in {who}{names}."
 
 
 def _of_condition(condition: Condition) -> Iterator[str]:

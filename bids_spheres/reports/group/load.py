@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,9 @@ from bids_spheres.outputs.find import (
     grouped,
     read_group_table,
 )
-from bids_spheres.outputs.sidecars import read_own_json
+from bids_spheres.outputs.sidecars import read_own_json, texts
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
+from bids_spheres.reports.toolkit.matrices import seed_matrix
 from bids_spheres.reports.toolkit.render import Section
 from bids_spheres.wording import listing
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.reports.toolkit.render import Block, Table
+    from bids_spheres.reports.toolkit.render import Block, Graphic, Table
 
     FloatArray = NDArray[np.float64]
 
@@ -55,10 +56,7 @@ SYMBOLS = {
 
 @dataclass(frozen=True, eq=False)
 class Image(GroupFiles):
-    """One task, space and seed set, with its identifier in the page and its table of S seeds.
-
-    What is said of seeds holds for regions.
-    """
+    """One task, space and set of S seeds or regions, with its identifier in the page."""
 
     anchor: str
     coverage: pd.DataFrame
@@ -90,11 +88,6 @@ class Image(GroupFiles):
         return {"Runs": self.measured, "Set": self.seeds, "Space": self.space}
 
     @property
-    def ordered_names(self) -> tuple[str, ...]:
-        """Names in the order of matrices."""
-        return tuple(self.names[i] for i in self.order.indices)
-
-    @property
     def n_participants(self) -> int:
         """Number of participants in the table of seeds; 0 if no seed has a value."""
         counts = self.coverage["participants"] / self.coverage["share"]
@@ -103,17 +96,13 @@ class Image(GroupFiles):
 
 @dataclass(frozen=True, eq=False)
 class Result(GroupFiles):
-    """One group: a task, space, seed set, strategy and measure.
-
-    `about` is its sidecar, and `row` that of the table of strategies; None for matrices that are
-    no connectivity.
-    """
+    """One group: a task, space, seed set, strategy and measure."""
 
     anchor: str
     image: Image
     participants: pd.DataFrame
-    about: Mapping[str, object]
-    row: pd.Series | None
+    about: Mapping[str, object]  # Its sidecar
+    row: pd.Series | None  # Of the table of strategies; None if it is no connectivity
 
     @property
     def measure(self) -> str:
@@ -144,7 +133,7 @@ class Result(GroupFiles):
     @property
     def has_matrices(self) -> bool:
         """Whether there is a mean: not when every run was excluded."""
-        return "mean" in self.whats
+        return "mean" in self.suffixes
 
     @cached_property
     def mean(self) -> FloatArray:
@@ -154,13 +143,13 @@ class Result(GroupFiles):
     @cached_property
     def q(self) -> FloatArray | None:
         """Corrected p of the means, (S, S); None where they are not tested."""
-        return self.square(self.matrix("q", self.image.names)) if "q" in self.whats else None
+        return self.square(self.matrix("q", self.image.names)) if "q" in self.suffixes else None
 
     @cached_property
     def networks(self) -> pd.DataFrame | None:
-        """Means within and between networks; None where there are none."""
-        table = self.table("networks") if "networks" in self.whats else None
-        return None if table is None or table.empty else table
+        """Means within and between networks, with the strategy; None where there are none."""
+        table = self.table("networks") if "networks" in self.suffixes else None
+        return None if table is None or table.empty else table.assign(strategy=self.strategy)
 
     @cached_property
     def model_about(self) -> Mapping[str, object]:
@@ -175,9 +164,14 @@ class Result(GroupFiles):
     @property
     def left_out(self) -> list[str]:
         """Participants who are not in the model, and why."""
-        labels = self.model_about.get("LeftOut")
-        pairs = labels.items() if isinstance(labels, dict) else ()
-        return [f"{label} ({reason})" for label, reason in pairs]
+        labels: Any = self.model_about.get("LeftOut") or {}
+        return [f"{label} ({reason})" for label, reason in labels.items()]
+
+    def seed_matrix(self, values: FloatArray, caption: str, **about: Any) -> Graphic:
+        """Matrix of seeds, (S, S), with further arguments of `matrices.seed_matrix`."""
+        image, rows = self.image, f"{self.image.anchor}-names"
+        about |= {"strategy": self.strategy, "row_names": rows}
+        return seed_matrix(values, image.order, image.names, caption, **about)
 
     def square(self, values: FloatArray) -> FloatArray:
         """Matrix (S, S) of values of pairs, row by row, with the diagonal or without."""
@@ -187,14 +181,11 @@ class Result(GroupFiles):
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """All strategies of one task, space, seed set and measure.
-
-    `parts` are what distinguishes it from other conditions.
-    """
+    """All strategies of one task, space, seed set and measure."""
 
     anchor: str
     results: tuple[Result, ...]
-    parts: Mapping[str, str]
+    parts: Mapping[str, str]  # What distinguishes it from other conditions
 
     @property
     def image(self) -> Image:
@@ -262,20 +253,15 @@ class ContrastMap(GroupFiles):
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """All that the group level wrote.
-
-    Conditions of Pearson's correlation come first; `families` have the specifications of the same
-    nodes. `runs` has a row per run and strategy, `strategies` one per group; `problems` are those
-    of the last call.
-    """
+    """All that the group level wrote."""
 
     output_dir: Path
     images: tuple[Image, ...]
     conditions: tuple[Condition, ...]
-    families: tuple[GroupFiles, ...]
-    runs: pd.DataFrame
-    strategies: pd.DataFrame
-    problems: list[str]
+    families: tuple[GroupFiles, ...]  # Specifications of the same nodes
+    runs: pd.DataFrame  # A row per run and strategy
+    strategies: pd.DataFrame  # A row per group
+    problems: list[str]  # Of the last call
 
     @cached_property
     def results(self) -> tuple[Result, ...]:
@@ -291,17 +277,13 @@ class Level:
             if file.name.suffix == paths.STATMAP and file.name.extension == ".nii.gz"
         ]
         contrasts = grouped(images, lambda file: Name(file.name.entities[:-1], "", ""))
-        return tuple(
-            ContrastMap(
-                self.output_dir,
-                paths.group_of_contrast(name),
-                frozenset(),
-                str(name.get(paths.CONTRAST)),
-                frozenset(str(file.name.entities[-1][1]) for file in own),
-            )
-            for name, own in contrasts.items()
-            if {"q"} < {str(file.name.entities[-1][1]) for file in own}
-        )
+        maps = []
+        for name, own in contrasts.items():
+            group, contrast = paths.group_of_contrast(name), str(name.get(paths.CONTRAST))
+            stats = frozenset(str(file.name.entities[-1][1]) for file in own)
+            if {"q"} < stats:
+                maps.append(ContrastMap(self.output_dir, group, frozenset(), contrast, stats))
+        return tuple(maps)
 
     @cached_property
     def run_strategies(self) -> tuple[str, ...]:
@@ -340,22 +322,13 @@ def parts_apart(parts: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     return [{name: own[name] for name in apart} for own in parts]
 
 
-def texts(value: object) -> list[str]:
-    """A list of a sidecar as words; empty for anything else."""
-    return list(map(str, value)) if isinstance(value, list) else []
-
-
 def load_level(output_dir: Path) -> Level:
-    """Read what the group level wrote, matrices apart.
-
-    MissingInputError when there are no results, DataError or ReadWriteError when one can't be read.
-    """
+    """Read what the group level wrote, matrices apart; MissingInputError without results."""
     folder = output_dir / paths.GROUP_FOLDER
     summary = read_own_json(folder / paths.GROUP_SUMMARY)
-    groups = find_groups(output_dir)
-    images = [files for files in groups if "coverage" in files.whats]
-    families = tuple(files for files in groups if "specifications" in files.whats)
-    groups = [files for files in groups if "participants" in files.whats]
+    found = find_groups(output_dir)
+    images = [files for files in found if "coverage" in files.suffixes]
+    groups = [files for files in found if "participants" in files.suffixes]
     if isinstance(names := summary.get("Groups"), list):
         # Without what only earlier calls, with another selection, were about.
         groups = [files for files in groups if files.entities in names]
@@ -372,22 +345,13 @@ def load_level(output_dir: Path) -> Level:
     for i, files in enumerate(images, start=1):
         coverage = files.table("coverage", _OF_COVERAGE).fillna({"network": MISSING})
         noun = "seed" if radii.get(files.entities, True) else "region"  # which has no radius
-        image = Image(files.root, files.name, files.whats, f"image-{i}", coverage, noun)
+        image = Image(files.root, files.name, files.suffixes, f"image-{i}", coverage, noun)
         by_name[image.entities] = image
-    results: dict[tuple[str, str], list[Result]] = {}
-    for result in _results(groups, by_name, strategies):
-        results.setdefault((result.image.anchor, result.stat), []).append(result)
-    # Pearson first; sorting keeps the order of equals.
-    ordered = sorted(results.values(), key=lambda own: own[0].stat != paths.PEARSON)
-    parts = parts_apart([{**own[0].image.parts, "Measure": own[0].measure} for own in ordered])
     return Level(
         output_dir=output_dir,
         images=tuple(by_name.values()),
-        conditions=tuple(
-            Condition(f"condition-{i}", tuple(own), part)
-            for i, (own, part) in enumerate(zip(ordered, parts, strict=True), start=1)
-        ),
-        families=families,
+        conditions=tuple(_conditions(groups, by_name, strategies)),
+        families=tuple(files for files in found if "specifications" in files.suffixes),
         runs=read_group_table(folder / "runs.tsv", ("participant_id", "source", "strategy")),
         strategies=strategies,
         problems=texts(summary.get("Problems")),
@@ -398,10 +362,12 @@ def _image_of(name: Name) -> str:
     return paths.title(paths.image_name(name))
 
 
-def _results(
+def _conditions(
     groups: Sequence[GroupFiles], images: Mapping[str, Image], strategies: pd.DataFrame
-) -> Iterator[Result]:
+) -> Iterator[Condition]:
+    """Groups by image and measure, Pearson's correlation first."""
     rows = {str(row["group"]): row for _, row in strategies.iterrows()}
+    results = []
     for i, files in enumerate(groups, start=1):
         image = images.get(_image_of(files.name))
         if image is None:
@@ -409,9 +375,12 @@ def _results(
                 f"The table of coverage of {files.entities} is missing.",
                 hint="Run the group level anew.",
             )
-        yield Result(
-            *(files.root, files.name, files.whats, f"group-{i}", image),
-            participants=files.table("participants", _OF_PARTICIPANTS),
-            about=files.sidecar("participants"),
-            row=rows.get(files.entities),
-        )
+        people, about = files.table("participants", _OF_PARTICIPANTS), files.sidecar("participants")
+        own = f"group-{i}", image, people, about, rows.get(files.entities)
+        results.append(Result(files.root, files.name, files.suffixes, *own))
+    conditions = grouped(results, lambda result: (result.image.anchor, result.stat))
+    # Sorting keeps the order of equals.
+    ordered = sorted(conditions.values(), key=lambda own: own[0].stat != paths.PEARSON)
+    parts = parts_apart([{**own[0].image.parts, "Measure": own[0].measure} for own in ordered])
+    for i, (members, part) in enumerate(zip(ordered, parts, strict=True), start=1):
+        yield Condition(f"condition-{i}", tuple(members), part)

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bids_spheres.reports.toolkit import charts, render
+from bids_spheres.reports.toolkit import charts, matrices, render
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
-from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_graphic, pairs
+from bids_spheres.reports.toolkit.matrices import SIGNIFICANT, Layer, pairs
 from bids_spheres.wording import count, number, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bids_spheres.reports.group.load import Condition, FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
-
-SIGNIFICANT = 0.05
-"""q below which a pair counts as connected."""
-
-MOST_NAMES = 24
-"""Rows of a matrix up to which each has its name beside it."""
 
 _LEFT, _TOP, _BETWEEN, _LINE, _DOT = 150, 8, 8, 9, 3.2  # pixels
 
@@ -47,8 +40,25 @@ def condition_sections(
             remarks += [f"{result.strategy}: {remark}" for remark in own]
         stage = stages.get(condition.image.anchor)
         blocks = _blocks(level, condition, results, stage) if results else ()
+        networks = [table for result in results if (table := result.networks) is not None]
+        tables = []
+        if networks:
+            rows = pd.concat(networks)
+            means = render.table_of(
+                "Means within and between networks.",
+                render.text_column("Strategy", rows["strategy"]),
+                render.text_column("Network", rows["network_1"]),
+                render.text_column("Other network", rows["network_2"]),
+                render.number_column("Pairs", rows["edges"]),
+                render.number_column("Participants", rows["n"]),
+                render.number_column("Mean", rows["mean"], 3),
+                render.number_column("From", rows["ci_low"], 3, "95 % interval"),
+                render.number_column("To", rows["ci_high"], 3, "95 % interval"),
+                file="group/*_networks.tsv",
+            )
+            tables.append(means)
         names = [result.strategy for result in results]
-        yield condition.section("", names, remarks, blocks=blocks, tables=_network_table(results))
+        yield condition.section("", names, remarks, blocks=blocks, tables=tables)
 
 
 def _blocks(
@@ -77,40 +87,8 @@ def _blocks(
         yield distribution_block("Distribution", label, samples, points, ())
 
 
-# Matrices of seeds
-
-
-def seed_matrix(
-    result: Result,
-    values: FloatArray,
-    q: FloatArray | None,
-    words: str,
-    *,
-    limit: float,
-    layers: Iterable[Layer] = (),
-    p_label: str = "q",
-) -> render.Graphic:
-    """Matrix of all seeds by network, with q or another p and further values of each pair.
-
-    `values`, `q` and those of `layers` are (S, S) in the order of tables. All pairs are above the
-    diagonal, and only those with a `q` below the limit below it. `limit` has the strongest colour.
-    """
-    image, by_network = result.image, np.ix_(*[result.image.order.indices] * 2)
-    tested = () if q is None else (Layer(p_label, q, 3, probability=True),)
-    own = [replace(layer, values=layer.values[by_network]) for layer in (*tested, *layers)]
-    ordered = values[by_network]
-    shown = ordered.copy()
-    if tested:
-        lower = np.tril(np.ones(shown.shape, dtype=bool), -1)
-        shown[lower & np.isfinite(shown) & ~(own[0].values < SIGNIFICANT)] = 0.0
-    few = len(image.names) <= MOST_NAMES
-    beside = Beside(image.order.groups, image.ordered_names if few else ())
-    about = {"strategy": result.strategy, "row_names": f"{image.anchor}-names"}
-    return matrix_graphic(ordered, limit, beside, words, **about, shown=shown, layers=own)
-
-
 def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[render.Graphic]:
-    limit = colour_limit([result.mean for result in results])
+    limit = matrices.colour_limit([result.mean for result in results])
     for result in results:
         edges, values = strongest_edges(result.mean, 1), pairs(result.mean)
         counts = result.square(result.matrix("n", result.image.names))
@@ -135,7 +113,9 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
                 others = "Others" if missing else "Pairs"
                 words += f" {others} rest on {low:,} to {high:,} participants."
         varying = [Layer("N", counts, 0)] if numbers.size and np.ptp(numbers) > 0 else []
-        yield seed_matrix(result, result.mean, result.q, words, limit=limit, layers=varying)
+        tested = None if result.q is None else Layer("q", result.q, 3, probability=True)
+        about = {"limit": limit, "tested": tested, "layers": varying}
+        yield result.seed_matrix(result.mean, words, **about)
 
 
 # Networks
@@ -143,7 +123,7 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
 
 def network_names(results: Sequence[Result]) -> tuple[str, ...]:
     """Networks, in the order in which matrices show them."""
-    tables = [result.networks for result in results if result.networks is not None]
+    tables = [own for result in results if (own := result.networks) is not None]
     known = {name for table in tables for end in (1, 2) for name in table[f"network_{end}"]}
     groups = results[0].image.order.groups if results else ()
     return tuple(group.name for group in groups if group.name in known)
@@ -155,13 +135,17 @@ def _network_blocks(
     """Matrices of networks, and means within each; nothing without networks."""
     if not (names := network_names(results)):
         return
-    squares = {
-        result: _network_matrices(result.networks, names)
-        for result in results
-        if result.networks is not None
-    }
+    n = len(names)
+    squares: dict[Result, dict[str, FloatArray]] = {}
+    for result in results:
+        if (table := result.networks) is not None:
+            ends = [pd.Index(names).get_indexer(pd.Index(table[f"network_{i}"])) for i in (1, 2)]
+            own = {c: np.full((n, n), np.nan) for c in ("mean", "ci_low", "ci_high", "n")}
+            for column, matrix in own.items():
+                matrix[tuple(ends)] = matrix[tuple(ends[::-1])] = table[column]
+            squares[result] = own
     # Tiled, so that the diagonal counts as well.
-    limit = colour_limit([np.tile(own["mean"], (2, 2)) for own in squares.values()])
+    limit = matrices.colour_limit([np.tile(own["mean"], (2, 2)) for own in squares.values()])
     graphics = []
     for result, own in squares.items():
         mean = own["mean"]
@@ -178,30 +162,17 @@ def _network_blocks(
             Layer("to", own["ci_high"], 2),
             Layer("N", own["n"], 0),
         ]
-        graphic = matrix_graphic(
-            *(mean, limit, Beside((), names), f"{words}."),
-            strategy=result.strategy,
-            row_names=f"{result.image.anchor}-networks",
-            layers=layers,
-        )
-        graphics.append(graphic)
+        about = {"strategy": result.strategy, "row_names": f"{result.image.anchor}-networks"}
+        shown: Any = {"layers": layers, **about}
+        beside = matrices.Beside((), names)
+        graphics.append(matrices.matrix_graphic(mean, limit, beside, f"{words}.", **shown))
     yield render.Block("Networks", tuple(graphics), columns=2)
     limits = {
         result.strategy: np.stack([np.diag(own[c]) for c in ("mean", "ci_low", "ci_high")], 1)
         for result, own in squares.items()
     }
-    if any(np.isfinite(values).any() for values in limits.values()):
+    if np.isfinite([*limits.values()]).any():
         yield render.Block("Within networks", (_within(level, condition, limits, names),))
-
-
-def _network_matrices(table: pd.DataFrame, names: Sequence[str]) -> dict[str, FloatArray]:
-    """Columns of the table of networks as symmetric matrices; NaN where there are no pairs."""
-    rows, columns = (pd.Index(names).get_indexer(pd.Index(table[f"network_{i}"])) for i in (1, 2))
-    matrices = {}
-    for column in ("mean", "ci_low", "ci_high", "n"):
-        matrices[column] = np.full((len(names),) * 2, np.nan)
-        matrices[column][rows, columns] = matrices[column][columns, rows] = table[column]
-    return matrices
 
 
 def _within(
@@ -228,43 +199,16 @@ def _within(
             if np.isfinite(mean):
                 dot = charts.circles(np.array([[mean, down]]), _DOT)
                 marks.append(charts.Mark(dot, f"dot {style}", strategy))
-    for strategy, values in rows.items():
-        means = values[:, 0]
+    for strategy, means in ((strategy, values[:, 0]) for strategy, values in rows.items()):
         if np.isfinite(means).any():
-            least, most = int(np.nanargmin(means)), int(np.nanargmax(means))
-            sentences.append(
-                f"{strategy}: from {number(means[least])} within {names[least]} to "
-                f"{number(means[most])} within {names[most]}."
-            )
+            ends = int(np.nanargmin(means)), int(np.nanargmax(means))
+            least, most = (f"{number(means[i])} within {names[i]}" for i in ends)
+            sentences.append(f"{strategy}: from {least} to {most}.")
     words = " ".join(sentences)
     height = int(_TOP + frame.height + 40)
     chart = charts.Chart(charts.WIDTH, height, words, tuple(marks), tuple(labels))
-    lines = any(np.isfinite(own[:, 1]).any() for own in rows.values())
+    lines = np.isfinite([values[:, 1] for values in rows.values()]).any()
     intervals = ", lines their 95 % confidence intervals" if lines else ""
     legend = tuple(charts.Key(f"swatch {level.styles[name]}", name, name) for name in rows)
-    return render.Graphic(
-        chart, f"Dots are means over participants{intervals}. {words}", legend=legend
-    )
-
-
-def _network_table(results: Sequence[Result]) -> Iterator[render.Table]:
-    """All pairs of networks after all strategies; nothing without networks."""
-    tables = [
-        result.networks.assign(strategy=result.strategy)
-        for result in results
-        if result.networks is not None
-    ]
-    if tables:
-        rows = pd.concat(tables)
-        yield render.table_of(
-            "Means within and between networks.",
-            render.text_column("Strategy", rows["strategy"]),
-            render.text_column("Network", rows["network_1"]),
-            render.text_column("Other network", rows["network_2"]),
-            render.number_column("Pairs", rows["edges"]),
-            render.number_column("Participants", rows["n"]),
-            render.number_column("Mean", rows["mean"], 3),
-            render.number_column("From", rows["ci_low"], 3, "95 % interval"),
-            render.number_column("To", rows["ci_high"], 3, "95 % interval"),
-            file="group/*_networks.tsv",
-        )
+    caption = f"Dots are means over participants{intervals}. {words}"
+    return render.Graphic(chart, caption, legend=legend)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.group.edges import CONFIDENCE, Scale
 from bids_spheres.group.head_motion import MURPHY
 from bids_spheres.outputs.paths import map_of_contrast
-from bids_spheres.reports.group.load import texts
+from bids_spheres.outputs.sidecars import texts
 from bids_spheres.reports.group.multiverse import motion_rule, read_rule
 from bids_spheres.reports.methods.references import cite, code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
@@ -53,26 +53,22 @@ def group_methods(level: Level) -> MethodsText:
     results = [result for result in level.results if result.has_matrices]
     if not (results or level.maps):
         return MethodsText()
-    sentences = [*_means_and_tests(level, results), *_benchmarks(level), *_models(results)]
+    sentences = [*_means_and_tests(level, results), *_benchmarks(level)]
+    models = [result.model_about for result in results if "model" in result.suffixes]
+    formulas = collect((_errors(about), code(str(about.get("Model")))) for about in models)
+    sentences += [
+        f"Each pair was explained by variables of the participants in {errors} ({listing(own)}); "
+        "coefficients were tested by two-sided t tests, corrected over all pairs of each term by "
+        "the false discovery rate [@benjamini1995]."
+        for errors, own in formulas.items()
+    ]
     if "split_half" in level.strategies and level.strategies["split_half"].notna().any():
         sentences.append(_STABILITY)
-    if any("reliability" in result.whats for result in results):
+    if any("reliability" in result.suffixes for result in results):
         sentences.append(_RELIABILITY)
     tests = [item for result in results for item in result.contrast_sidecars.items()]
     sentences += [*_contrasts(tests, "pairs"), *_maps(level), *_specifications(level)]
     return methods_text([" ".join(sentences)])
-
-
-def _models(results: Sequence[Result]) -> Iterator[str]:
-    """How coefficients were estimated and tested; nothing without a model."""
-    models = [result.model_about for result in results if "model" in result.whats]
-    formulas = collect((_errors(about), code(str(about.get("Model")))) for about in models)
-    for errors, own in formulas.items():
-        yield (
-            f"Each pair was explained by variables of the participants in {errors} "
-            f"({listing(own)}); coefficients were tested by two-sided t tests, corrected "
-            "over all pairs of each term by the false discovery rate [@benjamini1995]."
-        )
 
 
 def _errors(about: Mapping[str, object]) -> str:
@@ -218,7 +214,7 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
             "Correlations were averaged over participants as Fisher's z "
             "[@fisher1915; @silver1987], and the means transformed back."
         )
-    if tested := [result for result in results if "q" in result.whats]:
+    if tested := [result for result in results if "q" in result.suffixes]:
         least = [result.about.get("MinimumParticipants") for result in tested]
         fewest = max([2, *(n for n in least if isinstance(n, int))])
         tails = dict.fromkeys(str(result.sidecar("q").get("Tail", "two")) for result in tested)
@@ -236,7 +232,7 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
     )
     for reason, names in reasons.items():
         yield f"After {listing(names, 16)} these tests do not hold: {reason}."
-    if any("networks" in result.whats for result in results):
+    if any("networks" in result.suffixes for result in results):
         yield (
             "Connectivity within and between networks is the mean over their pairs of "
             f"{level.things} in each participant, averaged over participants with "

@@ -16,7 +16,7 @@ from bids_spheres.files.names import natural
 from bids_spheres.reports.group.load import SYMBOLS
 from bids_spheres.reports.toolkit import charts, render
 from bids_spheres.reports.toolkit.charts import WIDTH, Axis, Frame, Label, Mark
-from bids_spheres.wording import count, listing, number, percent, plural
+from bids_spheres.wording import collect, count, listing, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +27,19 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Level
 
+# Columns of choices, and their names
 CHOICES = {"strategy": "Strategy", "scale": "Radius", "measure": "Measure", "seeds": "Seed set"}
-"""Columns of choices, and their names."""
 
+_COLUMNS = (
+    ("Median", "median", 1, 3, ""),
+    ("From", "minimum", 1, 3, ""),
+    ("To", "maximum", 1, 3, ""),
+    ("Positive", "positive", 100, 1, "%"),
+    ("Significant", "significant", 100, 1, "%"),
+    ("Within chance", "within_chance", 1, 0, "by QC-FC"),
+    ("Significant", "significant_within_chance", 100, 1, "% of these"),
+    *((title, f"share_{choice}", 100, 1, "% of variance") for choice, title in CHOICES.items()),
+)
 _LEFT, _RIGHT, _TOP, _CURVE, _QC_FC, _ROW, _GAP = 150, 100, 8, 180, 60, 15, 26  # pixels
 _DASH = " \N{EN DASH} "
 _HOW_TO_READ = (
@@ -41,16 +51,13 @@ _HOW_TO_READ = (
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """A mean or contrast of some pairs: its row in the table of effects, and its estimates.
-
-    `rows` has a specification each, the smallest estimate first; `about` is their sidecar.
-    """
+    """A mean or contrast of some pairs, with its estimates."""
 
     anchor: str
     family: str
-    row: pd.Series
-    rows: pd.DataFrame
-    about: JsonObject
+    row: pd.Series  # Of the table of effects
+    rows: pd.DataFrame  # A specification each, the smallest estimate first
+    about: JsonObject  # Their sidecar
 
     @property
     def is_named(self) -> bool:
@@ -142,35 +149,21 @@ def robustness_section(found: Sequence[Effect]) -> render.Section:
             f"{percent(rule['Share'])} of those in which QC-FC is within chance: "
             f"{motion_rule(rule)}."
         )
-    tables = (_table(found),)
-    return render.Section("multiverse", "", "", sentences=tuple(sentences), tables=tables)
-
-
-def _table(found: Sequence[Effect]) -> render.Table:
     rows = pd.DataFrame([effect.row for effect in found])
     families = [effect.family for effect in found]
-    columns = (
-        ("Median", "median", 1, 3, ""),
-        ("From", "minimum", 1, 3, ""),
-        ("To", "maximum", 1, 3, ""),
-        ("Positive", "positive", 100, 1, "%"),
-        ("Significant", "significant", 100, 1, "%"),
-        ("Within chance", "within_chance", 1, 0, "by QC-FC"),
-        ("Significant", "significant_within_chance", 100, 1, "% of these"),
-        *((title, f"share_{choice}", 100, 1, "% of variance") for choice, title in CHOICES.items()),
-    )
-    return render.table_of(
+    table = render.table_of(
         "Effects over all specifications; estimates are Fisher's z.",
         render.text_column("Effect", [effect.name for effect in found]),
         *((render.text_column("Of", families),) if len(set(families)) > 1 else ()),
         render.text_column("Verdict", rows["verdict"].fillna("n/a")),
         *(
             render.number_column(label, factor * rows[name], digits, unit)
-            for label, name, factor, digits, unit in columns
+            for label, name, factor, digits, unit in _COLUMNS
             if rows[name].notna().any()
         ),
         file="group/*_robustness.tsv",
     )
+    return render.Section("multiverse", "", "", sentences=tuple(sentences), tables=(table,))
 
 
 def curve_sections(level: Level, found: Sequence[Effect], most: int) -> Iterator[render.Section]:
@@ -197,7 +190,7 @@ def _curve(level: Level, effect: Effect) -> render.Graphic:
     marks, texts = [*grid, Mark(frame.level(0.0), "lead")], [*labels]
     low, high = (frame.down(rows[name]) for name in ("ci_low", "ci_high"))
     whiskers = [f"M{a:.1f},{b:.1f}V{c:.1f}" for a, b, c in zip(middles, low, high, strict=True)]
-    columns = _Columns(level, rows["strategy"].tolist(), middles, min(3.2, 0.4 * width / n))
+    columns = _Columns(level, effect, middles, min(3.2, 0.4 * width / n))
     marks += columns.paths(whiskers, "whisker", np.isfinite(low) & np.isfinite(high))
     is_significant = rows["q"].to_numpy(np.float64) < effect.about["Robust"]["Q"]
     marks += columns.dots(frame.down(rows["estimate"]), "dot", is_significant)
@@ -213,7 +206,7 @@ def _curve(level: Level, effect: Effect) -> render.Graphic:
         marks += [*grid, Mark(frame.level(limit), "threshold", title="Within chance")]
         marks += columns.dots(frame.down(shares), "dot", np.isfinite(shares))
         bottom += _QC_FC + _GAP
-    more_marks, more_texts, bottom = _grid(effect, columns, bottom)
+    more_marks, more_texts, bottom = columns.choices(bottom)
     alt = effect.estimates
     chart = charts.Chart(WIDTH, int(bottom), alt, (*marks, *more_marks), (*texts, *more_texts))
     return render.Graphic(chart, f"{alt} {_HOW_TO_READ}")
@@ -221,22 +214,19 @@ def _curve(level: Level, effect: Effect) -> render.Graphic:
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """Specifications in their columns, in the colours of their strategies."""
+    """Specifications of an effect in their columns, in the colours of their strategies."""
 
     level: Level
-    strategies: Sequence[str]
+    effect: Effect
     middles: FloatArray  # pixels
     radius: float
 
     def paths(self, paths: Sequence[str], style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """A mark for each strategy, of the paths of its chosen columns."""
-        for strategy in dict.fromkeys(self.strategies):
-            own = [
-                path
-                for path, name, is_chosen in zip(paths, self.strategies, chosen, strict=True)
-                if name == strategy and is_chosen
-            ]
-            yield Mark("".join(own), f"{style} {self.level.styles[strategy]}", strategy)
+        shown = zip(self.effect.rows["strategy"], paths, chosen, strict=True)
+        own = collect((strategy, path) for strategy, path, is_chosen in shown if is_chosen)
+        for strategy, parts in own.items():
+            yield Mark("".join(parts), f"{style} {self.level.styles[strategy]}", strategy)
 
     def dots(self, down: ArrayLike, style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """Dots at these pixels from the top."""
@@ -244,26 +234,25 @@ class _Columns:
         paths = [charts.circles(place[None], self.radius) for place in places]
         return self.paths(paths, style, chosen)
 
-
-def _grid(effect: Effect, columns: _Columns, top: float) -> tuple[list[Mark], list[Label], float]:
-    """Dots that mark choices, bars of what they explain, and the pixels to the last row."""
-    marks: list[Mark] = []
-    texts: list[Label] = []
-    right = WIDTH - _RIGHT
-    for choice, title in CHOICES.items():
-        options = effect.rows[choice].fillna("n/a").astype(str)
-        if options.nunique() < 2:
-            continue
-        texts.append(Label(_LEFT - 8, top + 4, title, "end", "name"))
-        if (share := effect.shares.get(choice)) is not None:
-            bar = f"M{right + 8},{top - 5:.1f}h{max(0.5, 50 * share):.1f}v10H{right + 8}Z"
-            marks.append(Mark(bar, "stripe", title=f"{title}: {percent(share)}"))
-            texts.append(Label(WIDTH - 2, top + 4, percent(share), "end"))
-        for option in sorted(set(options), key=natural):
-            top += _ROW
-            text = SYMBOLS.get(option, option) if choice == "measure" else option
-            texts.append(Label(_LEFT - 8, top + 4, charts.shorten(text, 22), "end"))
-            marks.append(Mark(f"M{_LEFT},{top:.1f}H{right}", "grid"))
-            marks += columns.dots(top, "dot", (options == option).to_numpy())
-        top += _GAP
-    return marks, texts, top - _GAP / 2
+    def choices(self, top: float) -> tuple[list[Mark], list[Label], float]:
+        """Dots that mark choices, bars of what they explain, and the pixels to the last row."""
+        marks: list[Mark] = []
+        texts: list[Label] = []
+        right = WIDTH - _RIGHT
+        for choice, title in CHOICES.items():
+            options = self.effect.rows[choice].fillna("n/a").astype(str)
+            if options.nunique() < 2:
+                continue
+            texts.append(Label(_LEFT - 8, top + 4, title, "end", "name"))
+            if (share := self.effect.shares.get(choice)) is not None:
+                bar = f"M{right + 8},{top - 5:.1f}h{max(0.5, 50 * share):.1f}v10H{right + 8}Z"
+                marks.append(Mark(bar, "stripe", title=f"{title}: {percent(share)}"))
+                texts.append(Label(WIDTH - 2, top + 4, percent(share), "end"))
+            for option in sorted(set(options), key=natural):
+                top += _ROW
+                text = SYMBOLS.get(option, option) if choice == "measure" else option
+                texts.append(Label(_LEFT - 8, top + 4, charts.shorten(text, 22), "end"))
+                marks.append(Mark(f"M{_LEFT},{top:.1f}H{right}", "grid"))
+                marks += self.dots(top, "dot", (options == option).to_numpy())
+            top += _GAP
+        return marks, texts, top - _GAP / 2

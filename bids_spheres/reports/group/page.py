@@ -8,43 +8,32 @@ from urllib.parse import quote
 import numpy as np
 
 from bids_spheres.files.atomic import temporary_files_in, write_text
-from bids_spheres.files.names import natural, parse_name
+from bids_spheres.files.names import parse_name
 from bids_spheres.outputs import paths
-from bids_spheres.outputs.links import read_description
+from bids_spheres.outputs.find import group_tables
 from bids_spheres.outputs.logs import last_settings
-from bids_spheres.reports.group import (
-    data_quality,
-    multiverse,
-    seed_maps,
-    strategies,
-    tested_pairs,
-)
+from bids_spheres.outputs.sidecars import texts
+from bids_spheres.reports.group import data_quality, multiverse, seed_maps, strategies, tested_pairs
 from bids_spheres.reports.group.group_warnings import cautions
-from bids_spheres.reports.group.load import load_level, texts
+from bids_spheres.reports.group.load import load_level
 from bids_spheres.reports.group.mean_connectivity import condition_sections, network_names
 from bids_spheres.reports.group.methods_text import group_methods
 from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import Cell, Column, Table, page
-from bids_spheres.settings.option import declared_options
-from bids_spheres.settings.table import GROUP, Settings
+from bids_spheres.settings.table import GROUP
 from bids_spheres.wording import collect, count, listing, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from bids_spheres.reports.group.load import Level, Result
     from bids_spheres.reports.toolkit.render import HTMLReport
 
-PAGE = "group.html"
-"""Name of the page in the output dataset."""
-
-MOST_BYTES = 8e6
-"""Size of all matrices of a page together, which a browser opens without a pause."""
-
-MOST_CHOICES = 40
-"""Pictures of one kind among which readers can choose."""
+PAGE = "group.html"  # Name of the page in the output dataset
+MOST_BYTES = 8e6  # Size of all matrices of a page together, which a browser opens without a pause
+MOST_CHOICES = 40  # Pictures of one kind among which readers can choose
 
 _BYTES_OF_PAIR = 2.7  # in base64, of a picture or of values
 _MOST_FILES = 600
@@ -79,22 +68,25 @@ KINDS = {
 """Descriptions of the tables by their suffixes; a JSON file beside each has more."""
 
 
-def write_group_report(output_dir: Path, temporary_dir: Path | None = None) -> Path:
+def write_group_report(
+    output_dir: Path, temporary_dir: Path | None = None, options: Collection[str] = ()
+) -> Path:
     """Write the page into the root of the results; temporary files go there or elsewhere.
 
-    MissingInputError without results of the group level, DataError or ReadWriteError when they
-    can't be read, OutputError when the page can't be written.
+    Of the settings of the last call it shows those of some `options`, or all. MissingInputError
+    without results of the group level, DataError or ReadWriteError when they can't be read,
+    OutputError when the page can't be written.
     """
     level = load_level(output_dir)
     with temporary_files_in(temporary_dir or output_dir):
-        html = group_page(level).html
+        html = group_page(level, options).html
     path = output_dir / PAGE
     write_text(path, html)
     return path
 
 
-def group_page(level: Level) -> HTMLReport:
-    """The report of the group level."""
+def group_page(level: Level, options: Collection[str] = ()) -> HTMLReport:
+    """The report of the group level, with the values of some options in the last call, or all."""
     shown = affordable(level.results)
     seeds = tuple(data_quality.seeds_sections(level.images[:MOST_CHOICES]))
     stages = {section.anchor: section.stage for section in seeds}
@@ -109,22 +101,26 @@ def group_page(level: Level) -> HTMLReport:
     names: dict[str, tuple[str, ...]] = {}
     for condition in level.conditions:
         if results := [result for result in condition.results if result.anchor in shown]:
-            names[f"{condition.image.anchor}-names"] = condition.image.ordered_names
-            names[f"{condition.image.anchor}-networks"] = network_names(results)
+            image = condition.image
+            names[f"{image.anchor}-names"] = image.order.arranged(image.names)
+            names[f"{image.anchor}-networks"] = network_names(results)
     runs = data_quality.quality_of_runs(level)
-    participants, links = data_quality.participants_section(level, runs)
+    runs_table, links = data_quality.runs_table(level, runs)
     effects = multiverse.effects(level)
+    software = provenance.software(level.output_dir)
+    record = last_settings(level.output_dir, lambda call: call.get("analysis_level") == GROUP)
     return page(
         "group.html.j2",
         f"Group of {count(level.runs['participant_id'].nunique(), 'participant')}",
-        summary=tuple(summary(level)),
+        summary=(*summary(level), *provenance.made_with(software)),
         verdicts=tuple(data_quality.verdicts(runs)),
         limits=LIMITS_IN_WORDS,
         warnings=tuple(cautions(level)),
         reading=strategies.reading(level),
         comparisons=tuple(strategies.comparison_sections(level, shown))[:MOST_CHOICES],
         strategies=strategies.strategies_table(level),
-        participants=participants,
+        distributions=data_quality.distributions(level, runs),
+        participants=(runs_table, *data_quality.absent_table(level)),
         links=links,
         seeds=seeds,
         conditions=tuple(condition_sections(level, shown, stages))[:MOST_CHOICES],
@@ -136,22 +132,9 @@ def group_page(level: Level) -> HTMLReport:
         models=tuple(tested_pairs.model_sections(level, shown))[:MOST_CHOICES],
         names=names,
         methods=group_methods(level),
-        **origin(level.output_dir),
+        files=files_table(level.output_dir),
+        **provenance.origin(level.output_dir, *record, software, options),
     )
-
-
-def origin(output_dir: Path) -> dict[str, object]:
-    """Command, settings, versions and files, by the names of the template's variables."""
-    path, settings = last_settings(output_dir, lambda call: call.get("analysis_level") == GROUP)
-    # Records have the options of both levels.
-    used = {each.name for each in declared_options(Settings) if GROUP in each.option.levels}
-    software = provenance.generators(read_description(output_dir))
-    return {
-        "command": provenance.command(path, settings, output_dir),
-        "settings": provenance.settings_in_words({k: v for k, v in settings.items() if k in used}),
-        "versions": [*(("Results", s) for s in software), *provenance.versions_of_this_page()],
-        "files": files_table(output_dir / paths.GROUP_FOLDER),
-    }
 
 
 def affordable(results: Iterable[Result]) -> frozenset[str]:
@@ -178,10 +161,7 @@ def summary(level: Level) -> Iterator[str]:
     people = count(runs["participant_id"].nunique(), "participant").capitalize()
     by_strategy = f"{excluded:,} of them excluded by a strategy" if excluded else "none excluded"
     yield f"{people}, {count(runs['source'].nunique(), 'run')}, {by_strategy}."
-    sets = collect(
-        (image.noun, f"{image.seeds}: {count(len(image.names), image.noun)}")
-        for image in level.images
-    )
+    sets = collect((i.noun, f"{i.seeds}: {count(len(i.names), i.noun)}") for i in level.images)
     named = (
         ("task", None, runs["task"].dropna()),
         ("space", None, [image.space for image in level.images]),
@@ -203,15 +183,11 @@ def summary(level: Level) -> Iterator[str]:
     elif known.size:
         low, middle, high = (number(float(fd)) for fd in np.percentile(known, (0, 50, 100)))
         yield f"Mean framewise displacement of runs: median {middle} mm, from {low} to {high} mm."
-    software = provenance.generators(read_description(level.output_dir))
-    yield from provenance.sentence_of_software(software)
 
 
-def files_table(folder: Path) -> Table:
+def files_table(output_dir: Path) -> Table:
     """Links to all tables of the group."""
-    tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".gz", ".parquet")]
-    tables.sort(key=lambda path: (path.name.count("_") > 0, natural(path.name)))
-    rows = []
+    tables, rows = group_tables(output_dir), []
     for path in tables[:_MOST_FILES]:
         try:
             name = parse_name(path.name)

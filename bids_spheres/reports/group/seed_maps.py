@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.outputs.find import grouped
 from bids_spheres.reports.group.data_quality import find_group_background
-from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT
 from bids_spheres.reports.group.tested_pairs import add_contrast, contrast_in_words
 from bids_spheres.reports.participant.sphere_section import read_image
-from bids_spheres.reports.toolkit import figures, render, sphere_figures
-from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
+from bids_spheres.reports.toolkit import render, sphere_figures
+from bids_spheres.reports.toolkit.matrices import SIGNIFICANT
 from bids_spheres.reports.toolkit.sphere_figures import COLUMNS, Scene, VoxelMap
 from bids_spheres.wording import count, listing, number, plural
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from bids_spheres.reports.group.load import ContrastMap, Level
     from bids_spheres.reports.participant.sphere_section import Background
 
-MOST_MAPS = 12
-"""Pictures in a page, which take some 300 kB each."""
+MOST_MAPS = 12  # Pictures in a page, which take some 300 kB each
 
 CORRECTIONS = {
     "q": "q < {} by the false discovery rate",
@@ -34,8 +33,7 @@ CORRECTIONS = {
 }
 """Images of corrected p and what voxels below a limit have; the last that there is, is shown."""
 
-_MOST_CLUSTERS = 15
-"""Clusters of each map in the table, the largest first."""
+_MOST_CLUSTERS = 15  # Clusters of each map in the table, the largest first
 
 _MOST_NAMES = 20
 _RING = 5.0  # mm around a peak
@@ -47,16 +45,15 @@ def map_sections(level: Level) -> Iterator[render.Section]:
     shown, rest = level.maps[:MOST_MAPS], level.maps[MOST_MAPS:]
     behind = {own.space: own for own in shown}
     backgrounds = {space: find_group_background(own) for space, own in behind.items()}
-    titles = list(dict.fromkeys(map(_title, shown)))
-    for i, title in enumerate(titles, start=1):
-        maps = [own for own in shown if _title(own) == title]
+    by_seed = grouped(shown, lambda own: f"Seed {own.name.get('label')}: {own.image_title}")
+    for i, (title, maps) in enumerate(by_seed.items(), start=1):
         blocks = []
-        for contrast in dict.fromkeys(own.contrast for own in maps):
-            drawn = (_slices(m, backgrounds[m.space]) for m in maps if m.contrast == contrast)
+        for contrast, own in grouped(maps, lambda each: each.contrast).items():
+            drawn = (_slices(each, backgrounds[each.space]) for each in own)
             graphics = tuple(graphic for graphic in drawn if graphic is not None)
             blocks.append(render.Block(f"Map of {contrast}", graphics))
         notes = []
-        if rest and i == len(titles):
+        if rest and i == len(by_seed):
             files = [own.image_path(own.statistic).name for own in rest]
             notes.append(
                 f"To keep this page small, {count(len(rest), 'other map')} "
@@ -69,13 +66,9 @@ def map_sections(level: Level) -> Iterator[render.Section]:
             tuple(dict.fromkeys(own.strategy for own in maps)),
             tuple(dict.fromkeys(contrast_in_words(own.contrast, own.about) for own in maps)),
             blocks=tuple(blocks),
-            tables=tuple(_cluster_table(maps)),
+            tables=_cluster_tables(maps),
             notes=tuple(notes),
         )
-
-
-def _title(own: ContrastMap) -> str:
-    return f"Seed {own.name.get('label')}: {own.image_title}"
 
 
 def _slices(own: ContrastMap, background: Background | None) -> render.Graphic | None:
@@ -99,8 +92,6 @@ def _slices(own: ContrastMap, background: Background | None) -> render.Graphic |
     maps = len(peaks) * [coloured]
     strongest = float(np.abs(values).max()) or 1.0
     pixels = sphere_figures.map_slices(scene, maps, names, limits=(_LEAST, strongest))
-    drawn = figures.picture(pixels, words)
-    raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
     lowest = f"-{number(strongest)}"
     span = "White to red: F from 0" if symbol == "F" else f"Blue to red: t from {lowest}"
     over = "" if background is None else f" over {background.words}"
@@ -108,8 +99,7 @@ def _slices(own: ContrastMap, background: Background | None) -> render.Graphic |
         f"{words} Slices through peaks{over}, those of clusters named by the nearest seed. {span} "
         f"to {number(strongest)}; white rings: peaks."
     )
-    chart = Chart(WIDTH, drawn.height, words, rasters=(raster,))
-    return render.Graphic(chart, caption, own.strategy, own.strategy)
+    return sphere_figures.map_graphic(pixels, words, caption, own.strategy)
 
 
 def _peaks(own: ContrastMap, coloured: VoxelMap) -> tuple[list[str], FloatArray]:
@@ -126,7 +116,7 @@ def _peaks(own: ContrastMap, coloured: VoxelMap) -> tuple[list[str], FloatArray]
     return [*kept.values()], coloured.grid.to_mm(ijk)
 
 
-def _cluster_table(maps: Sequence[ContrastMap]) -> Iterator[render.Table]:
+def _cluster_tables(maps: Sequence[ContrastMap]) -> tuple[render.Table, ...]:
     """Clusters of all contrasts and strategies of a seed; nothing where none were looked for."""
     tables = [
         add_contrast(own.clusters[:_MOST_CLUSTERS], own, own.contrast, "clusters")
@@ -134,9 +124,9 @@ def _cluster_table(maps: Sequence[ContrastMap]) -> Iterator[render.Table]:
         if own.clusters is not None
     ]
     if not tables:
-        return
+        return ()
     rows = pd.concat(tables)
-    yield render.table_of(
+    table = render.table_of(
         "Clusters of voxels beyond a threshold of t or F"
         f"{': none' if rows.empty else f', the {_MOST_CLUSTERS} largest of each map'}.",
         render.text_column("Contrast", rows["contrast"]),
@@ -153,3 +143,4 @@ def _cluster_table(maps: Sequence[ContrastMap]) -> Iterator[render.Table]:
         render.number_column("Distance", rows["distance"], 1, "mm"),
         file="group/*_clusters.tsv",
     )
+    return (table,)

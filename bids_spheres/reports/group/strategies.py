@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 _LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 60, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
-_NUMBER = 0.35
-"""Room for a number right of the last dot, as a share of the width left of it."""
+_NUMBER = 0.35  # Room for a number right of the last dot, as a share of the width left of it
 
 _ON_MOTION = (
     "The first three columns say how much head motion is left in connectivity: the nearer to the "
@@ -68,19 +67,15 @@ def chance_median(degrees_of_freedom: float) -> float:
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of the figure: one of the table of strategies times a factor.
-
-    `title` and `hint` stand above it; the least `score` is best; `span` is the smallest range of
-    its axis, as small differences must not look large.
-    """
+    """A column of the figure: one of the table of strategies times a factor."""
 
     column: str
-    title: str
-    hint: str
+    title: str  # Stands above it
+    hint: str  # Below the title
     factor: float
     digits: int
-    score: Callable[[FloatArray], FloatArray]
-    span: tuple[float, float]
+    score: Callable[[FloatArray], FloatArray]  # The least is best
+    span: tuple[float, float]  # Of its axis at least, as small differences must not look large
 
     def values(self, rows: pd.DataFrame) -> FloatArray:
         """Values of all strategies, as the figure shows them."""
@@ -93,11 +88,50 @@ class Measure:
         levels = {"qc_fc_significant": 5.0, _DISTANCE: 0.0}
         return [levels[self.column]] * len(rows) if self.column in levels else []
 
+    def in_words(self, rows: pd.DataFrame) -> str:
+        """Values of all strategies, and what chance gives, in a sentence."""
+        values = zip(rows["strategy"], self.values(rows), strict=True)
+        listed = [f"{name} {number(v, self.digits)}" for name, v in values if np.isfinite(v)]
+        chance = [value for value in self.by_chance(rows) if np.isfinite(value)]
+        by_chance = f", {number(min(chance), self.digits)} by chance" if any(chance) else ""
+        return sentence(f"{self.title}: {listing(listed, 16)}{by_chance}")
+
     def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
         """Which of values are best, to the digits shown; none where all are equal."""
         scores = self.score(np.round(values, self.digits))
         best, worst = np.nanmin(scores), np.nanmax(scores)
         return np.asarray((scores == best) & (best < worst))
+
+    def panel(
+        self, level: Level, rows: pd.DataFrame, frame: charts.Frame, *, ranked: bool
+    ) -> tuple[list[charts.Mark], list[charts.Label]]:
+        """A dot and a number for each strategy, in the frame of one self."""
+        grid, ticks = frame.x_marks()
+        labels = [
+            charts.Label(frame.left, _TOP - 28, self.title, "start", "name"),
+            charts.Label(frame.left, _TOP - 13, self.hint, "start"),
+            *(label for label in ticks if label.text),
+        ]
+        left, width = f"{frame.left:.1f}", f"{frame.width:.1f}"
+        lanes = "".join(f"M{left},{down:.1f}h{width}" for _, down in _lines(rows))
+        by_chance = "".join(
+            f"M{across:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
+            for row, across in enumerate(frame.across(self.by_chance(rows)))
+            if np.isfinite(across)
+        )
+        chance = charts.Mark(by_chance, "chance", title="By chance")
+        marks = [*grid, charts.Mark(lanes, "grid"), chance]
+        values = self.values(rows)
+        best = self.best_of(values) & ranked
+        for (strategy, down), value, is_best in zip(_lines(rows), values, best, strict=True):
+            if np.isfinite(value):
+                across = float(frame.across(value))
+                dot = charts.circles(np.array([[across, down]]), _DOT)
+                marks.append(charts.Mark(dot, f"dot {level.styles[strategy]}", strategy))
+                text = charts.tick_text(float(number(value, self.digits)))
+                look = "name value best" if is_best else "value"
+                labels.append(charts.Label(across + _DOT + 4, down + 4, text, "start", look))
+        return marks, labels
 
 
 _DISTANCE = "qc_fc_distance_spearman"
@@ -131,7 +165,7 @@ def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[render
         if len(results) > 1 or (results and rows["qc_fc_median"].notna().any()):
             figure = render.Block("Strategies side by side", (_figure(level, rows),))
             own = [result for result in results if result.anchor in shown]
-            blocks = (figure, *_motion_blocks(level, own))
+            blocks = figure, *_motion_blocks(level, own)
             yield condition.section("compare-", rows["strategy"], blocks=blocks)
 
 
@@ -149,46 +183,24 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
         charts.Label(_LEFT - 10, middle + 4, charts.shorten(strategy, _MOST_NAME), "end", "name")
         for strategy, middle in _lines(rows)
     ]
-    words: list[str] = []
-    for measure in MEASURES:
-        values = measure.values(rows)
-        if not np.isfinite(values).any():
-            continue
+    known = [m for m in MEASURES if np.isfinite(m.values(rows)).any()]
+    for i, measure in enumerate(known):
         # Room for a number to the right of each dot.
-        ends = np.append(values, [*measure.by_chance(rows), *measure.span])
+        ends = np.append(measure.values(rows), [*measure.by_chance(rows), *measure.span])
         tight = charts.axis(ends, "", zero=True, room=0.06)
         high = tight.high + _NUMBER * (tight.high - tight.low)
         ticks = [tick for tick in charts.round_ticks(tight.low, high, 4) if tick <= tight.high]
         x = charts.Axis(tight.low, high, "", tuple(ticks))
-        left = _LEFT + len(words) * (width + _GAP)
+        left = _LEFT + i * (width + _GAP)
         frame = charts.Frame(left, _TOP, width, height, x, charts.Axis(0, len(rows)))
         if measure is MEASURES[0]:
             labels.append(charts.Label(left, 13, "Head motion that is left", "start", "axis"))
         ranked = alike and not (few and measure.column.startswith("qc_fc"))
-        panel_marks, panel_labels = _panel(level, rows, measure, frame, ranked=ranked)
+        panel_marks, panel_labels = measure.panel(level, rows, frame, ranked=ranked)
         marks += panel_marks
         labels += panel_labels
-        listed = [
-            f"{strategy} {number(value, measure.digits)}"
-            for strategy, value in zip(rows["strategy"], values, strict=True)
-            if np.isfinite(value)
-        ]
-        chance = [value for value in measure.by_chance(rows) if np.isfinite(value)]
-        by_chance = f", {number(min(chance), measure.digits)} by chance" if any(chance) else ""
-        words.append(sentence(f"{measure.title}: {listing(listed, 16)}{by_chance}"))
-    alt = " ".join(words)
+    alt = " ".join(measure.in_words(rows) for measure in known)
     chart = charts.Chart(charts.WIDTH, _TOP + height + 24, alt, tuple(marks), tuple(labels))
-    return render.Graphic(chart, _caption(rows, alike=alike, few=few))
-
-
-def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
-    """Each strategy, and the pixels from the top to the middle of its line."""
-    for row, strategy in enumerate(rows["strategy"]):
-        yield strategy, _TOP + _ROW * (row + 0.5)
-
-
-def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
-    """What is in bold, and what chance gives."""
     caption = "The best of each column is in bold."
     if not alike:
         caption = "None is marked as best, as images were smoothed differently."
@@ -202,38 +214,13 @@ def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
             f" Grey bars: by chance, a median |r| of {number(min(chance))}, p < .05 in 5 % of "
             "pairs, and no dependence on distance."
         )
-    return caption
+    return render.Graphic(chart, caption)
 
 
-def _panel(
-    level: Level, rows: pd.DataFrame, measure: Measure, frame: charts.Frame, *, ranked: bool
-) -> tuple[list[charts.Mark], list[charts.Label]]:
-    """A dot and a number for each strategy, in the frame of one measure."""
-    grid, ticks = frame.x_marks()
-    labels = [
-        charts.Label(frame.left, _TOP - 28, measure.title, "start", "name"),
-        charts.Label(frame.left, _TOP - 13, measure.hint, "start"),
-        *(label for label in ticks if label.text),
-    ]
-    lanes = "".join(f"M{frame.left:.1f},{down:.1f}h{frame.width:.1f}" for _, down in _lines(rows))
-    by_chance = "".join(
-        f"M{across:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
-        for row, across in enumerate(frame.across(measure.by_chance(rows)))
-        if np.isfinite(across)
-    )
-    chance = charts.Mark(by_chance, "chance", title="By chance")
-    marks = [*grid, charts.Mark(lanes, "grid"), chance]
-    values = measure.values(rows)
-    best = measure.best_of(values) & ranked
-    for (strategy, down), value, is_best in zip(_lines(rows), values, best, strict=True):
-        if np.isfinite(value):
-            across = float(frame.across(value))
-            dot = charts.circles(np.array([[across, down]]), _DOT)
-            marks.append(charts.Mark(dot, f"dot {level.styles[strategy]}", strategy))
-            text = charts.tick_text(float(number(value, measure.digits)))
-            look = "name value best" if is_best else "value"
-            labels.append(charts.Label(across + _DOT + 4, down + 4, text, "start", look))
-    return marks, labels
+def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """Each strategy, and the pixels from the top to the middle of its line."""
+    for row, strategy in enumerate(rows["strategy"]):
+        yield strategy, _TOP + _ROW * (row + 0.5)
 
 
 # QC-FC of all pairs
@@ -241,18 +228,16 @@ def _panel(
 
 def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.Block]:
     """How pairs correlate with motion; nothing where that is not known."""
-    samples, degrees_of_freedom = [], 0
+    samples, half = [], 0.0  # half of the degrees of freedom
     for result in results:
         edges = result.table("edges")
         r = edges["qc_fc"][edges["node_1"] != edges["node_2"]].to_numpy(np.float64)
         if np.isfinite(r).any() and result.row is not None:
             style = level.styles[result.strategy]
             samples.append(Sample(result.strategy, r, style, result.strategy))
-            left = int(result.row["qc_fc_degrees_of_freedom"])
-            degrees_of_freedom = max(degrees_of_freedom, left)
+            half = max(half, int(result.row["qc_fc_degrees_of_freedom"]) / 2)
 
     def by_chance(edges: FloatArray) -> FloatArray:
-        half = degrees_of_freedom / 2
         return np.diff(stats.beta.cdf((edges + 1) / 2, half, half))
 
     if samples:
@@ -262,7 +247,7 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.B
             samples,
             results[0].image.points,
             ["Values that fall with distance mean that motion makes neighbours look connected."],
-            by_chance=by_chance if degrees_of_freedom > 0 else None,
+            by_chance=by_chance if half > 0 else None,
         )
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bids_spheres.outputs.paths import of_contrast
-from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT, seed_matrix
-from bids_spheres.reports.participant.summary import joined
 from bids_spheres.reports.toolkit import render
 from bids_spheres.reports.toolkit.connectome import Edges
-from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
-from bids_spheres.wording import count, listing, number
+from bids_spheres.reports.toolkit.matrices import SIGNIFICANT, Layer, colour_limit
+from bids_spheres.wording import after_names, count, listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from bids_spheres.engine.arrays import BoolArray
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
@@ -75,6 +74,12 @@ class Tested:
         """Number of pairs with a p in this column below the usual limit."""
         return int((self.values(column) < SIGNIFICANT).sum())
 
+    def edges(self, rows: BoolArray) -> Edges:
+        """Pairs in some rows of the table, with their statistic."""
+        seeds = pd.Index(self.result.image.names)
+        ends = [seeds.get_indexer(pd.Index(self.table.loc[rows, f"node_{i}"])) for i in (1, 2)]
+        return Edges(np.stack(ends, axis=1), self.statistic[rows])
+
 
 def _blocks(
     tests: Sequence[Tested], most: int | None = None, stage: Stage | None = None
@@ -84,11 +89,9 @@ def _blocks(
         own = [test for test in tests if test.name == name]
         column, symbol = own[0].corrections[-1], own[0].symbol
         short, long = CORRECTIONS[column]
-        graphics = _matrices(own, column, f"with {short} < {SIGNIFICANT:g}")
-        note = (
-            f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: "
-            f"{long}."
-        )
+        chosen = f"with {short} < {SIGNIFICANT:g}"
+        graphics = _matrices(own, column, chosen)
+        note = f"Above the diagonal are all pairs, below it those {chosen}: {long}."
         yield render.Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
         if "p_nbs_extent" not in own[0].table:
             continue
@@ -96,8 +99,15 @@ def _blocks(
         graphics = _matrices(own, "p_nbs_extent", f"in {chosen}")
         notes = (WHAT_A_COMPONENT_IS, f"Below the diagonal are the pairs of {chosen}.")
         yield render.Block(f"Components of {name}", tuple(graphics), notes, columns=2)
-        if stage is not None and (brains := tuple(_component_brains(own, stage))):
-            yield render.Block(f"Components of {name} in the brain", brains)
+        brains = []
+        for test in own:
+            pairs, strategy = test.values("p_nbs_extent") < SIGNIFICANT, test.result.strategy
+            if stage is not None and pairs.any():
+                words = f"{count(int(pairs.sum()), 'pair')} in {chosen} after {strategy}."
+                chart = stage.connectome(test.edges(pairs), words)
+                brains.append(render.Graphic(chart, words, strategy, strategy))
+        if brains:
+            yield render.Block(f"Components of {name} in the brain", tuple(brains))
 
 
 def _matrices(tests: Sequence[Tested], shown: str, label: str) -> Iterator[render.Graphic]:
@@ -119,21 +129,9 @@ def _matrices(tests: Sequence[Tested], shown: str, label: str) -> Iterator[rende
         ]
         effects = [effect for effect in ("effect", "coefficient") if effect in table]
         layers += [Layer(effect, square(test.values(effect)), 3) for effect in effects]
-        values = square(test.statistic), square(test.values(shown)), f"{words}."
-        yield seed_matrix(test.result, *values, limit=limit, layers=layers, p_label=p_label)
-
-
-def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[render.Graphic]:
-    """Pairs of significant components as lines, after each strategy that has any."""
-    for test in tests:
-        chosen = np.flatnonzero(test.values("p_nbs_extent") < SIGNIFICANT)
-        seeds = pd.Index(test.result.image.names)
-        ends = [seeds.get_indexer(pd.Index(test.table[f"node_{i}"].iloc[chosen])) for i in (1, 2)]
-        if len(chosen):
-            edges = Edges(np.stack(ends, axis=1), test.statistic[chosen])
-            strategy, pairs = test.result.strategy, count(len(chosen), "pair")
-            words = f"{pairs} in components with p < {SIGNIFICANT:g} by extent after {strategy}."
-            yield render.Graphic(stage.connectome(edges, words), words, strategy, strategy)
+        tested = Layer(p_label, square(test.values(shown)), 3, probability=True)
+        about = {"limit": limit, "tested": tested, "layers": layers}
+        yield test.result.seed_matrix(square(test.statistic), f"{words}.", **about)
 
 
 # The model of participants' variables
@@ -142,7 +140,7 @@ def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[render.
 def model_sections(level: Level, shown: Collection[str]) -> Iterator[render.Section]:
     """Every condition with a model of which a group is shown."""
     for condition in level.conditions:
-        results = [r for r in condition.results if "model" in r.whats and r.anchor in shown]
+        results = [r for r in condition.results if "model" in r.suffixes and r.anchor in shown]
         if not results:
             continue
         terms = [
@@ -162,7 +160,7 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[render.Sect
         yield condition.section(
             "model-",
             [result.strategy for result in results],
-            (f"Model: {results[0].model_about.get('Model')}", *joined(participants, 16)),
+            (f"Model: {results[0].model_about.get('Model')}", *after_names(participants, 16)),
             blocks=_blocks(selected, _MOST_TERMS),
             tables=(_terms_table(terms), _strongest_table(selected)),
         )
@@ -235,19 +233,44 @@ def contrast_sections(
             if name != "mean" or "Permutations" in about
         ]
         if tests:
+            tested = [np.isfinite(test.statistic).sum() for test in tests]
+            counts = [
+                render.number_column(
+                    f"{short} < .05",
+                    [test.significant(c) if c in test.table else np.nan for test in tests],
+                    unit="pairs",
+                )
+                for c, (short, _) in CORRECTIONS.items()
+                if any(c in test.table for test in tests)
+            ]
+            table = render.table_of(
+                "Contrasts, and the number of pairs with a corrected p < .05.",
+                render.text_column("Contrast", [test.name for test in tests]),
+                render.text_column("Strategy", [test.result.strategy for test in tests]),
+                render.text_column("Tail", [test.about.get("Tail", "n/a") for test in tests]),
+                render.number_column("Tested", tested, unit="pairs"),
+                *counts,
+            )
             yield condition.section(
                 "contrasts-",
                 [test.result.strategy for test in tests],
                 dict.fromkeys(contrast_in_words(test.name, test.about) for test in tests),
                 blocks=_blocks(tests, stage=stages.get(condition.image.anchor)),
-                tables=_contrast_tables(tests),
+                tables=(table, *_network_tables(tests)),
             )
 
 
 def contrast_in_words(name: str, about: Mapping[str, object]) -> str:
     """What was tested, and by which permutations."""
-    weights = about.get("Weights")
-    sums = [_sum(row) for row in (weights if isinstance(weights, list) else [])]
+    weights: Any = about.get("Weights") or []
+    sums = []
+    for row in weights:
+        words = ""
+        for term, weight in ((term, weight) for term, weight in row.items() if weight):
+            factor = "" if abs(weight) == 1 else f"{abs(weight):g} \N{MULTIPLICATION SIGN} "
+            sign = "\N{MINUS SIGN}" if weight < 0 else "+"
+            words += f" {sign} {factor}{term}"
+        sums.append(words.removeprefix(" + ").strip())
     words = f"Contrast {name}: {listing(sums, 4)} "
     paired = about.get("Within") if about.get("Model") == "1" else None
     words += f"within participants, by {paired}" if paired else f"of the model {about.get('Model')}"
@@ -259,38 +282,26 @@ def contrast_in_words(name: str, about: Mapping[str, object]) -> str:
     return f"{words}, tested by {every}{n:,} {about.get('Exchangeability')}{smallest}."
 
 
-def _sum(weights: Mapping[str, float]) -> str:
-    """Terms with their weights; those of weight 0 have no part in it."""
-    words = ""
-    for term, weight in weights.items():
-        factor = "" if abs(weight) == 1 else f"{abs(weight):g} \N{MULTIPLICATION SIGN} "
-        sign = "\N{MINUS SIGN}" if weight < 0 else "+"
-        words += f" {sign} {factor}{term}" if weight else ""
-    return words.removeprefix(" + ").strip()
-
-
-def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
-    """Contrasts with their numbers of pairs, components, and pairs of networks."""
-    yield render.table_of(
-        "Contrasts, and the number of pairs with a corrected p < .05.",
-        render.text_column("Contrast", [test.name for test in tests]),
-        render.text_column("Strategy", [test.result.strategy for test in tests]),
-        render.text_column("Tail", [test.about.get("Tail", "n/a") for test in tests]),
-        render.number_column(
-            "Tested", [np.isfinite(test.statistic).sum() for test in tests], 0, "pairs"
-        ),
-        *(
-            render.number_column(
-                f"{short} < .05",
-                [test.significant(c) if c in test.table else np.nan for test in tests],
-                unit="pairs",
-            )
-            for c, (short, _) in CORRECTIONS.items()
-            if any(c in test.table for test in tests)
-        ),
-    )
+def _network_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
+    """Components, and pairs of networks, where they were tested."""
     if (components := _rows(tests, "nbs")) is not None:
-        yield _components_table(components)
+        nodes = [listing(str(own).split(";"), _MOST_NODES) for own in components["nodes"]]
+        yield render.table_of(
+            "Components of pairs beyond a threshold of t or F"
+            f"{': none' if components.empty else ', the largest first'}.",
+            render.text_column("Contrast", components["contrast"]),
+            render.text_column("Strategy", components["strategy"]),
+            render.number_column("Threshold", components["threshold"], 2),
+            render.number_column("No.", components["component"]),
+            render.number_column("Sign", components["sign"]),
+            render.number_column("Pairs", components["edges"]),
+            render.number_column("Intensity", components["intensity"], 2),
+            render.probability_column("p", components["p_extent"], "extent"),
+            render.probability_column("p", components["p_intensity"], "intensity"),
+            render.number_column("Nodes", components["n_nodes"]),
+            render.text_column("Which", nodes),
+            file="group/*_nbs.tsv",
+        )
     if (networks := _rows(tests, "cnbs")) is not None and len(networks):
         networks = networks.sort_values("p_fwe", kind="stable")
         yield render.table_of(
@@ -312,7 +323,7 @@ def _rows(tests: Sequence[Tested], what: str) -> pd.DataFrame | None:
     tables = [
         add_contrast(test.result.table(name), test.result, test.name, what)
         for test in tests
-        if (name := of_contrast(test.name, what)) in test.result.whats
+        if (name := of_contrast(test.name, what)) in test.result.suffixes
     ]
     return pd.concat(tables) if tables else None
 
@@ -321,24 +332,3 @@ def add_contrast(table: pd.DataFrame, files: GroupFiles, contrast: str, what: st
     """Add contrast, strategy and threshold to the rows of a table of a contrast."""
     threshold = files.sidecar(of_contrast(contrast, what)).get("Threshold")
     return table.assign(contrast=contrast, strategy=files.strategy, threshold=threshold)
-
-
-def _components_table(rows: pd.DataFrame) -> render.Table:
-    """Components of all contrasts and strategies, with the seeds that they join."""
-    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows["nodes"]]
-    return render.table_of(
-        "Components of pairs beyond a threshold of t or F"
-        f"{': none' if rows.empty else ', the largest first'}.",
-        render.text_column("Contrast", rows["contrast"]),
-        render.text_column("Strategy", rows["strategy"]),
-        render.number_column("Threshold", rows["threshold"], 2),
-        render.number_column("No.", rows["component"]),
-        render.number_column("Sign", rows["sign"]),
-        render.number_column("Pairs", rows["edges"]),
-        render.number_column("Intensity", rows["intensity"], 2),
-        render.probability_column("p", rows["p_extent"], "extent"),
-        render.probability_column("p", rows["p_intensity"], "intensity"),
-        render.number_column("Nodes", rows["n_nodes"]),
-        render.text_column("Which", nodes),
-        file="group/*_nbs.tsv",
-    )

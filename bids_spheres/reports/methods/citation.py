@@ -19,8 +19,7 @@ from bids_spheres.reports.methods.references import (
     find_references,
     listing,
 )
-from bids_spheres.settings.table import Processing
-from bids_spheres.settings.values import OFF
+from bids_spheres.settings.table import Processing, methods_of
 from bids_spheres.wording import collect, count, plural
 
 if TYPE_CHECKING:
@@ -35,45 +34,31 @@ _HOW_TO_USE = (
     "their keys (`[@key]`) in the BibTeX at the end."
 )
 
+# Publications of the templates, as fMRIPrep cites them
 _TEMPLATES = {"MNI152NLin2009cAsym": "fonov2009", "MNI152NLin6Asym": "evans2012"}
-"""Publications of the templates, as fMRIPrep cites them."""
-
-_AGGREGATIONS = {"mean": "mean", "median": "median", "eigenvariate": "first eigenvariate"}
-_MASKS = {"run": "the run's brain mask", "template": "the template's brain mask", OFF: "the image"}
 
 _TISSUES = {"GM": "grey matter", "WM": "white matter", "CSF": "cerebrospinal fluid"}
 
-_FEW_RADII = 3
-"""Up to this many different radii are listed; of more, the range is given."""
+_FEW_RADII = 3  # Up to this many different radii are listed; of more, the range is given
 
 
 @dataclass(frozen=True)
 class MethodsFacts(Processing):
-    """How runs were processed, with the input, seeds and strategies that it was done with.
-
-    `pipeline` and its version are those of ``GeneratedBy`` of the input's dataset_description.json,
-    and None when that does not say; `spaces` and `measures` are labels as in file names. Seed sets
-    have their radii as used, and the coordinates of their source; `transformed` are the labels of
-    those whose coordinates were transformed to the space of the images. `external_outliers`:
-    tables of the user's own marked volumes to censor.
-    """
+    """How runs were processed, with the input, seeds and strategies that it was done with."""
 
     version: str = __version__
-    pipeline: str | None = None
+    pipeline: str | None = None  # By the input's dataset_description.json
     pipeline_version: str | None = None
-    spaces: tuple[str, ...] = ()
-    seed_sets: tuple[SeedTable, ...] = ()
-    transformed: tuple[str, ...] = ()
+    spaces: tuple[str, ...] = ()  # Labels as in file names
+    seed_sets: tuple[SeedTable, ...] = ()  # Radii as used, coordinates of the source
+    transformed: tuple[str, ...] = ()  # Labels of sets with coordinates transformed to the images
     strategies: tuple[Strategy, ...] = ()
-    external_outliers: bool = False
-    measures: tuple[str, ...] = ("pearsoncorrelation",)
+    external_outliers: bool = False  # The user's own tables marked volumes to censor
+    measures: tuple[str, ...] = ("pearsoncorrelation",)  # Labels as in file names
 
 
 def methods_paragraph(facts: MethodsFacts) -> str:
-    """Methods section in Markdown with pandoc's citation keys.
-
-    Paragraphs on images and signals, each strategy, what strategies share, and connectivity.
-    """
+    """Paragraphs on signals, each strategy, what all share, and connectivity, in Markdown."""
     paragraphs = [
         material(facts),
         *(denoising(strategy, facts) for strategy in facts.strategies),
@@ -116,26 +101,19 @@ def material(facts: MethodsFacts) -> Iterator[str]:
     yield from _coordinates(facts)
     things = nouns(facts)
     if spheres or not regions:
-        yield (
-            f"In each run, the signal of a sphere was the {_aggregation(facts)} of those voxels of "
-            f"{_mask(facts)} whose centre lay within the radius of the seed, or which held the "
-            f"seed, after the masker for spheres of nilearn {cite('abraham2014')}{_order(facts)}."
-        )
+        voxels = "whose centre lay within the radius of the seed, or which held the seed"
+        yield f"In each run, {_signal(facts, 'sphere', 'voxels of {mask} ' + voxels, 'spheres')}."
     yield "Voxels that were constant, or not finite in any volume, were left out."
-    yield from _restrictions(facts, things)
-    if facts.overlap == "nearest":
-        nearest = "centre" if regions else "seed"
-        yield f"Voxels in several {things} of a set were assigned to the nearest {nearest}."
-    if facts.min_coverage:
+    tissue, _, least = (facts.tissue or "").partition(":")
+    if least == "weight":
+        weight = f"the participant's probability of {_TISSUES[tissue]}"
+        yield f"Voxels of {things} were weighted by {weight}."
+    elif tissue:
         yield (
-            f"{things.capitalize()} in which less than {100 * facts.min_coverage:g} per cent of "
-            "the voxels had a signal that varied over time were set to missing."
+            f"Only voxels with a probability of {_TISSUES[tissue]} of at least {least or 0.5} in "
+            "the participant were used."
         )
-    if facts.despike:
-        yield (
-            "Spikes in the series of the voxels were squeezed before anything else, by the rule "
-            f"of AFNI's 3dDespike {cite('cox1996')}."
-        )
+    yield from (text for text in _options(facts).values() if text.endswith("."))
     if facts.smoothing_fwhm:
         kernel = f"a Gaussian kernel of {facts.smoothing_fwhm:g} mm full width at half maximum"
         if facts.aggregation == "mean" and not facts.despike:
@@ -154,33 +132,21 @@ def nouns(facts: MethodsFacts) -> str:
     return " and ".join(name for name, is_there in names.items() if is_there)
 
 
-def _aggregation(facts: MethodsFacts) -> str:
-    return _AGGREGATIONS.get(facts.aggregation) or code(facts.aggregation)
+def _options(facts: MethodsFacts) -> dict[str, str]:
+    """What options of spheres and regions say, by their names."""
+    things = nouns(facts)
+    words = {"things": things, "centre": "centre" if "regions" in things else "seed"}
+    return methods_of(facts, "spheres", Things=things.capitalize(), **words)
 
 
-def _mask(facts: MethodsFacts) -> str:
-    return _MASKS.get(facts.mask, "a mask that was the same for all runs")
-
-
-def _order(facts: MethodsFacts) -> str:
-    return "" if facts.aggregation == "mean" else ", taken after the voxels had been cleaned"
-
-
-def _restrictions(facts: MethodsFacts, things: str) -> Iterator[str]:
-    """Which voxels of the mask counted, and how much."""
-    tissue, _, least = (facts.tissue or "").partition(":")
-    if least == "weight":
-        yield (
-            f"Voxels of {things} were weighted by the participant's probability of "
-            f"{_TISSUES[tissue]}."
-        )
-    elif tissue:
-        yield (
-            f"Only voxels with a probability of {_TISSUES[tissue]} of at least {least or 0.5} in "
-            "the participant were used."
-        )
-    if facts.exclude_mask:
-        yield "Voxels of a mask, as of lesions, were left out."
+def _signal(facts: MethodsFacts, thing: str, voxels: str, masker: str) -> str:
+    """How `voxels`, with the mask in braces, become the signal of a sphere or region."""
+    options = _options(facts)
+    aggregation = options["aggregation"] or code(facts.aggregation)
+    those = voxels.format(mask=options["mask"] or "a mask that was the same for all runs")
+    order = "" if facts.aggregation == "mean" else ", taken after the voxels had been cleaned"
+    after = f"after the masker for {masker} of nilearn {cite('abraham2014')}{order}"
+    return f"the signal of a {thing} was the {aggregation} of those {those}, {after}"
 
 
 def _images(facts: MethodsFacts) -> Iterator[str]:
@@ -241,11 +207,8 @@ def _regions(seeds: SeedTable, facts: MethodsFacts) -> str:
     n = count(len(seeds), "region")
     names = listing([code(path.name) for path in seeds.regions.paths[:_FEW_RADII]])
     if seeds.regions.kind != "maps":
-        return (
-            f"The {n} of {names} were used as the nearest voxels of each image; the signal of a "
-            f"region was the {_aggregation(facts)} of those of its voxels in {_mask(facts)}, after "
-            f"the masker for labels of nilearn {cite('abraham2014')}{_order(facts)}."
-        )
+        signal = _signal(facts, "region", "of its voxels in {mask}", "labels")
+        return f"The {n} of {names} were used as the nearest voxels of each image; {signal}."
     if seeds.regions.weighting == "mean":
         return f"Signals of the {n} of {names} were means of all voxels, weighted by each map."
     return (

@@ -11,12 +11,20 @@ from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.methods.references import cite, code, escape, listing
+from bids_spheres.settings.table import methods_of
 from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds.strategy import Censor, Expansion, Strategy, Task, TemporalFilter
+    from bids_spheres.confounds.strategy import (
+        Censor,
+        Expansion,
+        HeadMotion,
+        Strategy,
+        Task,
+        TemporalFilter,
+    )
     from bids_spheres.reports.methods.citation import MethodsFacts
 
 _EXPANSIONS: dict[Expansion, str] = {
@@ -56,8 +64,8 @@ _TEDANA_COMPONENTS = {
     "orthogonal": ", orthogonalized with respect to the accepted components",
 }
 
+# Beginnings of the columns that fMRIPrep computes after its high-pass filter
 _COMPONENTS = ("a_comp_cor_", "t_comp_cor_", "w_comp_cor_", "c_comp_cor_", "edge_comp_")
-"""Beginnings of the columns that fMRIPrep computes after its high-pass filter."""
 
 
 def removes_something(strategy: Strategy) -> bool:
@@ -67,18 +75,16 @@ def removes_something(strategy: Strategy) -> bool:
 
 def removes_global_signal(strategy: Strategy) -> bool:
     """Whether the global signal is among the regressors, by any key."""
-    name = "global_signal"
-    named = strategy.global_signal is not None or name in strategy.confounds
-    return named or any(re.search(pattern, name) for pattern in _patterns(strategy))
+    named = strategy.global_signal is not None or "global_signal" in strategy.confounds
+    return named or any(re.search(pattern, "global_signal") for pattern in _patterns(strategy))
 
 
 def denoising(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
     """Sentences about one strategy."""
-    regressors = list(_regressors(strategy)) or ["no confounds"]
-    yield f"The denoising strategy {escape(strategy.name)} regressed out {listing(regressors)}."
+    regressors, name = list(_regressors(strategy)) or ["no confounds"], strategy.name
+    yield f"The denoising strategy {escape(name)} regressed out {listing(regressors)}."
     # Only the author's words say what columns of their own mean.
     words = escape(strategy.description).rstrip(".")
-    name = strategy.name
     unchanged = name in published_strategies() and strategy == load_strategy(name)
     if words and not unchanged:
         yield f'Its definition describes it as "{words}".'
@@ -88,7 +94,8 @@ def denoising(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
         cited = f" {_AROMA}" if any("AROMA" in _IMAGES[kind] for kind in kinds) else ""
         cited += f" {_TEDANA}" if {"optcom", "denoised"} & set(kinds) else ""
         yield f"It was applied to {images}{cited}."
-    yield from _head_motion(strategy)
+    if strategy.head_motion is not None:
+        yield from _head_motion(strategy.head_motion)
     yield from _censoring(strategy.censor, external=facts.external_outliers)
     yield from _filtering(strategy, facts)
     least = [f"fewer than {count(strategy.min_volumes, 'volume')}"] if strategy.min_volumes else []
@@ -144,9 +151,8 @@ def _responses(chosen: Task) -> str:
 
 def _wants_cosines(strategy: Strategy) -> bool:
     """Whether fMRIPrep's cosines are regressed out: selected, or because CompCor needs them."""
-    if strategy.wants_cosines or strategy.compcor:
-        return True
-    return any(map(needs_cosines, strategy.confounds)) or _matches(strategy, *_COMPONENTS)
+    named = strategy.wants_cosines or strategy.compcor is not None
+    return named or any(map(needs_cosines, strategy.confounds)) or _matches(strategy, *_COMPONENTS)
 
 
 def _has_cosines(strategy: Strategy) -> bool:
@@ -193,11 +199,8 @@ def _components(strategy: Strategy) -> Iterator[str]:
         yield f"{courses} tedana rejected {_TEDANA}{_TEDANA_COMPONENTS[strategy.tedana]}"
 
 
-def _head_motion(strategy: Strategy) -> Iterator[str]:
-    """How framewise displacement was measured, unless fMRIPrep had."""
-    rules = strategy.head_motion
-    if rules is None:
-        return
+def _head_motion(rules: HeadMotion) -> Iterator[str]:
+    """How framewise displacement was measured, where it was not fMRIPrep's."""
     radius = "that of a sphere of the volume of each participant's brain"
     if rules.head_radius != "auto":
         radius = f"{rules.head_radius:g} mm"
@@ -286,28 +289,6 @@ def _filtering(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
 
 # For every strategy
 
-_STANDARDIZED = {
-    "zscore_sample": "standardized to zero mean and unit variance, with the sample standard "
-    "deviation (N - 1)",
-    "zscore": "standardized to zero mean and unit variance, with the population standard "
-    "deviation (N)",
-    "psc": r"expressed as per cent signal change, 100 (x - mean) / \|mean\|",
-}
-"""By the names of `bids_spheres.engine.clean`, with its formulas."""
-
-
-def _equal_amounts(facts: MethodsFacts) -> Iterator[str]:
-    """Which volumes are used, where there is to be as much data of every run."""
-    if not (seconds := facts.equal_seconds):
-        return
-    which = "the first volumes that were kept"
-    if (seed := facts.equal_seconds_seed) is not None:
-        which = f"volumes drawn at random from those that were kept (seed {seed})"
-    yield (
-        f"So that there was as much data of every run, {seconds:g} s of it were used after "
-        f"cleaning, namely {which}; runs with less were excluded."
-    )
-
 
 def cleaning(facts: MethodsFacts) -> Iterator[str]:
     """What all strategies have in common."""
@@ -325,10 +306,13 @@ def cleaning(facts: MethodsFacts) -> Iterator[str]:
     if facts.detrend:
         what = "signals and confounds before regression" if regresses else "the signals"
         yield f"Mean and linear trend were removed from {what}."
-    standardize = "zscore_sample" if facts.standardize is True else facts.standardize
-    if standardize:
-        yield f"At the end, the signals were {_STANDARDIZED[standardize]}."
-    yield from _equal_amounts(facts)
+    options = methods_of(facts, "series")
+    if scale := options["standardize"]:
+        yield f"At the end, the signals were {scale}."
+    seed = facts.equal_seconds_seed
+    drawn = f"volumes drawn at random from those that were kept (seed {seed})"
+    which = "the first volumes that were kept" if seed is None else drawn
+    yield from filter(None, methods_of(facts, "design", which=which).values())
     if least := facts.min_dof:
         trend = ["trend"] if facts.detrend else []
         removed = [*(["confounds"] if regresses else []), "mean", *trend]
@@ -342,14 +326,11 @@ def cleaning(facts: MethodsFacts) -> Iterator[str]:
             f"Runs that a strategy left with fewer than {count(least, 'degree')} of freedom "
             f"({counted}) were excluded from its results."
         )
-    if facts.full_length:
-        yield "In the files of time series, volumes left out are rows of missing values."
+    yield from (text for text in options.values() if text.endswith("."))
     if any(map(removes_global_signal, facts.strategies)):
         yield f"Removal of the global signal is debated {cite('murphy2009', 'fox2009')}."
-    kinds = [
-        (s.motion, s.wm_csf, s.global_signal, s.compcor, s.ica_aroma) for s in facts.strategies
-    ]
-    if any(map(any, kinds)):
+    keys = ("motion", "wm_csf", "global_signal", "compcor", "ica_aroma")
+    if any(getattr(strategy, key) for strategy in facts.strategies for key in keys):
         compared = cite("ciric2017", "parkes2018", "wang2024")
         yield f"Benchmarks have compared strategies of this kind {compared}."
 

@@ -28,11 +28,10 @@ _FIELD = re.compile(r"^  (\w+) = \{(.*)\},$", re.MULTILINE)
 _KEY = re.compile(r"@(\w+)")
 _CODE = r"(?P<fence>(?<!`)`+(?!`))(?P<code>.+?)(?<!`)(?P=fence)(?!`)"
 _CITATION = r"(?<!\\)\[(?P<keys>@\w+(?:; @\w+)*)\]"
+# Code spans come first, so that a citation in one is left as it is
 _CODE_OR_CITATION = re.compile(f"(?<!\\\\){_CODE}|{_CITATION}", re.DOTALL)
-"""Code spans come first, so that a citation in one is left as it is."""
-
+# Where there are more authors than the first number, the second is how many are named
 _MOST_AUTHORS, _FIRST_AUTHORS = 10, 6
-"""Where there are more authors than the first number, the second is how many are named."""
 
 
 def listing(items: Sequence[str], conjunction: str = "and") -> str:
@@ -71,11 +70,7 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    r"""Inverse of `escape`, except for white space.
-
-    >>> unescape("2 \\* \\[x\\]")
-    '2 * [x]'
-    """
+    """Inverse of `escape`, except for white space."""
     return re.sub(rf"\\({_SPECIAL})", r"\1", text)
 
 
@@ -109,7 +104,8 @@ class Reference:
     @property
     def label(self) -> str:
         """Authors and year, as a sentence cites them: ``"Power et al., 2011"``."""
-        names = [_family_name(author) for author in self.fields["author"].split(" and ")]
+        authors = self.fields["author"].split(" and ")
+        names = [_name(author, initials=False) for author in authors]
         named = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
         return f"{named}, {self.fields['year']}"
 
@@ -119,7 +115,7 @@ class Reference:
         fields = self.fields
         title = re.sub(r"[{}]", "", fields["title"])
         authors = fields["author"].removesuffix(" and others")
-        names = [_name(author) for author in authors.split(" and ")]
+        names = [_name(author, initials=True) for author in authors.split(" and ")]
         if len(names) > _MOST_AUTHORS or authors != fields["author"]:
             names = [*names[:_FIRST_AUTHORS], "et al."]
         source = fields.get("journal") or fields["howpublished"]
@@ -194,15 +190,11 @@ def in_plain_words(text: str) -> str:
     return "".join([*words, unescape(text[end:])])
 
 
-def _family_name(author: str) -> str:
-    """Family name in ``Family, Given`` or ``Family, Jr., Given``, or ``{Name of a group}``."""
-    return author.split(", ", maxsplit=1)[0].strip("{}")
-
-
-def _name(author: str) -> str:
-    """Name in a list of references: family name, initials, suffix."""
-    parts = author.split(", ")
-    if len(parts) == 1:
-        return _family_name(author)
-    initials = "".join(part[0] for part in re.split(r"[ -]", parts[-1]))
-    return " ".join([_family_name(author), initials, *(part.rstrip(".") for part in parts[1:-1])])
+def _name(author: str, *, initials: bool) -> str:
+    """Family name, and initials and suffix, of ``Family, Jr., Given`` or ``{Name of a group}``."""
+    family, *suffixes, given = author.split(", ") if ", " in author else (author, "")
+    family = family.strip("{}")
+    if not given or not initials:
+        return family
+    letters = "".join(part[0] for part in re.split(r"[ -]", given))
+    return " ".join([family, letters, *(part.rstrip(".") for part in suffixes)])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.logs import find_crashes, last_settings
+from bids_spheres.outputs.sidecars import texts
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.settings.table import GROUP
 
@@ -93,17 +94,14 @@ class Participant:
 
 
 def load_participant(output_dir: Path, label: str, session: str | None = None) -> Participant:
-    """Read all that was written of a participant, or in a session, matrices apart.
-
-    What can't be read is a DataError or a ReadWriteError.
-    """
+    """Read results but for matrices; DataError or ReadWriteError for what can't be read."""
 
     def about_it(call: JsonObject) -> bool:
-        labels = _names(call.get("participant_label"))
+        labels = texts(call.get("participant_label"))
         return call.get("analysis_level") != GROUP and (not labels or label in labels)
 
     settings_path, settings = last_settings(output_dir, about_it, label)
-    wanted = _names(settings.get("strategy"))
+    wanted = texts(settings.get("strategy"))
     found = find_runs(output_dir, label, session)
     styles = strategy_styles(strategy for files in found for strategy in files.strategies)
     runs = []
@@ -122,7 +120,3 @@ def load_participant(output_dir: Path, label: str, session: str | None = None) -
     failures = tuple(crash.message for crash in find_crashes(output_dir, label, session))
     links = read_links(output_dir)
     return Participant(label, session, tuple(runs), links, settings, settings_path, failures)
-
-
-def _names(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []

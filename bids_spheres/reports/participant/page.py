@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bids_spheres.reports.participant import provenance
-from bids_spheres.reports.participant.relations import (
-    CONTROLS_IN_WORDS,
-    controls_table,
-    regressor_block,
-    relation_blocks,
-)
+from bids_spheres.reports.participant import provenance, relations
 from bids_spheres.reports.participant.sphere_section import seed_map_blocks, seeds_section
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
 from bids_spheres.reports.participant.time_courses import motion_block, signal_view
@@ -20,31 +13,7 @@ from bids_spheres.reports.toolkit.render import page
 
 if TYPE_CHECKING:
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
-    from bids_spheres.reports.toolkit.charts import Raster
-    from bids_spheres.reports.toolkit.render import Block, HTMLReport, Section, Table
-
-
-@dataclass(frozen=True, eq=False)
-class SetView:
-    """Results of one seed set in one run."""
-
-    title: str
-    remarks: tuple[str, ...]
-    blocks: tuple[Block, ...]
-    before: tuple[str, Raster] | None  # Picture that blocks refer to by its identifier
-
-
-@dataclass(frozen=True, eq=False)
-class RunView:
-    """Results of one run."""
-
-    anchor: str
-    title: str
-    strategies: tuple[str, ...]
-    before: Block | None  # Of the whole run, before and after those of its seed sets
-    sets: tuple[SetView, ...]
-    after: Block | None
-    controls: Table | None
+    from bids_spheres.reports.toolkit.render import Block, HTMLReport, Section
 
 
 def participant_page(participant: Participant) -> HTMLReport:
@@ -58,51 +27,55 @@ def participant_page(participant: Participant) -> HTMLReport:
             if seeds.spheres is not None:
                 section = seeds_section(run, seeds, seeds.spheres, participant.links)
                 drawn.append((run, section))
-                rows = tuple(seeds.spheres.names[i] for i in seeds.order.indices)
-                names[f"{seeds.anchor}-names"] = rows
+                names[f"{seeds.anchor}-names"] = seeds.order.arranged(seeds.spheres.names)
             views.append(_set_view(run, seeds, section))
-        before = motion_block(run, participant.links)
-        after, names_of_regressors = regressor_block(run)
+        after, names_of_regressors = relations.regressor_block(run)
         names |= names_of_regressors
-        own = before, tuple(views), after, controls_table(run)
-        runs.append(RunView(run.anchor, run.title, run.strategies, *own))
+        view: dict[str, object] = {"anchor": run.anchor, "title": run.title, "sets": views}
+        view |= {"strategies": run.strategies, "before": motion_block(run, participant.links)}
+        runs.append({**view, "controls": relations.controls_table(run), "after": after})
+    sets = [seeds for run in participant.runs for seeds in run.sets]
+    facts = [seeds.spheres.sidecar for seeds in sets if seeds.spheres is not None]
+    facts += [sidecar for seeds in sets for sidecar in seeds.facts.values()]
+    uris = dict.fromkeys(uri for sidecar in facts for uri in sidecar.get("Sources", []))
+    output_dir, roots = participant.output_dir, participant.links.roots
+    software = provenance.software(output_dir, roots)
+    record = participant.settings_path, participant.settings
     return page(
         "participant.html.j2",
         participant.title,
-        summary=(*summary(participant), *provenance.made_with(participant)),
+        summary=(*summary(participant), *provenance.made_with(software)),
         verdicts=tuple(verdicts(participant)),
         limits=LIMITS_IN_WORDS,
         runs_table=runs_table(participant),
         warnings=(*participant.failures, *cautions(participant)),
         seeds=tuple(section for run, section in drawn if not run.files.together),
         stages=tuple(section.stage for _, section in drawn),
-        runs=tuple(runs),
+        runs=runs,
         names=names,
-        controls_note=CONTROLS_IN_WORDS,
-        methods=provenance.read_methods(participant.output_dir, participant.label),
-        command=provenance.command(
-            participant.settings_path, participant.settings, participant.output_dir
-        ),
-        settings=provenance.settings_in_words(participant.settings),
-        versions=provenance.versions(participant),
-        datasets=provenance.datasets(participant),
-        inputs=provenance.inputs(participant),
+        controls_note=relations.CONTROLS_IN_WORDS,
+        methods=provenance.read_methods(output_dir, participant.label),
+        datasets=tuple((name, str(root)) for name, root in roots.items()),
+        inputs=[uri for uri in uris if not uri.startswith("bids::")],
+        **provenance.origin(output_dir, *record, software),
     )
 
 
-def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
+def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> dict[str, object]:
+    """Results of a seed set: words, and blocks with the picture that they refer to by its name."""
     blocks, before = signal_view(seeds, run.styles)
-    relations: list[Block] = []
+    pairs: list[Block] = []
     if section is not None and section.stage is not None:
-        relations += relation_blocks(seeds, run.styles, section.stage)
-        relations += seed_map_blocks(seeds, run.strategies, section.stage.scene)
+        pairs += relations.relation_blocks(seeds, run.styles, section.stage)
+        pairs += seed_map_blocks(seeds, run.strategies, section.stage.scene)
     remarks = [
         f"{strategy}: excluded, and so not shown. {reason}."
         for strategy in run.strategies
         if (reason := seeds.facts.get(strategy, {}).get("Excluded")) and not run.files.together
     ]
-    if not blocks and not relations:
+    if not blocks and not pairs:
         remarks.append("Neither series nor matrices were written.")
-    elif not relations and seeds.files.matrix_paths:
+    elif not pairs and seeds.files.matrix_paths:
         remarks.append(f"Fewer than two {seeds.noun}s have a series: no pairs.")
-    return SetView(seeds.title, tuple(remarks), (*blocks, *relations), before)
+    shown = {"remarks": remarks, "blocks": (*blocks, *pairs), "before": before}
+    return {"title": seeds.title, **shown}

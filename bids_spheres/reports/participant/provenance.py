@@ -6,6 +6,7 @@ import json
 import platform
 import re
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,13 +18,12 @@ from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import CITATION_FILE, methods_file
 from bids_spheres.reports.methods.references import cited_keys, in_plain_words, load_references
-from bids_spheres.wording import listing
+from bids_spheres.wording import collect, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from bids_spheres.reports.methods.references import Reference
-    from bids_spheres.reports.participant.load import Participant
 
 _LIBRARIES = ("numpy", "scipy", "nibabel", "pandas", "pybids")
 _METHODS = re.compile(r"^## Methods\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -60,86 +60,56 @@ def methods_text(paragraphs: list[str], file: str = CITATION_FILE) -> MethodsTex
     return MethodsText(tuple(plain), tuple(known[key] for key in keys if key in known), file)
 
 
-def command(path: Path | None, settings: Mapping[str, object], output_dir: Path) -> str | None:
-    """Command line that repeats the call with this record of settings; None without a record."""
-    if path is None:
-        return None
-    words = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
-    record = Path(words[1]) / path.relative_to(output_dir)
-    return shlex.join(["bids-spheres", *words, "--config", str(record)])
+def origin(
+    output_dir: Path,
+    path: Path | None,
+    settings: Mapping[str, object],
+    versions: Sequence[tuple[str, str]],
+    options: Collection[str] = (),
+) -> dict[str, object]:
+    """Command, settings and software, by the names of the template's variables.
 
-
-def settings_in_words(settings: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Names and values of the settings that have a value."""
-    texts = []
+    `path` and `settings` are the record of a call, of which the values of `options` are shown, or
+    of all; `versions` are those of `software`.
+    """
+    command, values = None, []
+    if path is not None:
+        call = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
+        record = Path(call[1]) / path.relative_to(output_dir)
+        command = shlex.join(["bids-spheres", *call, "--config", str(record)])
     for name, value in settings.items():
-        if value not in (None, [], ""):
-            words = value if isinstance(value, list) else [value]
+        if value not in (None, [], "") and (not options or name in options):
+            words: list[object] = value if isinstance(value, list) else [value]
             strings = (word if isinstance(word, str) else json.dumps(word) for word in words)
-            texts.append((name, ", ".join(strings)))
-    return tuple(texts)
-
-
-def made_with(participant: Participant) -> Iterator[str]:
-    """Software of the results and of their input, in a sentence."""
-    known = [*_versions_of_data(participant)]
-    results = [text for name, text in known if name == "Results"]
-    yield from sentence_of_software(results, [text for name, text in known if name != "Results"])
-
-
-def sentence_of_software(results: Iterable[str], inputs: Iterable[str] = ()) -> Iterator[str]:
-    """Software of the results, and of the output they were computed from."""
-    ours, theirs = list(dict.fromkeys(results)), list(dict.fromkeys(inputs))
-    if ours:
-        source = f" from {listing(theirs)} output" if theirs else ""
-        yield f"Made with {listing(ours)}{source}."
-
-
-def versions(participant: Participant) -> tuple[tuple[str, str], ...]:
-    """Software of the results, of their input, and of this page."""
-    return (*_versions_of_data(participant), *versions_of_this_page())
-
-
-def _versions_of_data(participant: Participant) -> Iterator[tuple[str, str]]:
-    description = read_description(participant.output_dir)
-    yield from (("Results", text) for text in generators(description))
-    for name, root in participant.links.roots.items():
-        try:
-            description = read_description(root)
-        except (OSError, ValueError):
-            continue  # the input may have changed since
-        yield from ((f"Input {name}", text) for text in generators(description))
-
-
-def versions_of_this_page() -> Iterator[tuple[str, str]]:
-    """Software that writes this page."""
-    yield "This page", f"bids_spheres {__version__}, Python {platform.python_version()}"
+            values.append((name, ", ".join(strings)))
     libraries = []
     for name in _LIBRARIES:
-        try:
+        with suppress(PackageNotFoundError):
             libraries.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    yield "Libraries of this page", ", ".join(libraries)
+    page = f"bids_spheres {__version__}, Python {platform.python_version()}"
+    of_page = ("This page", page), ("Libraries of this page", ", ".join(libraries))
+    return {"command": command, "settings": values, "versions": (*versions, *of_page)}
 
 
-def generators(description: Mapping[str, object]) -> Iterator[str]:
-    """Software in ``GeneratedBy`` of a dataset_description.json."""
-    entries = description.get("GeneratedBy")
+def software(output_dir: Path, inputs: Mapping[str, Path] | None = None) -> list[tuple[str, str]]:
+    """What the results, and the datasets that they were made from, were made with."""
+    found = [("Results", text) for text in _generators(output_dir)]
+    for name, root in (inputs or {}).items():
+        with suppress(OSError, ValueError):  # the input may have changed since
+            found += [(f"Input {name}", text) for text in _generators(root)]
+    return found
+
+
+def _generators(root: Path) -> Iterator[str]:
+    entries = read_description(root).get("GeneratedBy")
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and entry.get("Name"):
             yield f"{entry['Name']} {entry.get('Version') or ''}".strip()
 
 
-def inputs(participant: Participant) -> tuple[str, ...]:
-    """URIs of every input file that sidecars name."""
-    sets = [seeds for run in participant.runs for seeds in run.sets]
-    facts = [seeds.spheres.sidecar for seeds in sets if seeds.spheres is not None]
-    facts += [sidecar for seeds in sets for sidecar in seeds.facts.values()]
-    uris = dict.fromkeys(uri for sidecar in facts for uri in sidecar.get("Sources", []))
-    return tuple(uri for uri in uris if not uri.startswith("bids::"))
-
-
-def datasets(participant: Participant) -> tuple[tuple[str, str], ...]:
-    """Names of datasets in the URIs, and their folders."""
-    return tuple((name, str(root)) for name, root in participant.links.roots.items())
+def made_with(versions: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Software of the results, and of the output they were made from, in a sentence."""
+    names = collect((what == "Results", text) for what, text in versions)
+    if ours := names.get(True):
+        source = f" from {listing(names[False])} output" if False in names else ""
+        yield f"Made with {listing(ours)}{source}."

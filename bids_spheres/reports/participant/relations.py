@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_spheres.engine.connectivity import MEASURES
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, PEARSON, PLACEMENT_MEAN, PLACEMENT_SD
+from bids_spheres.reports.toolkit import matrices, render
 from bids_spheres.reports.toolkit.charts import Group
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
-from bids_spheres.reports.toolkit.matrices import (
-    Beside,
-    colour_limit,
-    known_pairs,
-    matrix_graphic,
-    pairs,
-)
-from bids_spheres.reports.toolkit.render import (
-    Block,
-    Column,
-    Graphic,
-    number_column,
-    percent_cell,
-    table_of,
-    text_column,
-)
+from bids_spheres.reports.toolkit.matrices import known_pairs, pairs
+from bids_spheres.reports.toolkit.render import Block
 from bids_spheres.wording import coefficient, count, listing, naming, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.connectome import Stage
-    from bids_spheres.reports.toolkit.render import Table, TableColumn
 
 _KINDS = (
     ("cosine", "cosines"),
@@ -55,8 +42,7 @@ _KINDS = (
 )
 """Prefixes of fMRIPrep's column names, and the names beside a matrix."""
 
-_MOST_PLACED = 10
-"""Pairs of each strategy in the table of those that depend on placement."""
+_MOST_PLACED = 10  # Pairs of each strategy in the table of those that depend on placement
 
 
 def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> Iterator[Block]:
@@ -68,14 +54,14 @@ def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> 
         title = names_of_measures.get(stat, stat)
         written = [s for s in styles if (stat, s) in seeds.files.matrix_paths]
         read = {s: seeds.files.matrix(s, stat).values for s in written}
-        matrices = {s: matrix for s, matrix in read.items() if known_pairs(matrix).size}
-        if not matrices:
+        known = {s: matrix for s, matrix in read.items() if known_pairs(matrix).size}
+        if not known:
             continue
-        yield Block(title, tuple(_matrices(seeds, seeds.spheres, title, matrices)), columns=2)
-        strongest = (stage.strongest_pairs(matrix, s) for s, matrix in matrices.items())
+        yield Block(title, tuple(_matrices(seeds, seeds.spheres, title, known)), columns=2)
+        strongest = (stage.strongest_pairs(matrix, s) for s, matrix in known.items())
         yield Block(f"Strongest pairs: {title}", tuple(strongest))
-        samples = [Sample(s, pairs(matrix), styles[s], s) for s, matrix in matrices.items()]
-        notes = tuple(_effective_volumes(seeds, [*matrices])) if stat == PEARSON else ()
+        samples = [Sample(s, pairs(matrix), styles[s], s) for s, matrix in known.items()]
+        notes = tuple(_effective_volumes(seeds, known)) if stat == PEARSON else ()
         label, points = "r" if stat == PEARSON else title, seeds.spheres.coordinates
         yield distribution_block(f"Distribution: {title}", label, samples, points, notes)
     if any((PLACEMENT_SD, strategy) in seeds.files.matrix_paths for strategy in styles):
@@ -83,21 +69,28 @@ def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> 
 
 
 def _matrices(
-    seeds: SeedSet, spheres: Spheres, title: str, matrices: Mapping[str, FloatArray]
-) -> Iterator[Graphic]:
-    limit, order = colour_limit(list(matrices.values())), seeds.order
-    names, rows = tuple(spheres.names[i] for i in order.indices), f"{seeds.anchor}-names"
-    beside = Beside(order.groups, names if len(names) <= 24 else ())
-    for strategy, matrix in matrices.items():
+    seeds: SeedSet, spheres: Spheres, title: str, known: Mapping[str, FloatArray]
+) -> Iterator[render.Graphic]:
+    limit, rows = matrices.colour_limit([*known.values()]), f"{seeds.anchor}-names"
+    networks = np.array(spheres.networks)
+    first, second = (networks[ends] for ends in np.triu_indices(len(networks), 1))
+    joined = (first != MISSING) & (second != MISSING)
+    kinds = joined & (first == second), joined & (first != second)
+    for strategy, matrix in known.items():
         median = float(np.median(known_pairs(matrix)))
         words = f"{title} after {strategy}: median {coefficient(median)}"
         if strongest := _strongest(matrix, spheres.names):
             words += ", strongest {} between {}".format(*strongest)
         if missing := int((~np.isfinite(matrix)).all(axis=0).sum()):
             words += f"; {count(missing, spheres.noun)} without a series (grey)"
-        words += f".{_within_and_between(matrix, spheres)}"
-        ordered = matrix[np.ix_(order.indices, order.indices)]
-        yield matrix_graphic(ordered, limit, beside, words, strategy=strategy, row_names=rows)
+        words += "."
+        values = pairs(matrix)
+        parts = [values[kind & np.isfinite(values)] for kind in kinds]
+        if all(part.size for part in parts):
+            within, between = (number(float(part.mean())) for part in parts)
+            words += f" Mean within networks {within}, between networks {between}."
+        about: dict[str, Any] = {"limit": limit, "strategy": strategy, "row_names": rows}
+        yield matrices.seed_matrix(matrix, seeds.order, spheres.names, words, **about)
 
 
 def _strongest(matrix: FloatArray, names: Sequence[str]) -> tuple[str, str] | None:
@@ -106,20 +99,6 @@ def _strongest(matrix: FloatArray, names: Sequence[str]) -> tuple[str, str] | No
     if not len(edges.values):
         return None
     return coefficient(float(edges.values[0])), naming([names[i] for i in edges.pairs[0]])
-
-
-def _within_and_between(matrix: FloatArray, spheres: Spheres) -> str:
-    """Means within and between networks; nothing without networks."""
-    networks = np.array(spheres.networks)
-    same = networks[:, None] == networks[None]
-    with_network = networks != "n/a"
-    known = np.isfinite(matrix) & with_network[:, None] & with_network[None]
-    upper = np.triu(np.ones_like(same), 1)
-    within, between = matrix[known & same & upper], matrix[known & ~same & upper]
-    if not within.size or not between.size:
-        return ""
-    means = [number(float(values.mean())) for values in (within, between)]
-    return " Mean within networks {}, between networks {}.".format(*means)
 
 
 def _placement_block(seeds: SeedSet, styles: Mapping[str, str]) -> Block:
@@ -141,22 +120,21 @@ def _placement_block(seeds: SeedSet, styles: Mapping[str, str]) -> Block:
         "correlations computed anew. SD: standard deviation of Fisher's z over these placements. "
         f"Median over all pairs: {listing(medians) or 'n/a'}. The matrices have every pair."
     )
-    table = table_of(
+    table = render.table_of(
         f"Pairs that depend most on placement, at most {_MOST_PLACED} for each strategy.",
-        text_column("Sphere", first),
-        text_column("Sphere", second),
-        text_column("Strategy", strategies),
-        number_column("Mean", r, 3, "r"),
-        number_column("SD", sds, 3, "z"),
+        render.text_column("Sphere", first),
+        render.text_column("Sphere", second),
+        render.text_column("Strategy", strategies),
+        render.number_column("Mean", r, 3, "r"),
+        render.number_column("SD", sds, 3, "z"),
     )
     return Block("Placement of spheres", notes=(words,), table=(f"{seeds.anchor}-placement", table))
 
 
-def _effective_volumes(seeds: SeedSet, strategies: Sequence[str]) -> Iterator[str]:
+def _effective_volumes(seeds: SeedSet, strategies: Iterable[str]) -> Iterator[str]:
     """How many independent volumes a pair is worth, where effective degrees were written."""
-    for strategy in strategies:
-        if (EFFECTIVE_DOF, strategy) not in seeds.files.matrix_paths:
-            continue
+    written = [s for s in strategies if (EFFECTIVE_DOF, s) in seeds.files.matrix_paths]
+    for strategy in written:
         known = known_pairs(seeds.files.matrix(strategy, EFFECTIVE_DOF).values)
         if known.size:
             low, middle, high = (number(float(q), 0) for q in np.percentile(known, (5, 50, 95)))
@@ -166,28 +144,28 @@ def _effective_volumes(seeds: SeedSet, strategies: Sequence[str]) -> Iterator[st
             )
 
 
-def controls_table(run: Run) -> Table | None:
+def controls_table(run: Run) -> render.Table | None:
     """Pairs that correlate and should not, a row for every seed set and strategy."""
     sets = [(seeds, s) for seeds in run.sets for s in run.strategies]
     known = [(seeds, s) for seeds, s in sets if s in seeds.files.controls_paths]
     tables = [seeds.files.controls(s) for seeds, s in known]
 
-    def shares(label: str, control: str, column: str = "significant") -> TableColumn:
-        values = [float(table[column][control]) for table in tables]
-        return Column(label, unit="% of pairs"), [percent_cell(value) for value in values]
+    def shares(label: str, control: str, column: str = "significant") -> render.TableColumn:
+        cells = [render.percent_cell(float(table[column][control])) for table in tables]
+        return render.Column(label, unit="% of pairs"), cells
 
     if not known:
         return None
     similarity = [table["similarity"]["mirrored"] for table in tables]
-    return table_of(
+    return render.table_of(
         "Negative controls: pairs of series that correlate with p < .05.",
-        text_column("Strategy", [s for _, s in known]),
-        text_column("Seed set", [seeds.title for seeds, _ in known]),
+        render.text_column("Strategy", [s for _, s in known]),
+        render.text_column("Seed set", [seeds.title for seeds, _ in known]),
         shares("Surrogates", "surrogate"),
         shares("Surrogates, as if white", "surrogate", "significant_nominal"),
         shares("Fluid", "fluid"),
         shares("Mirrored seeds", "mirrored"),
-        number_column("Similarity of mirrored", similarity, 2),
+        render.number_column("Similarity of mirrored", similarity, 2),
         shares("Seeds", "seeds"),
     )
 
@@ -201,10 +179,7 @@ CONTROLS_IN_WORDS = (
 
 
 def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]:
-    """Correlations of regressors over the kept volumes, None where no strategy has two of them.
-
-    Also the names of the rows of each matrix by the identifier of their list in the page.
-    """
+    """Correlations of regressors over the kept volumes, if any, and the names of their rows."""
     graphics, names = [], {}
     for i, strategy in enumerate(run.strategies):
         if strategy not in run.files.designs:
@@ -213,20 +188,20 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
         columns = tuple(map(str, table.columns))
         if len(columns) < 2:
             continue
-        values = table.to_numpy(dtype=np.float64, na_value=np.nan)
         if strategy in run.files.outliers:
             kept = run.files.kept(strategy)
-            values = values[kept] if len(kept) == len(values) else values
-        matrix = correlations(values)
+            table = table[kept] if len(kept) == len(table) else table
+        matrix = table.corr(min_periods=3).to_numpy(np.float64)
         words = f"{count(len(columns), 'regressor')} of {strategy} over the kept volumes."
         if strongest := _strongest(matrix, columns):
             words += " The strongest correlation, {}, is between {}.".format(*strongest)
         if flat := int(np.isnan(np.diag(matrix)).sum()):
             words += f" {count(flat, 'regressor')} without variation (grey)."
-        beside = Beside(_kinds(columns)) if len(columns) > 12 else Beside((), columns)
-        key = f"{run.anchor}-design-{i}"
-        drawn = matrix_graphic(matrix, 1.0, beside, words, strategy=strategy, row_names=key)
-        graphics.append(drawn)
+        many, key = len(columns) > 12, f"{run.anchor}-design-{i}"
+        beside = matrices.Beside(*((_kinds(columns),) if many else ((), columns)))
+        about = 1.0, beside, words
+        graphic = matrices.matrix_graphic(matrix, *about, strategy=strategy, row_names=key)
+        graphics.append(graphic)
         names[key] = columns
     block = Block("Correlation of regressors", tuple(graphics), columns=2) if graphics else None
     return block, names
@@ -240,15 +215,3 @@ def _kinds(columns: Sequence[str]) -> tuple[Group, ...]:
         start = groups[-1].stop if groups else 0
         groups.append(Group(kind, start, start + len(list(members))))
     return tuple(groups)
-
-
-def correlations(values: FloatArray) -> FloatArray:
-    """Pearson's r of columns, (R, R); NaN for columns without variation."""
-    if len(values) < 3:
-        return np.full((values.shape[1],) * 2, np.nan)
-    centred = values - values.mean(axis=0)
-    norms = np.linalg.norm(centred, axis=0)
-    # Rounding leaves something of a constant column.
-    flat = norms <= 1e-12 * np.linalg.norm(values, axis=0)
-    scaled = centred / np.where(flat, np.nan, norms)
-    return np.asarray(scaled.T @ scaled)

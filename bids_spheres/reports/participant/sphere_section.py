@@ -15,12 +15,11 @@ from bids_spheres.files.names import parse_name
 from bids_spheres.files.regular import check_regular
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit import render, sphere_figures
-from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
-from bids_spheres.reports.toolkit.render import Block, Figure, Graphic, Section, number_column
-from bids_spheres.reports.toolkit.sphere_figures import Scene, VoxelMap
+from bids_spheres.reports.toolkit.render import Block, Figure, Section, number_column
+from bids_spheres.reports.toolkit.sphere_figures import COLUMNS, Scene, VoxelMap
 from bids_spheres.spaces.templates import template_home
 from bids_spheres.wording import naming, number, percent
 
@@ -37,10 +36,6 @@ if TYPE_CHECKING:
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.geometry import Backdrop
 
-_EXPECTED = {
-    "sphere": "whose centre lies in the sphere",
-    "region": "of the region on the grid of the image",
-}
 _COLUMNS_IN_WORDS = (
     "Expected: voxels {expected}. Used: those of them in the image and its "
     "mask. Coverage: share of the expected voxels that is used and has a signal. Shared: used "
@@ -62,12 +57,24 @@ class Background:
 
 
 def find_background(facts: Sidecar, links: Links) -> Background | None:
-    """The first image that exists and can be read, by the sidecar of the spheres.
-
-    The BOLD image itself is never opened, and nothing is downloaded.
-    """
-    for path, words in _candidates(facts, links):
-        if (image := read_image(path)) is not None:
+    """First image that can be read, by the sidecar of the spheres; never the BOLD image itself."""
+    bold, space = links.first(facts, "_bold.nii.gz"), facts.get("SpatialReference", "")
+    candidates = []
+    if bold is not None:
+        boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
+        candidates.append((bold.with_name(str(boldref)), "the run's BOLD reference image"))
+    name, _, cohort = space.partition("+")
+    stem = f"tpl-{name}_cohort-{cohort}" if cohort else f"tpl-{name}"
+    folder = template_home() / f"tpl-{name}" / (f"cohort-{cohort}" if cohort else "")
+    candidates += [
+        (folder / f"{stem}_res-{resolution}_T1w.nii.gz", f"the T1-weighted template {space}")
+        for resolution in ("02", "2", "01", "1")
+    ]
+    if (mask := links.first(facts, "_mask.nii.gz")) is not None:
+        candidates.append((mask, "the brain mask"))
+    for path, words in candidates:
+        # TemplateFlow marks files that it has not downloaded by empty ones.
+        if path.is_file() and path.stat().st_size and (image := read_image(path)) is not None:
             data, grid = image
             return Background(backdrop(data[..., 0] if data.ndim == 4 else data, grid), words)
     return None
@@ -83,25 +90,6 @@ def read_image(path: Path) -> tuple[NDArray[np.number], Grid] | None:
         return None
 
 
-def _candidates(facts: Sidecar, links: Links) -> Iterator[tuple[Path, str]]:
-    bold, space = links.first(facts, "_bold.nii.gz"), facts.get("SpatialReference", "")
-    if bold is not None:
-        boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
-        reference = bold.with_name(str(boldref))
-        if reference.is_file():
-            yield reference, "the run's BOLD reference image"
-    name, _, cohort = space.partition("+")
-    stem = f"tpl-{name}_cohort-{cohort}" if cohort else f"tpl-{name}"
-    folder = template_home() / f"tpl-{name}" / (f"cohort-{cohort}" if cohort else "")
-    for resolution in ("02", "2", "01", "1"):
-        template = folder / f"{stem}_res-{resolution}_T1w.nii.gz"
-        # TemplateFlow marks files that it has not downloaded by empty ones.
-        if template.is_file() and template.stat().st_size:
-            yield template, f"the T1-weighted template {space}"
-    if (mask := links.first(facts, "_mask.nii.gz")) is not None:
-        yield mask, "the brain mask"
-
-
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:
     """Figures, sentences and the table of one seed set, and the stage of its connectomes."""
     background = find_background(spheres.sidecar, links)
@@ -112,7 +100,9 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
     sentences = tuple(_sentences(spheres))
     behind = "" if background is None else f" over {background.words}"
     title, noun = f"{run.title}: {seeds.title}", spheres.noun
-    notes = [_COLUMNS_IN_WORDS.format(noun=noun, expected=_EXPECTED[noun])]
+    of_region = "of the region on the grid of the image"
+    expected = of_region if noun == "region" else "whose centre lies in the sphere"
+    notes = [_COLUMNS_IN_WORDS.format(noun=noun, expected=expected)]
     if np.isfinite(spheres.tsnr).any():
         notes.append(_TSNR_IN_WORDS)
     file = seeds.files.spheres_path
@@ -150,8 +140,7 @@ def _figures(
             "it; red, dotted: too little of it, so that it has no series. Left is on the left; "
             "coordinates in mm.",
         )
-    far = [spheres.names[s] for s in np.flatnonzero(~scene.seen)]
-    note = f" Too far away to be shown: {naming(far)}." if far else ""
+    note = scene.too_far(spheres.names)
     networks = spheres.networks if len(spheres.names) > sphere_figures.MANY else ()
     coloured = any(map(is_network, networks))
     colours = "Colours are networks; outlines are as above." if coloured else "Colours as above."
@@ -163,8 +152,8 @@ def _figures(
 
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
-    n, used = len(spheres.names), spheres.used
-    yield sphere_figures.describe_spheres(spheres.radii, regions=spheres.noun == "region")
+    n, used, noun = len(spheres.names), spheres.used, spheres.noun
+    yield sphere_figures.describe_spheres(spheres.radii, regions=noun == "region")
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     if not used.all():
         names = naming([spheres.names[s] for s in np.flatnonzero(~used)])
@@ -174,21 +163,18 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
             f"{whole:,} have all of their voxels, {int(used.sum()) - whole:,} some, and "
             f"{int((~used).sum()):,} too few to have a series{limit}: {names}."
         )
-    elif whole == n:
-        yield "Each of them has all of its voxels."
     else:
-        yield f"{whole:,} have all of their voxels, the other {n - whole:,} some."
+        some = f"{whole:,} have all of their voxels, the other {n - whole:,} some."
+        yield "Each of them has all of its voxels." if whole == n else some
     if outside := int((~spheres.seed_in_mask).sum()):
         yield f"In {outside:,} the seed itself lies outside the mask."
     if shared := int((spheres.overlap > 0).sum()):
-        yield f"{spheres.noun.capitalize()}s that share voxels with another: {shared:,}."
+        yield f"{noun.capitalize()}s that share voxels with another: {shared:,}."
     known = spheres.tsnr[np.isfinite(spheres.tsnr)]
     if known.size:
         low, middle, high = (number(float(q), 0) for q in np.percentile(known, (5, 50, 95)))
-        yield (
-            f"Median temporal signal-to-noise ratio: {middle} (90 % of {spheres.noun}s from {low} "
-            f"to {high})."
-        )
+        ninety = f"90 % of {noun}s from {low} to {high}"
+        yield f"Median temporal signal-to-noise ratio: {middle} ({ninety})."
     if share := spheres.sidecar.get("DespikedShare"):
         yield f"Despiking changed {share:.2%} of the values of its voxels."
     notes = spheres.sidecar.get("SpaceNote"), spheres.sidecar.get("DespikeNote")
@@ -199,10 +185,8 @@ def _table(spheres: Spheres, file: str) -> render.Table:
     tones = _by_coverage(spheres, "bad", "warn", "").tolist()
     cells = zip(spheres.coverage.tolist(), spheres.used, tones, strict=True)
     coverage = [render.percent_cell(c, "" if u else " (no series)", t) for c, u, t in cells]
-    columns = [
-        number_column("No.", range(1, len(spheres.names) + 1)),
-        render.text_column("Name", spheres.names),
-    ]
+    numbers = range(1, len(spheres.names) + 1)
+    columns = [number_column("No.", numbers), render.text_column("Name", spheres.names)]
     if any(network != MISSING for network in spheres.networks):
         columns.append(render.text_column("Network", spheres.networks))
     for axis, places in zip("xyz", spheres.coordinates.T, strict=True):
@@ -222,34 +206,27 @@ def _table(spheres: Spheres, file: str) -> render.Table:
 
 def seed_map_blocks(seeds: SeedSet, strategies: Sequence[str], scene: Scene) -> Iterator[Block]:
     """The maps of the first seeds that have one, over the background of a scene."""
-    graphics = [g for s in strategies if (g := _seed_maps(seeds, s, scene)) is not None]
+    known, graphics = () if seeds.spheres is None else seeds.spheres.names, []
+    strongest, least = sphere_figures.STRONGEST, sphere_figures.LEAST_SHOWN
+    for strategy in strategies:
+        paths = seeds.files.seed_maps(strategy)
+        maps: dict[int, VoxelMap] = {}
+        for path in paths:
+            name = read_sidecar(path, optional=True).get("Seed")
+            if name in known and len(maps) < COLUMNS and (image := read_image(path)):
+                values = np.nan_to_num(image[0].astype(np.float64)).ravel(order="F")
+                maps[known.index(name)] = VoxelMap(image[1], values)
+        chosen = sorted(maps)
+        names = [known[s] for s in chosen]
+        seed = naming(names, COLUMNS)
+        words = f"Fisher z of every voxel's correlation with {seed} after {strategy}."
+        caption = (
+            f"{words} Blue to red: -{strongest} to {strongest}, transparent within {least}; white: "
+            f"the {seeds.noun}. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."
+        )
+        if chosen:
+            own = Scene(scene.centres[chosen], scene.radii[chosen], scene.backdrop)
+            pixels = sphere_figures.map_slices(own, [maps[s] for s in chosen], names)
+            graphics.append(sphere_figures.map_graphic(pixels, words, caption, strategy))
     if graphics:
         yield Block("Maps of seeds", tuple(graphics))
-
-
-def _seed_maps(seeds: SeedSet, strategy: str, scene: Scene) -> Graphic | None:
-    paths = seeds.files.seed_maps(strategy)
-    known = () if seeds.spheres is None else seeds.spheres.names
-    maps: dict[int, VoxelMap] = {}
-    for path in paths:
-        name = read_sidecar(path, optional=True).get("Seed")
-        if name in known and len(maps) < sphere_figures.COLUMNS and (image := read_image(path)):
-            values = np.nan_to_num(image[0].astype(np.float64)).ravel(order="F")
-            maps[known.index(name)] = VoxelMap(image[1], values)
-    if not maps:
-        return None
-    chosen = sorted(maps)
-    names = [known[s] for s in chosen]
-    own = Scene(scene.centres[chosen], scene.radii[chosen], scene.backdrop)
-    pixels = sphere_figures.map_slices(own, [maps[s] for s in chosen], names)
-    named = naming(names, sphere_figures.COLUMNS)
-    words = f"Fisher z of every voxel's correlation with {named} after {strategy}."
-    drawn = picture(pixels, words)
-    raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
-    strongest, least = sphere_figures.STRONGEST, sphere_figures.LEAST_SHOWN
-    caption = (
-        f"{words} Blue to red: -{strongest} to {strongest}, transparent within {least}; white: the "
-        f"{seeds.noun}. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."
-    )
-    chart = Chart(WIDTH, drawn.height, words, rasters=(raster,))
-    return Graphic(chart, caption, strategy, strategy)

@@ -11,17 +11,17 @@ from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.toolkit import limits
 from bids_spheres.reports.toolkit.render import Cell, Column, number_column, table_of, text_column
-from bids_spheres.wording import collect, count, listing, naming, number, percent
+from bids_spheres.wording import after_names, collect, count, listing, naming, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
     from bids_spheres.reports.toolkit.render import Table
 
+# Coverage below which a sphere that has a series is warned of: a quarter of it is missing
 _LOW_COVERAGE = 0.75
-"""Coverage below which a sphere that has a series is warned of: a quarter of it is missing."""
 
 
 def summary(participant: Participant) -> Iterator[str]:
@@ -48,14 +48,11 @@ def summary(participant: Participant) -> Iterator[str]:
 
 def _censors_motion(run: Run, strategy: str) -> bool:
     """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
-    for seeds in run.sets:
-        facts = seeds.facts.get(strategy, {})
-        thresholds = facts.get("CensoringThresholds", {})
-        limits = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
-        by_table = facts.get("CensoredVolumes", {}).get("external")
-        if by_table or any(thresholds.get(key) is not None for key in limits):
-            return True
-    return False
+    facts = [seeds.facts.get(strategy, {}) for seeds in run.sets]
+    by_table = any(own.get("CensoredVolumes", {}).get("external") for own in facts)
+    thresholds = [own.get("CensoringThresholds", {}) for own in facts]
+    keys = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
+    return by_table or any(own.get(key) is not None for own in thresholds for key in keys)
 
 
 def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
@@ -66,12 +63,12 @@ def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
         judged = []
         if excluded := list(dict.fromkeys(s for s, facts in every if facts.get("Excluded"))):
             judged.append(limits.Judgement(f"excluded for {listing(excluded, most=16)}", "bad"))
-        known = [(s, facts) for s, facts in used if "DegreesOfFreedom" in facts]
-        ranked: list[list[tuple[float, str, limits.Judgement]]] = [
-            [(facts["NumberOfVolumesKept"], s, _kept(facts)) for s, facts in known],
-            [(facts["DegreesOfFreedom"], s, _left(facts)) for s, facts in known],
-        ]
-        for each in filter(None, ranked):
+        n_kept = [(facts.get("NumberOfVolumesKept"), s, _kept, facts) for s, facts in used]
+        left = [(facts.get("DegreesOfFreedom"), s, _left, facts) for s, facts in used]
+        for values in (n_kept, left):
+            each = [(n, s, judge(facts)) for n, s, judge, facts in values if n is not None]
+            if not each:
+                continue
             least, strategy, judgement = min(each, key=lambda item: item[0])
             differ = least != max(value for value, *_ in each)
             after = f" after {strategy}" if differ else ""
@@ -108,12 +105,12 @@ def runs_table(participant: Participant) -> Table:
     lost = [facts.get("DimensionsLostToFilter") for facts in every]
     censored = [facts.get("DimensionsLostToCensoring") for facts in every]
     for i, facts in enumerate(every):
-        motion[1][i] = replace(motion[1][i], tone=limits.judge_motion(_mean_fd(facts)).tone)
         if facts.get("Excluded"):
             left[1][i] = replace(left[1][i], text=f"{left[1][i].text} (excluded)", tone="bad")
         elif degrees[i] is not None:
             left[1][i] = replace(left[1][i], tone=_left(facts).tone)
             kept[1][i] = replace(kept[1][i], tone=_kept(facts).tone)
+    motion = limits.toned(motion, (limits.judge_motion(_mean_fd(facts)) for facts in every))
     spaces = text_column("Space", [space for _, space, *_ in rows])
     runs = [Cell(run.title, href=f"#{run.anchor}") for run, *_ in rows]
     return table_of(
@@ -150,27 +147,19 @@ def cautions(participant: Participant) -> list[str]:
             for reason, strategies in collect(excluded).items()
         ]
     if few:
-        about += [(_chance(min(few.values())), title) for title in few]
+        left = min(few.values())
+        text = f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
+        if left > 2:
+            # Of Fisher's z, with variance 1 / (n - 3) and n one more than the degrees of freedom.
+            limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
+            text = (
+                f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated "
+                f"series correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs "
+                "where series are autocorrelated."
+            )
+        about += [(text, title) for title in few]
     about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
-    return list(joined(about))
-
-
-def _chance(left: float) -> str:
-    """What few degrees of freedom mean for correlations."""
-    if left <= 2:
-        return f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
-    # Of Fisher's z, with variance 1 / (n - 3) and n one more than the degrees of freedom.
-    limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
-    return (
-        f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated series "
-        f"correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs where series are "
-        "autocorrelated."
-    )
-
-
-def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
-    """Each text once, after the names of all that it is about; pairs of text and name."""
-    yield from (f"{listing(names, most)}: {text}" for text, names in collect(about).items())
+    return list(after_names(about))
 
 
 def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, Sidecar]]:
@@ -197,8 +186,8 @@ def _coverage(seeds: SeedSet) -> Iterator[str]:
             f"their voxels have a signal: {naming(missing)}."
         )
     if partial:
+        limit, least = percent(_LOW_COVERAGE), percent(float(coverage[partial[0]]))
         yield (
-            f"{count(len(partial), seeds.noun)} {of_all} with a series of less than "
-            f"{percent(_LOW_COVERAGE)} of their voxels, down to "
-            f"{percent(float(coverage[partial[0]]))}: {naming([names[s] for s in partial])}."
+            f"{count(len(partial), seeds.noun)} {of_all} with a series of less than {limit} of "
+            f"their voxels, down to {least}: {naming([names[s] for s in partial])}."
         )

@@ -18,7 +18,7 @@ from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.wording import NO_BREAK, collect, count, listing, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.read import Series
     from bids_spheres.reports.participant.load import Run, SeedSet
 
+# Pixels beside charts along time, the same for all of a run, so that volumes line up
 LEFT, RIGHT = 130, 16
-"""Pixels beside charts along time, the same for all of a run, so that volumes line up."""
 
 _HEIGHT, _GAP, _STRIPE = 84, 14, 14
 
@@ -39,11 +39,8 @@ _NO_COURSES = (
 _CARPET, _LEAST, _SPECTRUM = matrices.MOST_ROWS, 48, 200  # pixels high
 _TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next
 
-BEFORE = "Before cleaning"
-"""Name of the series before cleaning."""
-
-MOST_FREQUENCIES = 160
-"""Points of a spectrum that a chart can show."""
+BEFORE = "Before cleaning"  # Name of the series before cleaning
+MOST_FREQUENCIES = 160  # Points of a spectrum that a chart can show
 
 BORDERS = (0.01, 0.1)
 """Between bands whose share of the power is given, Hz: drift, the range of resting-state networks
@@ -85,6 +82,42 @@ class Motion:
     censored: Mapping[str, BoolArray]  # (T,); By strategy
     thresholds: Mapping[str, Mapping[str, object]]  # ``CensoringThresholds`` of each strategy
 
+    @classmethod
+    def of(cls, run: Run, links: Links) -> Motion:
+        """Read motion of the confounds table, and as strategies measure it anew."""
+        strategies = [s for s in run.strategies if s in run.files.outliers]
+        censored = {s: ~run.files.kept(s) for s in strategies}
+        n_volumes = max(len(flags) for flags in censored.values())
+        facts = read_sidecar(run.files.outliers[strategies[0]], optional=True)
+        columns: dict[str, FloatArray] = {}
+        # The input may have changed since; the rest of the report stands without it.
+        with suppress(OSError, ValueError):
+            if path := links.first(facts, ".tsv"):
+                columns = _read_columns(path, [c for m in MEASURES for c in m.columns])
+        thresholds = {
+            s: seeds.facts[s].get("CensoringThresholds", {})
+            for s in strategies
+            for seeds in run.sets
+            if s in seeds.facts
+        }
+        limited = {key for own in thresholds.values() for key in own if own[key] is not None}
+        anew = collect(
+            (values.tobytes(), strategy)
+            for strategy in strategies
+            for values in _read_columns(run.files.outliers[strategy], ["fd_recomputed"]).values()
+        )
+        courses: dict[Measure, FloatArray] = {}
+        for values, owners in anew.items():
+            name = f"{_FD} as {listing(owners)} recomputes it"
+            owned = Measure(name, "FD anew (mm)", " mm", "fd_threshold", strategies=tuple(owners))
+            courses[owned] = np.frombuffer(values)
+        for measure in MEASURES:
+            is_shown = measure.name != _RMSD or measure.threshold in limited
+            for course in (columns[c] for c in measure.columns if is_shown and c in columns):
+                if len(course) == n_volumes:
+                    courses[measure] = course
+        return cls(n_volumes, courses, censored, thresholds)
+
     def levels(self, measure: Measure) -> dict[float, str]:
         """Thresholds of a measure, and the strategy of each that has only one."""
         anew = {s for each in self.courses for s in each.strategies}
@@ -99,65 +132,72 @@ class Motion:
         )
         return {value: names[0] if len(names) == 1 else "" for value, names in owners.items()}
 
+    def chart(self, styles: Mapping[str, str], alt: str) -> charts.Chart:
+        """Courses with thresholds, and censored volumes of each strategy."""
+        width, n = charts.WIDTH - LEFT - RIGHT, self.n_volumes
+        starts = {s: np.flatnonzero(flags) for s, flags in self.censored.items()}
+        plots, top = [], 8
+        for measure, course in self.courses.items():
+            levels = self.levels(measure)
+            values = np.append(course, [*levels])
+            y = charts.axis(values, measure.label, zero=True, room=0.06, most=4)
+            frame = charts.Frame(LEFT, top, width, _HEIGHT, volumes_axis(n), y)
+            marks = [
+                charts.Mark(frame.columns(first, first + 1), f"censored {styles[s]}", s)
+                for s, first in starts.items()
+            ]
+            marks.append(charts.Mark(frame.line(np.arange(n) + 0.5, course), "course"))
+            marks += [
+                charts.Mark(frame.level(value), "threshold", owner, f"Threshold {number(value)}")
+                for value, owner in levels.items()
+            ]
+            plots.append(charts.Plot(frame, tuple(marks), x_words=False))
+            top += _HEIGHT + _GAP
+        rows = charts.axis([0, len(starts)], "", most=1)
+        volumes = volumes_axis(n, "Volume")
+        stripes = charts.Frame(LEFT, top, width, _STRIPE * len(starts), volumes, rows)
+        chart = charts.chart_of(plots, charts.WIDTH, int(top + stripes.height + 40), alt)
+        marks, labels = [*chart.marks], [*chart.labels]
+        for row, (strategy, first) in enumerate(starts.items()):
+            lane = charts.Frame(LEFT, top + row * _STRIPE + 1, width, _STRIPE - 2, volumes, rows)
+            marks.append(charts.Mark(lane.columns([0], [n]), "lane", strategy))
+            path, name = lane.columns(first, first + 1), charts.shorten(strategy, 17)
+            marks.append(charts.Mark(path, f"stripe {styles[strategy]}", strategy))
+            labels.append(charts.Label(LEFT - 6, lane.top + 10, name, "end", "name"))
+        labels += stripes.x_marks()[1]
+        return replace(chart, marks=tuple(marks), labels=tuple(labels))
+
 
 def motion_block(run: Run, links: Links) -> Block | None:
     """Charts of motion; None for several runs together."""
     if not run.files.outliers:
         return None
-    motion = _read_motion(run, links)
+    motion = Motion.of(run, links)
     words, legend = [], []
     for measure, course in motion.courses.items():
-        text = f"{measure.name} is not known."
         if np.isfinite(course).any():
-            mean, highest = number(float(np.nanmean(course))), number(float(np.nanmax(course)))
-            text = (
-                f"{measure.name}: mean {mean}{measure.unit}, "
-                f"highest {highest}{measure.unit} at volume {np.nanargmax(course)}."
-            )
-        words.append(text)
+            known = np.nanmean(course), np.nanmax(course)
+            mean, highest = (f"{number(float(value))}{measure.unit}" for value in known)
+            at = f"at volume {np.nanargmax(course)}"
+            words.append(f"{measure.name}: mean {mean}, highest {highest} {at}.")
+        else:
+            words.append(f"{measure.name} is not known.")
     caption = words.copy()
     if free := [s for s, flags in motion.censored.items() if not flags.any()]:
         caption.append(f"No volume is censored by {listing(free)}.")
     caption.append("Volumes are counted from 0.")
-    for strategy, flags in motion.censored.items():
-        n_censored = count(int(flags.sum()), "volume")
-        words.append(f"{strategy} leaves out {n_censored} of {len(flags)}.")
+    for s, flags in motion.censored.items():
+        words.append(f"{s} leaves out {count(int(flags.sum()), 'volume')} of {len(flags)}.")
         if flags.any():
-            swatch = f"swatch {run.styles[strategy]}"
-            legend.append(charts.Key(swatch, f"censored by {strategy}", strategy))
+            legend.append(charts.Key(f"swatch {run.styles[s]}", f"censored by {s}", s))
     if any(map(motion.levels, MEASURES)):
         legend.append(charts.Key("threshold", "threshold"))
-    chart = _chart(motion, run.styles, " ".join(words))
+    chart = motion.chart(run.styles, " ".join(words))
     graphic = Graphic(chart, " ".join(caption), legend=tuple(legend))
     return Block("Motion and censoring", (graphic,), () if motion.courses else (_NO_COURSES,))
 
 
-def _read_motion(run: Run, links: Links) -> Motion:
-    strategies = [s for s in run.strategies if s in run.files.outliers]
-    censored = {s: ~run.files.kept(s) for s in strategies}
-    n_volumes = max(len(flags) for flags in censored.values())
-    facts = read_sidecar(run.files.outliers[strategies[0]], optional=True)
-    columns: dict[str, FloatArray] = {}
-    # The input may have changed since; the rest of the report stands without it.
-    with suppress(OSError, ValueError):
-        if path := links.first(facts, ".tsv"):
-            columns = _read_columns(path, {c for m in MEASURES for c in m.columns})
-    thresholds = {
-        s: seeds.facts[s].get("CensoringThresholds", {})
-        for s in strategies
-        for seeds in run.sets
-        if s in seeds.facts
-    }
-    limited = {key for limits in thresholds.values() for key in limits if limits[key] is not None}
-    courses = _recomputed(run, strategies)
-    for measure in MEASURES:
-        for course in (columns[c] for c in measure.columns if c in columns):
-            if len(course) == n_volumes and (measure.name != _RMSD or measure.threshold in limited):
-                courses[measure] = course
-    return Motion(n_volumes, courses, censored, thresholds)
-
-
-def _read_columns(path: Path, wanted: Collection[str]) -> dict[str, FloatArray]:
+def _read_columns(path: Path, wanted: Sequence[str]) -> dict[str, FloatArray]:
     """Some columns of a table, whose names may have blanks around them."""
     with open_regular(path) as file:
         table = pd.read_csv(
@@ -166,68 +206,13 @@ def _read_columns(path: Path, wanted: Collection[str]) -> dict[str, FloatArray]:
     return {name.strip(): table[name].to_numpy(dtype=np.float64) for name in map(str, table)}
 
 
-def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray]:
-    """Displacement as strategies measure it anew; that of several is one where it is the same."""
-    columns = collect(
-        (values.tobytes(), strategy)
-        for strategy in strategies
-        for values in _read_columns(run.files.outliers[strategy], ("fd_recomputed",)).values()
-    )
-    courses = {}
-    for values, owners in columns.items():
-        name = f"{_FD} as {listing(owners)} recomputes it"
-        owned = Measure(name, "FD anew (mm)", " mm", "fd_threshold", strategies=tuple(owners))
-        courses[owned] = np.frombuffer(values)
-    return courses
-
-
-def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> charts.Chart:
-    """Courses with thresholds and censored volumes, and a row of censored volumes by strategy."""
-    width, n = charts.WIDTH - LEFT - RIGHT, motion.n_volumes
-    starts = {s: np.flatnonzero(flags) for s, flags in motion.censored.items()}
-    plots, top = [], 8
-    for measure, course in motion.courses.items():
-        levels = motion.levels(measure)
-        y = charts.axis(np.append(course, [*levels]), measure.label, zero=True, room=0.06, most=4)
-        frame = charts.Frame(LEFT, top, width, _HEIGHT, volumes_axis(n), y)
-        marks = [
-            charts.Mark(frame.columns(first, first + 1), f"censored {styles[strategy]}", strategy)
-            for strategy, first in starts.items()
-        ]
-        marks.append(charts.Mark(frame.line(np.arange(n) + 0.5, course), "course"))
-        marks += [
-            charts.Mark(frame.level(value), "threshold", owner, f"Threshold {number(value)}")
-            for value, owner in levels.items()
-        ]
-        plots.append(charts.Plot(frame, tuple(marks), x_words=False))
-        top += _HEIGHT + _GAP
-    rows = charts.axis([0, len(starts)], "", most=1)
-    volumes = volumes_axis(n, "Volume")
-    stripes = charts.Frame(LEFT, top, width, _STRIPE * len(starts), volumes, rows)
-    chart = charts.chart_of(plots, charts.WIDTH, int(top + stripes.height + 40), alt)
-    marks, labels = [*chart.marks], [*chart.labels]
-    for row, (strategy, first) in enumerate(starts.items()):
-        lane = charts.Frame(LEFT, top + row * _STRIPE + 1, width, _STRIPE - 2, volumes, rows)
-        marks.append(charts.Mark(lane.columns([0], [n]), "lane", strategy))
-        path = lane.columns(first, first + 1)
-        marks.append(charts.Mark(path, f"stripe {styles[strategy]}", strategy))
-        labels.append(
-            charts.Label(LEFT - 6, lane.top + 10, charts.shorten(strategy, 17), "end", "name")
-        )
-    labels += stripes.x_marks()[1]
-    return replace(chart, marks=tuple(marks), labels=tuple(labels))
-
-
 # Series
 
 
 def signal_view(
     seeds: SeedSet, styles: Mapping[str, str]
 ) -> tuple[list[Block], tuple[str, charts.Raster] | None]:
-    """Carpets and spectra of the strategies that are not excluded.
-
-    Also identifier and carpet before cleaning, which the carpets of all strategies refer to.
-    """
+    """Carpets and spectra after strategies, and name and picture of the carpet before them."""
     known = {s: seeds.series[s] for s in styles if s in seeds.series}
     cleaned = {s: series for s, series in known.items() if series.exclusion is None}
     if not cleaned or seeds.spheres is None:
@@ -284,13 +269,12 @@ def _carpet(seeds: SeedSet, strategy: str, series: Series, before: Series | None
         f"{n_spheres - missing:,} series in {count(int(series.kept.sum()), 'volume')} "
         f"of {n_volumes:,}, after {strategy}."
     )
-    left, right = _frames(series)
-    panels, compared, frame = [], "", left
+    frame, right = _frames(series)
+    panels, compared = [], ""
     if before is not None:
-        raster = charts.Raster(
-            f"#{seeds.anchor}-before", left.left, left.top, left.width, left.height
-        )
-        panels, frame = [matrices.Panel(raster, left, "before cleaning")], right
+        place = frame.left, frame.top, frame.width, frame.height
+        raster = charts.Raster(f"#{seeds.anchor}-before", *place)
+        panels, frame = [matrices.Panel(raster, frame, "before cleaning")], right
         earlier = shared_variance(before.values[series.kept])
         compared = "" if earlier is None else f", {percent(earlier)} before cleaning"
     shared = shared_variance(series.values[series.kept])
@@ -371,10 +355,9 @@ class Spectrum:
 
 
 def mean_spectrum(series: FloatArray, kept: BoolArray, t_r: float) -> Spectrum | None:
-    """Mean over spheres of the power of their series, (T, S), each of variance 1.
+    """Mean power over series, (T, S), of variance 1; NaN for missing ones and all but `kept`, (T,).
 
-    NaN stands for missing spheres, and for volumes that are not `kept`, (T,). None when there are
-    fewer than 8 volumes or no series.
+    None when there are fewer than 8 volumes or no series.
     """
     values, n = series[kept], len(series)
     if len(values) < 8:

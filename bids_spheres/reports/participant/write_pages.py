@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# What each page is about; ``"none"``: no pages
 ReportLevel = Literal["participant", "session", "none"]
-"""What each page is about; ``"none"``: no pages."""
 
 
 @dataclass(frozen=True)
 class Written:
     """Pages of one participant, or why they could not be written."""
 
-    label: str  # Of the participant, without ``sub-``
+    label: str  # Without ``sub-``
     paths: tuple[Path, ...] = ()
     problem: str | None = None
     trace: str = ""  # Traceback of the problem
@@ -36,10 +36,10 @@ class Written:
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages of one participant that are to be written."""
+    """Pages of one participant to be written into the results' root."""
 
-    output_dir: Path  # Root of the results; the pages go there
-    label: str  # Of the participant, without ``sub-``
+    output_dir: Path
+    label: str  # Without ``sub-``
     level: ReportLevel = "participant"
 
     def __str__(self) -> str:
@@ -60,8 +60,7 @@ def write_report(
 ) -> tuple[Path, ...]:
     """Write the page of one participant, or those of the sessions; none without results.
 
-    Results that can't be read are a DataError or a ReadWriteError, a page that can't be written an
-    OutputError.
+    A DataError or ReadWriteError says what can't be read, an OutputError what can't be written.
     """
     # Figures take long to import, and a repeated call seldom writes a page.
     from bids_spheres.reports.participant.load import load_participant  # noqa: PLC0415
@@ -76,17 +75,10 @@ def write_report(
     return tuple(written)
 
 
-def report_missing(output_dir: Path, label: str, level: ReportLevel) -> bool:
-    """Whether a page of a participant is missing."""
-    return not all(path.is_file() for _, path in _pages(output_dir, label, level))
-
-
 def pages_of(output_dir: Path, label: str) -> list[Path]:
-    """Existing pages of a participant and of the sessions.
-
-    Their names are tried, as the folder can hold the pages of ten thousand other participants.
-    """
+    """Existing pages of a participant and of the sessions."""
     levels: tuple[ReportLevel, ...] = ("participant", "session")
+    # Names are tried, as the folder can hold the pages of ten thousand other participants.
     tried = dict.fromkeys(path for each in levels for _, path in _pages(output_dir, label, each))
     return [path for path in tried if path.is_file()]
 
@@ -105,10 +97,11 @@ def outdated_participants(
     output_dir: Path, level: ReportLevel, labels: Iterable[str], changed: Collection[str]
 ) -> list[str]:
     """Participants of whom a run was done or has failed (`changed`), or whose page is missing."""
+    pages = {label: _pages(output_dir, label, level) for label in labels}
     return [
         label
-        for label in dict.fromkeys(labels)
-        if label in changed or report_missing(output_dir, label, level)
+        for label, own in pages.items()
+        if label in changed or not all(path.is_file() for _, path in own)
     ]
 
 
@@ -136,10 +129,7 @@ def write_reports(
     *,
     debug: bool = False,
 ) -> list[Written]:
-    """Write the pages of participants, and return those that could not be written.
-
-    With `debug`, the log says where an error comes from.
-    """
+    """Write the pages of participants, and return those that failed; `debug` logs tracebacks."""
     wanted = [Pages(output_dir, label, level) for label in labels] if level != "none" else []
     failed: list[Written] = []
     paths: list[Path] = []

@@ -22,17 +22,13 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import FloatArray, IntArray
 
+# Pixels of a chart that fills the column of a page, and of one of two side by side
 WIDTH, HALF = 780, 384
-"""Pixels of a chart that fills the column of a page, and of one of two side by side."""
-
+# Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each
 N_STYLES = 16
-"""Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each."""
-
+# Strategies that are often compared, whose lines differ most
 _FIRST = ("simple", "scrubbing", "24P", "36P")
-"""Strategies that are often compared, whose lines differ most."""
-
-NAME_HEIGHT = 11.5
-"""Pixels from one name beside a picture to the next."""
+NAME_HEIGHT = 11.5  # Pixels from one name beside a picture to the next
 
 
 @dataclass(frozen=True)
@@ -175,10 +171,8 @@ class Frame:
     def columns(self, starts: ArrayLike, stops: ArrayLike) -> str:
         """Path around columns as high as the frame."""
         pairs = zip(self.across(starts), self.across(stops), strict=True)
-        return "".join(
-            f"M{a:.1f},{self.top:.1f}H{b:.1f}V{self.top + self.height:.1f}H{a:.1f}Z"
-            for a, b in pairs
-        )
+        top, floor = f"{self.top:.1f}", f"{self.top + self.height:.1f}"
+        return "".join(f"M{a:.1f},{top}H{b:.1f}V{floor}H{a:.1f}Z" for a, b in pairs)
 
     def level(self, value: float) -> str:
         """Path of a horizontal line at a value of the y axis."""
@@ -239,6 +233,10 @@ class Order:
     indices: IntArray  # (S,); Which sphere is at each place
     groups: tuple[Group, ...] = ()  # Networks; empty when no sphere has one
 
+    def arranged(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Names of spheres in this order."""
+        return tuple(names[i] for i in self.indices)
+
 
 def network_order(networks: Sequence[str]) -> Order:
     """Networks in the order of their first sphere; spheres without one come last.
@@ -275,10 +273,9 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 def names_beside(
     groups: Sequence[Group], frame: Frame, letters: int, *, below: bool = False
 ) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
-    """Names of groups of rows to the left of a picture, or of columns below it, with brackets.
+    """Brackets to the left of a picture's rows, or below its columns, with names of `letters`.
 
-    Names have at most so many letters; where there is no room for all, the largest groups have
-    theirs.
+    Where there is no room for all names, the largest groups have theirs.
     """
     start, length, edge = frame.top, frame.height, frame.left
     if below:
@@ -318,14 +315,11 @@ def polyline(across: FloatArray, down: FloatArray) -> str:
     return "".join(words)
 
 
-def circles(centres: FloatArray, radii: ArrayLike) -> str:
-    """Path of circles, (N, 2) and (N,) pixels."""
-    sizes = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(centres))
-    words = []
-    for (x, y), r in zip(centres.tolist(), sizes.tolist(), strict=True):
-        half = f"a{r:.1f},{r:.1f} 0 1,0 "
-        words.append(f"M{x - r:.1f},{y:.1f}{half}{2 * r:.1f},0{half}{-2 * r:.1f},0")
-    return "".join(words)
+def circles(centres: FloatArray, r: float) -> str:
+    """Path of circles around centres, (N, 2), pixels."""
+    half = f"a{r:.1f},{r:.1f} 0 1,0 "
+    around = f"{half}{2 * r:.1f},0{half}{-2 * r:.1f},0"
+    return "".join(f"M{x - r:.1f},{y:.1f}{around}" for x, y in centres.tolist())
 
 
 def tick_text(value: float) -> str:
@@ -347,9 +341,6 @@ def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
 
     A published strategy has its place among all of them, another that of a hash of its name; of
     two with the same place, the later in the alphabet takes the next free one.
-
-    >>> strategy_styles(["simple", "24P"]) == strategy_styles(["24P", "simple"])
-    True
     """
     published = [*dict.fromkeys([*_FIRST, *sorted(published_strategies())])]
     styles: dict[str, str] = {}
@@ -361,9 +352,5 @@ def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
 
 
 def shorten(text: str, most: int) -> str:
-    """`text`, cut to `most` letters with an ellipsis.
-
-    >>> shorten("Default mode", 8)
-    'Default…'
-    """
+    """`text`, cut to `most` letters with an ellipsis."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"

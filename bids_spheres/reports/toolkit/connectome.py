@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.geometry import Panel
     from bids_spheres.reports.toolkit.sphere_figures import Scene
 
-MOST_EDGES = 120
-"""Lines that are drawn; more would hide each other."""
+MOST_EDGES = 120  # Lines that are drawn; more would hide each other
 
 
 @dataclass(frozen=True, eq=False)

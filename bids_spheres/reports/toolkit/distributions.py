@@ -21,16 +21,13 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import FloatArray
 
-STEP = 10.0
-"""Width of the bins along distance, mm."""
+STEP = 10.0  # Width of the bins along distance, mm
 
 _LEFT, _HEIGHT = 56, 190  # pixels
 _FEWEST_BINS, _N_BINS = 6, 50
+# Fewer values than this are dots in rows, so many pixels high, instead of a histogram
 _FEW, _STRIP = 20, 56
-"""Fewer values than this are dots in rows, so many pixels high, instead of a histogram."""
-
-_DOTS = 300
-"""Up to this many pairs, each is drawn as a dot."""
+_DOTS = 300  # Up to this many pairs, each is drawn as a dot
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +59,7 @@ def bins(samples: Sequence[Sample]) -> FloatArray:
 
 
 def number_of_bins(samples: Sequence[Sample]) -> int:
-    """Twice the cube root of the number of values, by Rice's rule, within limits.
-
-    >>> number_of_bins([Sample("few", np.arange(27.0), "")])
-    6
-    """
+    """Twice the cube root of the number of values, by Rice's rule, within limits."""
     most = max((sample.known.size for sample in samples), default=0)
     return int(np.clip(round(2 * most ** (1 / 3)), _FEWEST_BINS, _N_BINS))
 
@@ -80,10 +73,9 @@ def histogram(
     alt: str,
     expected: FloatArray | None = None,
 ) -> charts.Chart:
-    """Histograms as step lines, per cent of the values of each sample; dots for few values.
+    """Histograms as step lines, in per cent, with a broad line for shares by chance, (B,).
 
-    `edges` are those of B bins, `expected` the (B,) shares that chance gives, a broad line, and
-    `label` and `share` those of the axes.
+    `edges` are those of the B bins, `label` and `share` name the axes; few values are dots.
     """
     most = max((sample.known.size for sample in samples), default=0)
     if most < _FEW and expected is None:
@@ -94,13 +86,11 @@ def histogram(
     y = charts.axis([heights.max() for *_, heights in drawn], share, zero=True, room=0.05, most=5)
     frame = charts.Frame(_LEFT, 8, charts.HALF - _LEFT - 8, _HEIGHT, x, y)
     corners = np.repeat(edges, 2)
-    marks = [
-        charts.Mark(
-            frame.line(corners, np.concatenate([[0], np.repeat(heights, 2), [0]])), style, of
-        )
+    marks = tuple(
+        charts.Mark(frame.line(corners, np.pad(np.repeat(heights, 2), 1)), style, of)
         for style, of, heights in drawn
-    ]
-    return charts.chart_of([charts.Plot(frame, tuple(marks))], charts.HALF, _HEIGHT + 50, alt)
+    )
+    return charts.chart_of([charts.Plot(frame, marks)], charts.HALF, _HEIGHT + 50, alt)
 
 
 def _strips(samples: Sequence[Sample], label: str, alt: str) -> charts.Chart:
@@ -137,8 +127,7 @@ def shares(values: FloatArray, edges: ArrayLike) -> FloatArray:
     return counts / max(len(finite), 1)
 
 
-FEWEST = 10
-"""Fewest values of a bin for which quartiles are given."""
+FEWEST = 10  # Fewest values of a bin for which quartiles are given
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,9 +224,8 @@ class Along:
                 line = frame.line(trend.middles, trend.median)
                 marks.append(charts.Mark(band, f"band {sample.style}", sample.of))
                 marks.append(charts.Mark(line, f"line {sample.style}", sample.of))
-        return charts.chart_of(
-            [charts.Plot(frame, tuple(marks))], charts.HALF, _HEIGHT + 50, self.words
-        )
+        plot = charts.Plot(frame, tuple(marks))
+        return charts.chart_of([plot], charts.HALF, _HEIGHT + 50, self.words)
 
 
 def _is_line(trend: Trend) -> bool:

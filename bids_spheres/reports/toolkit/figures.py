@@ -33,11 +33,9 @@ if TYPE_CHECKING:
 
 _DPI = 100
 
-DENSITY = 2
-"""Pixels of an image, across and down, in one of a page: screens show up to so many."""
-
+DENSITY = 2  # Pixels of an image, across and down, in one of a page: screens show up to so many
+# Environment variable that names matplotlib's folder of settings and caches
 _CONFIG = "MPLCONFIGDIR"
-"""Environment variable that names matplotlib's folder of settings and caches."""
 
 _LOOK = {
     "agg.path.chunksize": 0,
@@ -92,10 +90,7 @@ def _import_with_temporary_caches(chosen: str | None) -> None:
 _GREYS = np.repeat(np.arange(64)[:, None] * 255 / 63, 3, axis=1)
 _COLOURS = np.meshgrid(*(np.linspace(0, 255, n) for n in (6, 6, 5)), indexing="ij")
 PALETTE = np.rint([*_GREYS, *np.stack(_COLOURS, axis=-1).reshape(-1, 3)]).astype(np.uint8)
-"""Red, green and blue of 64 greys and 6 x 6 x 5 colours, (244, 3).
-
-Enough for ink over a scan; a third of the file of all colours, and a page may hold a thousand.
-"""
+"""Red, green and blue of 64 greys and 6 x 6 x 5 colours, (244, 3): a third of the size of all."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +104,7 @@ class Picture:
 
 
 def picture(pixels: NDArray[np.uint8], alt: str, density: int = DENSITY) -> Picture:
-    """An image in the colours of `PALETTE` from (H, W, 3) pixels, red, green and blue.
-
-    `density` of them are one pixel of the page.
-    """
+    """An image from (H, W, 3) pixels, `density` of which, across and down, are one of the page."""
     height, width = (n // density for n in pixels.shape[:2])
     return Picture(png_uri(palette_indices(pixels)), width, height, alt)
 
@@ -141,10 +133,7 @@ def palette_indices(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class Sheet:
-    """Lines and letters over pixels that may change, in pixels from the upper left.
-
-    With a `density`, a unit of the coordinates is so many pixels across and down.
-    """
+    """Lines and letters over pixels that may change, in units of `density` pixels."""
 
     def __init__(self, width: int, height: int, density: int = 1) -> None:
         self.width, self.height, self.density = width, height, density

@@ -27,14 +27,9 @@ if TYPE_CHECKING:
     ByteArray = NDArray[np.uint8]
     Mesh = Sequence[ArrayLike]
 
-_BRIGHT = 25
-"""Of 255: fainter voxels don't count as head when the picture's borders are chosen."""
-
-_TALLEST = 480
-"""Pixels of a panel's height at most: two figures fit on a sheet of paper."""
-
-_LATTICE = 128
-"""Points of a projection's lattice along the longest side: finer than a screen shows."""
+_BRIGHT = 25  # Of 255: fainter voxels don't count as head when the picture's borders are chosen
+_TALLEST = 480  # Pixels of a panel's height at most: two figures fit on a sheet of paper
+_LATTICE = 128  # Points of a projection's lattice along the longest side: finer than a screen shows
 
 
 @dataclass(frozen=True)
@@ -171,10 +166,8 @@ def backdrop(data: NDArray[np.number], grid: Grid) -> Backdrop:
 def field_of_view(
     picture: Backdrop | None, centres: FloatArray, radii: FloatArray, margin: float = 4.0
 ) -> Box:
-    """Part of space that all figures of a page show: the head, and spheres that touch the image.
-
-    One seed with a typing error must not shrink the brain to a dot. Without an image, all spheres.
-    """
+    """Part of space that figures show: the head and spheres that touch it; all without an image."""
+    # One seed with a typing error must not shrink the brain to a dot.
     reach = radii[:, None]
     lower, upper = centres - reach, centres + reach
     if picture is None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.wording import count, number, percent
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bids_spheres.reports.toolkit.render import TableColumn
+
 HIGH_MOTION, VERY_HIGH_MOTION = 0.25, 0.55
 """Mean framewise displacement, mm: the stringent and the lenient limit of Parkes et al. 2018
 (doi:10.1016/j.neuroimage.2017.12.073)."""
 
+# Share of volumes with much motion beyond which Parkes et al. exclude a participant
 MANY_CENSORED = 0.2
-"""Share of volumes with much motion beyond which Parkes et al. exclude a participant."""
 
 LIMITS_IN_WORDS = (
     f"Amber: mean FD above {HIGH_MOTION} mm, more than {percent(MANY_CENSORED)} of volumes "
@@ -57,6 +63,12 @@ def judge_degrees_of_freedom(left: float) -> Judgement:
     if left <= 2:
         return Judgement(f"{text}: too few", "bad")
     return Judgement(f"{text}: few", "warn") if left < FEW_DEGREES_OF_FREEDOM else Judgement(text)
+
+
+def toned(column: TableColumn, judgements: Iterable[Judgement]) -> TableColumn:
+    """A column of a table in the colours of judgements."""
+    head, cells = column
+    return head, [replace(cell, tone=j.tone) for cell, j in zip(cells, judgements, strict=True)]
 
 
 @dataclass(frozen=True)

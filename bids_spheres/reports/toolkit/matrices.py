@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
 
-MISSING = 255
-"""Palette index of missing values."""
+MISSING = 255  # Palette index of missing values
 
 _ANCHORS = np.array(
     [
@@ -33,16 +32,17 @@ _ANCHORS = np.array(
         *[(253, 208, 190), (251, 136, 97), (215, 48, 39), (103, 0, 13)],
     ]
 )
+# Rows above which a matrix has the whole column, and up to which its values are written in it
 _LARGE, _SMALL = 100, 12
-"""Rows above which a matrix has the whole column, and up to which its values are written in it."""
-
+_MOST_NAMES = 24  # Seeds up to which each has its name beside a matrix
+SIGNIFICANT = 0.05  # Corrected p below which a pair counts as related
+# Rows from which on values are rounded to the decimals shown, where these fit into a byte
 _MANY = 400
-"""Rows from which on values are rounded to the decimals shown, where these fit into a byte."""
 
 _PLACES = np.linspace(0, len(_ANCHORS) - 1, 255)
 _CHANNELS = [np.interp(_PLACES, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T]
+# Red, green and blue of 255 colours from blue over white to red, and of missing, (256, 3)
 DIVERGING = np.rint([*np.stack(_CHANNELS, axis=1), (138, 143, 150)]).astype(np.uint8)
-"""Red, green and blue of 255 colours from blue over white to red, and of missing, (256, 3)."""
 
 
 class Packed(NamedTuple):
@@ -98,10 +98,7 @@ def per_pixel(n: int, most: int) -> int:
 
 
 def block_means(values: FloatArray, most_rows: int, most_columns: int) -> FloatArray:
-    """Means of blocks of neighbours, such that a picture has at most that many pixels.
-
-    A block is NaN when all its values are missing.
-    """
+    """Means of blocks of neighbours for at most so many pixels; NaN where all are missing."""
     known = np.isfinite(values)
     sums, counts = np.where(known, values, 0.0), known.astype(np.float64)
     for axis, most in enumerate((most_rows, most_columns)):
@@ -176,11 +173,38 @@ def matrix_graphic(
     return Graphic(chart, caption, strategy, strategy, matrix=pair_values, words=row_names)
 
 
+def seed_matrix(
+    values: FloatArray,
+    order: charts.Order,
+    names: Sequence[str],
+    caption: str,
+    *,
+    tested: Layer | None = None,
+    layers: Sequence[Layer] = (),
+    **about: Any,
+) -> Graphic:
+    """`matrix_graphic` of seeds by network, with names beside it where they are few.
+
+    `values` and `layers` are (S, S) in the order of tables, as `names`. All pairs are above the
+    diagonal, and where they are `tested`, only those with a p below the limit below it. `about` are
+    further arguments of `matrix_graphic`.
+    """
+    by_network = np.ix_(order.indices, order.indices)
+    first = () if tested is None else (tested,)
+    own = [replace(layer, values=layer.values[by_network]) for layer in (*first, *layers)]
+    ordered = values[by_network]
+    shown = ordered.copy()
+    if tested is not None:
+        lower = np.tril(np.ones(shown.shape, dtype=bool), -1)
+        shown[lower & np.isfinite(shown) & ~(own[0].values < SIGNIFICANT)] = 0.0
+    beside = Beside(order.groups, order.arranged(names) if len(names) <= _MOST_NAMES else ())
+    return matrix_graphic(ordered, beside=beside, caption=caption, shown=shown, layers=own, **about)
+
+
 def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> charts.Chart:
     n, top = len(values), 6
-    groups = (
-        tuple(charts.Group(name, i, i + 1) for i, name in enumerate(beside.names)) or beside.groups
-    )
+    each = tuple(charts.Group(name, i, i + 1) for i, name in enumerate(beside.names))
+    groups = each or beside.groups
     left, below = (128, 122) if groups else (40, 16)
     width = charts.WIDTH if n > _LARGE else charts.HALF
     side = width - left - 8
@@ -195,13 +219,11 @@ def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) ->
     marks: list[charts.Mark] = []
     labels: list[charts.Label] = []
     for is_below in (False, True) if groups else ():
-        brackets, names = charts.names_beside(groups, frame, letters=16, below=is_below)
+        brackets, names = charts.names_beside(groups, frame, letters=15, below=is_below)
         marks += brackets
         labels += names
     if not groups:
-        rows = (
-            [1, *(int(tick) for tick in charts.round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
-        )
+        rows = [1, *map(int, charts.round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
         for row in rows:
             middle = side * (row - 0.5) / n
             labels.append(charts.Label(left - 6, top + middle + 4, str(row), "end"))
@@ -232,17 +254,14 @@ def _numbers(values: FloatArray, limit: float, frame: charts.Frame) -> Iterator[
             yield charts.Label(across, down, text.replace("-", "\N{MINUS SIGN}"), style=style)
 
 
-MOST_ROWS, MOST_COLUMNS = 264, 308
-"""Pixels of the picture: room in half the width of a page."""
+MOST_ROWS, MOST_COLUMNS = 264, 308  # Pixels of the picture: room in half the width of a page
 
 _N_GREYS = 32
-_REACH = 2.0
-"""Standard deviations from black to white."""
+_REACH = 2.0  # Standard deviations from black to white
 
-GREYS = np.rint(
-    [*np.repeat(np.linspace(0, 255, _N_GREYS)[:, None], 3, axis=1), (201, 120, 32)]
-).astype(np.uint8)
-"""Greys from black to white, and the colour of missing values."""
+_SHADES = np.repeat(np.linspace(0, 255, _N_GREYS)[:, None], 3, axis=1)
+# Greys from black to white, and the colour of missing values
+GREYS = np.rint([*_SHADES, (201, 120, 32)]).astype(np.uint8)
 
 
 def carpet_codes(series: FloatArray, typical: BoolArray | None = None) -> NDArray[np.uint8]:
@@ -293,10 +312,7 @@ def carpets(panels: Sequence[Panel], order: charts.Order, alt: str) -> charts.Ch
 def carpet_raster(
     series: FloatArray, order: charts.Order, time: charts.Frame, typical: BoolArray | None = None
 ) -> charts.Raster:
-    """Carpet of series, (T, S), that fills a frame; see `carpet_codes`.
-
-    NaN stands for censored volumes and missing spheres.
-    """
+    """Carpet of series, (T, S), NaN where missing or censored, that fills a frame."""
     uri = png_uri(carpet_codes(series[:, order.indices], typical), GREYS)
     return charts.Raster(uri, time.left, time.top, time.width, time.height)
 

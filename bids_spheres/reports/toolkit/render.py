@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.matrices import PairValues
 
-TableColumn = tuple["Column", "list[Cell]"]
-"""Head and cells of a column of a table."""
+TableColumn = tuple["Column", "list[Cell]"]  # Head and cells of a column of a table
 
 
 @dataclass(frozen=True)
@@ -178,8 +177,7 @@ class Section:
     stage: Stage | None = None
 
 
-DEFAULT_SIZE = 800
-"""Width and height in pixels of the frame in a notebook."""
+DEFAULT_SIZE = 800  # Width and height in pixels of the frame in a notebook
 
 
 class HTMLReport:
@@ -194,25 +192,10 @@ class HTMLReport:
     ) -> None:
         self.html = html
         self.title = title
-        self.resize(width, height)
+        self.width, self.height = width, height
 
-    @property
-    def width(self) -> int:
-        """Width of the frame, pixels."""
-        return self._width
-
-    @width.setter
-    def width(self, value: int) -> None:
-        self._width = _pixels(value, "width")
-
-    @property
-    def height(self) -> int:
-        """Height of the frame, pixels."""
-        return self._height
-
-    @height.setter
-    def height(self, value: int) -> None:
-        self._height = _pixels(value, "height")
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, _pixels(value, name) if name in ("width", "height") else value)
 
     @property
     def body(self) -> str:
@@ -222,8 +205,7 @@ class HTMLReport:
 
     def resize(self, width: int, height: int) -> HTMLReport:
         """Set the size of the frame, in pixels, and return the report."""
-        self.width = width
-        self.height = height
+        self.width, self.height = width, height
         return self
 
     def get_standalone(self) -> str:

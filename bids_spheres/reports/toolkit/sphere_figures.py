@@ -10,8 +10,8 @@ import numpy as np
 
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.engine.spheres import ball_volume
-from bids_spheres.reports.toolkit.charts import WIDTH, shorten
-from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, move, pen_strokes
+from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster, round_ticks, shorten
+from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, move, pen_strokes, picture
 from bids_spheres.reports.toolkit.geometry import (
     VIEWS,
     Panel,
@@ -22,7 +22,8 @@ from bids_spheres.reports.toolkit.geometry import (
     three_panels,
 )
 from bids_spheres.reports.toolkit.matrices import DIVERGING, palette_codes
-from bids_spheres.wording import count, number, sentence
+from bids_spheres.reports.toolkit.render import Graphic
+from bids_spheres.wording import count, naming, number, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,14 +40,10 @@ if TYPE_CHECKING:
 FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
 """Colours of spheres with all, some and none of their voxels; dashes tell them apart as well."""
 
+# How matplotlib draws the outlines of such spheres
 DASHES = {FULL: "solid", PARTIAL: (0, (4, 2)), EMPTY: (0, (1, 1.5))}
-"""How matplotlib draws the outlines of such spheres."""
-
-PAPER, PANEL = 0, 22
-"""Greys of a figure around its panels, and of a panel where nothing is."""
-
-MANY = 100
-"""Spheres above which outlines would hide each other."""
+PAPER, PANEL = 0, 22  # Greys of a figure around its panels, and of a panel where nothing is
+MANY = 100  # Spheres above which outlines would hide each other
 
 NETWORK_COLOURS = (
     *("#59c8ff", "#ff7fd0", "#7be07b", "#ffe14d", "#c08bff", "#ff9d4d", "#3ddbc4", "#f2f2f2"),
@@ -54,11 +51,10 @@ NETWORK_COLOURS = (
 )
 """Fills of spheres by their networks, on dark grey."""
 
+# Slices side by side. Up to so many spheres, each has a column of slices through its seed
 COLUMNS = 6
-"""Slices side by side. Up to so many spheres, each has a column of slices through its seed."""
-
+# Absolute values below which a map is transparent, and from which on it has its full colour
 LEAST_SHOWN, STRONGEST = 0.2, 0.8
-"""Absolute values below which a map is transparent, and from which on it has its full colour."""
 
 _OTHER_NETWORK = "#9aa3ad"
 _RING, _OTHER_RING, _HAIR, _INK = "#ffd23f", "#f2f2f2", "#b4b4b4", "#e6e6e6"
@@ -91,6 +87,11 @@ class Scene:
     def seen(self) -> BoolArray:
         """Spheres that are in the figures, (S,)."""
         return self.box.touches(self.centres, self.radii)
+
+    def too_far(self, names: Sequence[str]) -> str:
+        """A sentence that names spheres that are not in the figures; empty without any."""
+        far = naming([names[s] for s in np.flatnonzero(~self.seen).tolist()])
+        return f" Too far away to be shown: {far}." if far else ""
 
     def colours(self) -> NDArray[np.str_]:
         """Colour of each sphere, (S,)."""
@@ -162,10 +163,9 @@ def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
 
 
 def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
-    """All spheres from three sides over the brightest voxels behind them.
+    """All spheres from three sides over the brightest voxels behind them, (H, W, 3) pixels.
 
-    Many spheres are small discs, in colours of their networks where these are given. The picture,
-    (H, W, 3), has `DENSITY` times the pixels that it takes in a page.
+    Many spheres are small discs, in colours of their networks where these are given.
     """
     many = len(scene.radii) > MANY
     named = list(dict.fromkeys(filter(is_network, networks))) if many else []
@@ -217,12 +217,9 @@ def _draw_rulers(sheet: Sheet, panel: Panel) -> None:
 
 def ticks(panel: Panel, axis: int) -> FloatArray:
     """Points ((N, 3), mm) at round numbers along one side of a panel."""
-    length = float(panel.box.size[axis])
-    step = next((s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if length / s <= 6), length)
-    first = np.ceil(panel.box.lower[axis] / step)
-    last = np.floor(panel.box.upper[axis] / step)
-    points = np.tile(panel.box.lower, (int(last - first) + 1, 1))
-    points[:, axis] = np.arange(first, last + 1) * step + 0.0  # no minus zero
+    values = round_ticks(float(panel.box.lower[axis]), float(panel.box.upper[axis]))
+    points = np.tile(panel.box.lower, (len(values), 1))
+    points[:, axis] = values
     return points
 
 
@@ -252,10 +249,9 @@ class VoxelMap:
 
 
 def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> ByteArray:
-    """Slices in three directions where spheres are, `DENSITY` times their size, (H, W, 3) pixels.
+    """Slices in three directions where spheres are, with names of seeds, (H, W, 3) pixels.
 
-    Without the written image, `drawn`, spheres are outlines only. Slices through a seed have its
-    name.
+    Without the written image, `drawn`, spheres are outlines only.
     """
     colours = scene.colours()
     rgb = {colour: [*bytes.fromhex(colour[1:])] for colour in DASHES}
@@ -301,6 +297,14 @@ def map_slices(
     return sheet.pixels(pixels)
 
 
+def map_graphic(pixels: ByteArray, words: str, caption: str, strategy: str) -> Graphic:
+    """Pixels of `map_slices` after a strategy as a graphic of a page."""
+    drawn = picture(pixels, words)
+    raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
+    chart = Chart(WIDTH, drawn.height, words, rasters=(raster,))
+    return Graphic(chart, caption, strategy, strategy)
+
+
 def _paint(
     scene: Scene,
     panels: Sequence[tuple[Panel, float, int | None]],
@@ -336,10 +340,7 @@ def depths(scene: Scene, view: View, n: int) -> FloatArray:
 
 
 def slice_panels(scene: Scene) -> list[tuple[Panel, float, int | None]]:
-    """Panel and depth, mm, of every slice, and the sphere whose seed it cuts if there are few.
-
-    All are at one scale, so that lengths compare.
-    """
+    """Panels at one scale, depths, mm, and spheres whose seeds slices cut if there are few."""
     seen = np.flatnonzero(scene.seen).tolist()
     spheres = [*seen] if len(seen) <= COLUMNS else [None] * COLUMNS
     # Three columns at least: a single slice as wide as the page would be coarse.

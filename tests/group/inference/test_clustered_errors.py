@@ -146,3 +146,22 @@ def test_what_robust_errors_cannot_do():
         robust_estimate(z, design, Contrast("f", np.eye(3)[:2]), clusters)
     with pytest.raises(ValueError, match="two clusters"):
         robust_estimate(z, design, Contrast("t", np.eye(3)[:1]), np.zeros(len(z), int))
+
+
+def test_two_clusters_are_enough():
+    """Of two rows each: the paired test of their means, with one degree of freedom."""
+    z = np.array([[1.0, -2], [2, 0.5], [4, 3], [0.5, 1]])
+    found = robust_estimate(z, np.ones((4, 1)), MEAN, np.array([7, 7, 3, 3]))
+    expected = stats.ttest_1samp(z.reshape(2, 2, 2).mean(axis=1), 0)
+    np.testing.assert_allclose(found.statistic, expected.statistic)
+    np.testing.assert_allclose(found.degrees_of_freedom, 1)
+    np.testing.assert_allclose(found.p, expected.pvalue)
+    np.testing.assert_allclose(found.partial_r, found.statistic / np.hypot(found.statistic, 1))
+    np.testing.assert_allclose(found.d, z.mean(axis=0) / z.std(axis=0, ddof=1))
+
+
+def test_weights_of_conditions_and_repeated_conditions():
+    z = np.array([[2.0], [5], [1], [7], [3], [np.nan]])
+    people, conditions = np.array([1, 1, 1, 0, 0, 0]), np.array([2, 0, 1, 1, 2, 2])
+    found = paired_contrast(z, people, conditions, np.array([0, 0.5, -2]))
+    np.testing.assert_array_equal(found, [[0.5 * 7 - 2 * 3], [0.5 * 1 - 2 * 2]])

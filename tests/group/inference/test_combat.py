@@ -95,3 +95,45 @@ def test_what_cannot_be_harmonized():
         combat.apply(z, SITES + 1, AGE)
     with pytest.raises(ValueError, match="8 edges and 1 covariates"):
         combat.apply(z[:, :5], SITES, AGE)
+    with pytest.raises(ValueError, match="8 edges and 1 covariates"):
+        combat.apply(z, SITES, np.hstack([AGE, AGE**2]))
+
+
+def test_two_participants_are_enough_for_a_site_and_for_an_edge_of_it():
+    z, sites = data()[4:], SITES[4:]  # two of the first site
+    z[:6, 2] = np.where(np.arange(6) < 4, z[:6, 2], np.nan)
+    z[10:15, 5] = np.nan  # two of the last one have this edge
+    z[2:9, 6] = np.nan  # one of the second one
+    combat = fit_combat(z, sites, AGE[4:])
+    known = np.ones(8, dtype=bool)
+    known[6] = False
+    for values in (combat.shift, combat.scale):
+        np.testing.assert_array_equal(np.isfinite(values), np.tile(known, (3, 1)))
+    assert (
+        np.isfinite(combat.apply(z, sites, AGE[4:])[:, known]).sum()
+        == np.isfinite(z[:, known]).sum()
+    )
+
+
+def test_before_they_are_shrunk_estimates_are_means_and_variances_of_sites():
+    """With many participants the rows count, and not the distribution over edges."""
+    rng = np.random.default_rng(8)
+    sites = np.repeat([0, 1], [3000, 1000])
+    z = rng.standard_normal((4000, 6)) * np.where(sites == 1, 2, 1)[:, np.newaxis]
+    z += np.outer(sites, np.arange(6)) / 2
+    combat = fit_combat(z, sites, np.zeros((4000, 0)))
+    means = np.array([z[sites == site].mean(axis=0) for site in (0, 1)])
+    np.testing.assert_allclose(combat.mean, 0.75 * means[0] + 0.25 * means[1])
+    squares = sum(np.sum((z[sites == site] - means[site]) ** 2, axis=0) for site in (0, 1))
+    np.testing.assert_allclose(combat.standard_deviation, np.sqrt(squares / 4000))
+    shifts = (means - combat.mean) / combat.standard_deviation
+    np.testing.assert_allclose(combat.shift, shifts, atol=0.01)
+    variances = [z[sites == site].var(axis=0, ddof=1) for site in (0, 1)]
+    np.testing.assert_allclose(combat.scale, variances / combat.standard_deviation**2, rtol=0.05)
+
+
+def test_units_of_covariates_do_not_matter():
+    z, expected = data(), fit_combat(data(), SITES, AGE)
+    tiny = fit_combat(z, SITES, 1e-20 * AGE)
+    np.testing.assert_allclose(tiny.coefficients, 1e20 * expected.coefficients)
+    np.testing.assert_allclose(tiny.scale, expected.scale)

@@ -7,9 +7,12 @@ import pytest
 from scipy import stats
 
 from bids_spheres.group.inference import (
+    ClusterExtent,
     Cnbs,
     Contrast,
+    MaxT,
     Nbs,
+    Tfce,
     Tfnbs,
     components,
     estimate,
@@ -192,3 +195,50 @@ def test_threshold_of_f_has_the_p_of_t():
     above = test.threshold_statistic > threshold
     assert 0 < above.sum() < len(above)
     assert (above == (p < 2 * stats.t.sf(3.1, 57))).all()
+
+
+def test_p_without_correction_is_that_of_units_which_are_the_same_in_all_arrangements():
+    z, design, ends, *_ = planted(n=12, n_nodes=5)
+    mask = np.ones((5, 2, 1), dtype=bool)
+    enhancements = {
+        "maxt": MaxT(),
+        "cnbs": Cnbs(np.arange(10) % 3),
+        "nbs": Nbs(ends),
+        "tfnbs": Tfnbs(ends),
+        "cluster": ClusterExtent(mask, 2.0),
+        "tfce": Tfce(mask),
+    }
+    contrast = Contrast("age", np.array([[0, 1.0, 0]]))
+    [test] = permutation_test(z, design, [contrast], enhancements, n_permutations=9)
+    shapes = {name: own.p is not None for name, own in test.corrections.items()}
+    assert shapes == {name: name in ("maxt", "cnbs") for name in enhancements}
+    sizes = {name: own.p_fwe.shape for name, own in test.corrections.items()}
+    assert sizes == {
+        "maxt": (1, 10),
+        "cnbs": (1, 3),
+        "nbs": (2, 10),
+        "tfnbs": (1, 10),
+        "cluster": (2, 10),
+        "tfce": (1, 10),
+    }
+
+
+def test_components_are_sorted_by_extent_and_then_by_intensity():
+    ends = np.array([[0, 1], [2, 3], [4, 5], [5, 6], [7, 8]])
+    t = np.array([3.0, -5.0, 2.5, 2.5, 4.0])
+    found = components(t, ends, 2.0)
+    assert [c.edges.tolist() for c in found] == [[2, 3], [1], [4], [0]]
+    assert [c.intensity for c in found] == pytest.approx([1, 3, 2, 1])
+    assert [c.edges.tolist() for c in components(t, ends, 2.0, two_sided=False)] == [
+        [2, 3],
+        [4],
+        [0],
+    ]
+    # An edge at the threshold does not exceed it.
+    assert [c.edges.tolist() for c in components(t, ends, 2.5)] == [[1], [4], [0]]
+
+
+def test_pairs_of_networks_without_edges_at_the_end():
+    pairs = np.array([-1, 2, 0, 2])
+    found = Cnbs(pairs)(np.array([9.0, -2.0, 3.0, -5.0]), two_sided=False)
+    np.testing.assert_array_equal(found, [[3, np.nan, -3.5]])

@@ -161,3 +161,12 @@ def test_incomplete_voxels_stay_out():
         assert np.argwhere(np.isnan(correction.p_fwe))[:, 1].tolist() == [5] * len(
             correction.statistic
         )
+
+
+def test_thresholds_are_a_tenth_apart_unless_another_step_is_given():
+    """Of single voxels, with E of 0.5 and H of 2: 0.35 reaches three thresholds."""
+    mask = np.array([1, 0, 1], dtype=bool).reshape(3, 1, 1)
+    found = Tfce(mask)(np.array([0.35, -0.1]), two_sided=True)
+    np.testing.assert_allclose(found, [[0.1 * (0.01 + 0.04 + 0.09), -0.1 * 0.01]])
+    pair = Tfce(np.ones((2, 1, 1), dtype=bool))(np.array([0.15, 0.1]), two_sided=False)
+    np.testing.assert_allclose(pair, [[np.sqrt(2) * 0.001] * 2])

@@ -315,3 +315,43 @@ def test_whole_blocks_keep_families_together():
     expected = r.max(axis=1)
     order = np.argsort(test.corrections["maxt"].maxima[:, 0])
     np.testing.assert_array_equal(order, np.argsort(expected))
+
+
+def test_five_thousand_permutations_are_drawn_unless_another_number_is_given():
+    z, design = study(n=9, edges=1)
+    [test] = permutation_test(z, design, [AGE], MAXT)
+    assert (test.n_permutations, test.exhaustive, test.smallest_p) == (5000, False, 1 / 5001)
+    assert test.corrections["maxt"].maxima.shape == (5001, 1)
+    assert test.corrections["maxt"].maxima[0, 0] == pytest.approx(abs(test.statistic[0]))
+
+
+@pytest.mark.parametrize("groups", [None, np.array([0, 1, 0, 1, 0, 1])])
+def test_an_arrangement_without_residuals_is_larger_than_all_others(groups):
+    """Rearranged as groups are, the data have no spread within them: t is finite all the same."""
+    cells = np.repeat(np.eye(2), 3, axis=0)
+    z = np.array([[1.0, 0.1], [0, 0.4], [1, 0.2], [0, 0.9], [1, 0.3], [0, 0.5]])
+    [test] = permutation_test(
+        z, cells, [Contrast("d", np.array([[-1.0, 1]]))], MAXT, variance_groups=groups
+    )
+    found = test.corrections["maxt"]
+    assert np.isfinite(found.maxima).all()
+    if groups is None:  # 3! 3! x 2 of 6! orders are without spread
+        assert (found.maxima[:, 0] > 1e6).sum() == 2
+        observed = abs(stats.ttest_ind(z[3:, 0], z[:3, 0]).statistic)
+        assert abs(test.statistic[0]) == pytest.approx(observed)
+        assert found.p[0, 0] == 1  # the smallest that two of three and one of three can give
+
+
+def test_enhancements_of_each_contrast_can_be_its_own():
+    z, design = study()
+    both = Contrast("both", np.array([[0, 1.0, 0], [0, 0, 1.0]]))
+    asked = []
+
+    def of_contrast(contrast):
+        asked.append(contrast.name)
+        return MAXT if contrast.is_f else {}
+
+    tests = permutation_test(z, design, [AGE, both], of_contrast, n_permutations=5)
+    assert asked == ["age", "both"]
+    assert [[*test.corrections] for test in tests] == [[], ["maxt"]]
+    assert [test.contrast.name for test in tests] == asked

@@ -96,6 +96,8 @@ def test_cohens_d_of_two_groups():
     design = np.column_stack([np.ones(30), group])
     found = estimate(z, design, Contrast("g", np.array([[0.0, 1.0]])))
     a, b = z[group == 0, 0], z[group == 1, 0]
+    low, high = stats.ttest_ind(b, a).confidence_interval(0.95)
+    assert (found.ci_low[0], found.ci_high[0]) == (pytest.approx(low), pytest.approx(high))
     pooled = (11 * a.var(ddof=1) + 17 * b.var(ddof=1)) / 28
     assert found.d[0] == pytest.approx((b.mean() - a.mean()) / np.sqrt(pooled))
 
@@ -167,6 +169,8 @@ def test_blocks_of_columns_change_nothing(study, tmp_path):
     [
         (np.ones((5, 2)), [[1.0, 0]], "full rank"),
         (np.eye(2), [[1.0, 0]], "full rank"),
+        (np.eye(5)[:, :2] * [1, 0], [[1.0, 0]], "full rank"),
+        (np.eye(5)[:, :2], [1.0, 0], r"shape \(q, 2\)"),
         (np.eye(5)[:, :2], [[1.0, 0, 0]], r"shape \(q, 2\)"),
         (np.eye(5)[:, :2], [[1.0, 0], [2, 0]], "not independent"),
     ],
@@ -174,3 +178,48 @@ def test_blocks_of_columns_change_nothing(study, tmp_path):
 def test_models_that_cannot_be_fitted(design, weights, message):
     with pytest.raises(ValueError, match=message):
         estimate(np.zeros((len(design), 3)), design, Contrast("c", np.array(weights)))
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e12])
+def test_units_of_columns_do_not_matter(study, unit):
+    z, design, group = study
+    contrasts = [Contrast("age", np.array([[0, 0, 0, 1.0]])), Contrast("any", np.eye(4)[1:])]
+    for groups in (None, group):
+        expected = estimates(z, design, contrasts, variance_groups=groups)
+        scaled = estimates(z, design * [1, 1, 1, unit], contrasts, variance_groups=groups)
+        for name in ("statistic", "p", "partial_r", "degrees_of_freedom"):
+            for own, plain in zip(scaled, expected, strict=True):
+                np.testing.assert_allclose(getattr(own, name), getattr(plain, name), rtol=1e-6)
+        np.testing.assert_allclose(scaled[0].effect * unit, expected[0].effect, rtol=1e-6)
+
+
+def test_a_row_more_than_terms_is_enough():
+    z = np.array([[1.0, 2], [2, 2.5], [5, 9]])
+    design = np.column_stack([np.ones(3), [0.0, 1, 3]])
+    found = estimate(z, design, Contrast("x", np.array([[0.0, 1]])))
+    assert found.degrees_of_freedom.tolist() == [1, 1]
+    expected = stats.linregress(design[:, 1], z[:, 1])
+    assert found.p[1] == pytest.approx(expected.pvalue)
+
+
+def test_one_tail_with_variance_groups(study):
+    z, _, group = study
+    chosen = group < 2
+    cells = np.eye(2)[group[chosen]]
+    difference = Contrast("1 - 0", np.array([[-1.0, 1.0]]))
+    for tail, alternative in (("positive", "greater"), ("negative", "less")):
+        found = estimate(
+            z[chosen, 4:],
+            cells,
+            difference,
+            variance_groups=group[chosen],
+            tail=tail,
+            confidence=0.8,
+        )
+        welch = stats.ttest_ind(
+            z[group == 1, 4:], z[group == 0, 4:], equal_var=False, alternative=alternative
+        )
+        np.testing.assert_allclose(found.p, welch.pvalue)
+        both = stats.ttest_ind(z[group == 1, 4:], z[group == 0, 4:], equal_var=False)
+        low, high = both.confidence_interval(0.8)
+        np.testing.assert_allclose([found.ci_low, found.ci_high], [low, high])

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from bids_spheres.group.inference import Exchangeability, arrange
+from bids_spheres.group.inference import Arrangements, Exchangeability, arrange
 
 AGES = np.column_stack([np.ones(6), [3.0, 1, 4, 1.5, 9, 2]])
 
@@ -123,3 +123,39 @@ def test_nothing_to_permute(blocks):
     design = np.column_stack([np.ones(6), blocks])
     with pytest.raises(ValueError, match="no permutation changes the design"):
         arrange(design, "permute", 10, exchangeability=Exchangeability(blocks))
+
+
+def test_without_blocks_every_row_is_a_whole_block():
+    whole = Exchangeability(whole=True)
+    assert rows(arrange(AGES, "permute", 720, exchangeability=whole).orders) == set(
+        permutations(range(6))
+    )
+    assert len(rows(arrange(AGES, "flip", 64, exchangeability=whole).signs)) == 64
+
+
+def test_rows_of_a_block_change_their_signs_by_themselves():
+    blocks = np.array([4, 4, 4, 1])
+    found = arrange(np.ones((4, 1)), "flip", 16, exchangeability=Exchangeability(blocks))
+    assert (len(rows(found.signs)), found.exhaustive) == (16, True)
+    drawn = arrange(np.ones((4, 1)), "flip", 3, exchangeability=Exchangeability(blocks, whole=True))
+    assert (len(drawn), drawn.exhaustive) == (4, False)
+    assert (drawn.signs[:, 0] == drawn.signs[:, 2]).all()
+
+
+def test_whole_blocks_with_equal_rows_are_not_told_apart():
+    """Pairs in the order of their rows: two kinds of three, and single rows among themselves."""
+    blocks = np.array([0, 0, 1, 1, 2, 2, 3, 4])
+    design = np.column_stack([np.ones(8), [1, 2, 1, 2, 2, 1, 5, 6]])
+    found = arrange(design, "permute", 6, exchangeability=Exchangeability(blocks, whole=True))
+    assert (len(found), found.exhaustive) == (3 * 2, True)
+    expected = {
+        (*np.concatenate(pairs), *ends)
+        for pairs in ([(1, 2), (1, 2), (2, 1)], [(1, 2), (2, 1), (1, 2)], [(2, 1), (1, 2), (1, 2)])
+        for ends in ((5, 6), (6, 5))
+    }
+    assert rows(design[found.orders, 1]) == expected
+
+
+def test_arrangements_of_nothing():
+    with pytest.raises(ValueError, match="orders or signs"):
+        len(Arrangements("permute", None, None, exhaustive=True))

@@ -98,5 +98,20 @@ def test_what_random_effects_cannot_do():
     z, variances = simulated()
     with pytest.raises(ValueError, match="several weights at once"):
         random_effects(z, variances, np.eye(20)[:, :3], Contrast("f", np.eye(3)[:2]))
-    with pytest.raises(ValueError, match="positive"):
-        random_effects(z, variances - 0.05, np.ones((20, 1)), MEAN)
+    for wrong in (variances - 0.05, np.where(np.arange(20) == 3, 0, variances)):
+        with pytest.raises(ValueError, match="positive"):
+            random_effects(z, wrong, np.ones((20, 1)), MEAN)
+
+
+def test_one_tail_and_another_confidence():
+    z, variances = simulated()
+    two = random_effects(z, variances, np.ones((20, 1)), MEAN).estimates
+    up, down = (
+        random_effects(z, variances, np.ones((20, 1)), MEAN, tail=tail, confidence=0.5).estimates
+        for tail in ("positive", "negative")
+    )
+    np.testing.assert_allclose(up.p, stats.t.sf(two.statistic, 19))
+    np.testing.assert_allclose(down.p, stats.t.cdf(two.statistic, 19))
+    np.testing.assert_allclose(two.p, 2 * np.minimum(up.p, down.p))
+    reach = stats.t.isf(0.25, 19) * two.standard_error
+    np.testing.assert_allclose([up.ci_low, up.ci_high], [two.effect - reach, two.effect + reach])

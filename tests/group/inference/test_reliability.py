@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bids_spheres.group.inference import (
     discriminability,
@@ -110,3 +111,35 @@ def test_identification_rates_of_both_directions():
 def test_equal_participants_are_not_identified():
     first = np.tile(np.random.default_rng(0).standard_normal(30), (3, 1))
     assert identification_rate(first, first) == (0.0, 0.0)
+
+
+def test_limits_of_another_confidence_are_narrower():
+    """Those of ICC(3,1) by F0 / F, as Shrout & Fleiss have them; F0 is 11.027 in their table 3."""
+    found = intraclass_correlation(RATINGS[..., np.newaxis], "3,1", confidence=0.8)
+    ratio = 11.24 / 1.02
+    low, high = ratio / stats.f.isf(0.1, 5, 15), ratio * stats.f.isf(0.1, 15, 5)
+    expected = [(low - 1) / (low + 3), (high - 1) / (high + 3)]
+    np.testing.assert_allclose([found.ci_low[0], found.ci_high[0]], expected, atol=2e-3)
+    # Agreement is less than consistency, as judges differ.
+    two = intraclass_correlation(RATINGS[..., np.newaxis], confidence=0.8)
+    assert (two.icc < found.icc).all()
+    assert found.ci_low[0] > intraclass_correlation(RATINGS[..., np.newaxis], "3,1").ci_low[0]
+
+
+def test_two_participants_of_two_sessions():
+    z = np.array([[1.0, 2], [4, 4.5]])[..., np.newaxis]
+    rows, columns = z.mean(axis=1), z.mean(axis=0)
+    between, rest = (
+        2 * np.sum((rows - 2.875) ** 2),
+        np.sum((z[..., 0] - rows - columns.T + 2.875) ** 2),
+    )
+    found = intraclass_correlation(z, "3,1")
+    assert found.icc[0] == pytest.approx((between - rest) / (between + rest))
+    assert found.n[0] == 2
+
+
+def test_discriminability_counts_comparisons_of_all_measurements():
+    """Three measurements of the first participant, one of the second: 3 x 2 pairs."""
+    z = np.array([[0.0], [1.0], [4.0], [2.5]])
+    # From 0: 1 < 2.5, 4 > 2.5; from 1: 1 < 1.5, 3 > 1.5; from 4: 4 and 3 > 1.5.
+    assert discriminability(z, np.array([3, 3, 3, 1])) == pytest.approx(2 / 6)

@@ -510,7 +510,7 @@ def test_files_are_linked_and_named(made, document):
     assert not [row for row in table_of(document, "files-table") if "not by" in row["Content"]]
 
 
-def test_the_record_of_the_last_call_is_shown(made, parse, tmp_path):
+def test_the_record_of_the_last_call_is_shown(made, parse, tmp_path, run_app):
     root = tmp_path / "out"
     shutil.copytree(made[0].root, root)
     (root / "logs").mkdir()
@@ -523,7 +523,8 @@ def test_the_record_of_the_last_call_is_shown(made, parse, tmp_path):
             "min_dof": 7,
         }
         (root / "logs" / f"2026010{time}_settings.json").write_text(json.dumps(record))
-    document = parse(write_group_report(root).read_text(encoding="utf-8"))
+    assert run_app("gone", root, "group", "--reports-only").status == 0
+    document = parse((root / "group.html").read_text(encoding="utf-8"))
     text = words(by_id(document, "provenance"))
     assert "bids-spheres '/in put' /out group --config" in text
     assert "20260101_settings.json" in text

@@ -37,6 +37,8 @@ from bids_spheres.reports.methods.references import (
     in_plain_words,
     load_references,
 )
+from bids_spheres.settings.option import declared_options
+from bids_spheres.settings.table import Processing
 
 DATA = resources.files("bids_spheres") / "data"
 BIB = (DATA / "references.bib").read_text(encoding="utf-8")
@@ -462,6 +464,37 @@ def test_drawing_of_volumes_is_told_with_seconds_and_order(seed, words):
     assert words in text
     assert "runs with less were excluded" in text
     assert "as much data of every run" not in told(own())
+
+
+OTHER_VALUES = {
+    "mask": "template",
+    "tissue": "GM",
+    "exclude_mask": "lesions",
+    "min_coverage": 0.25,
+    "overlap": "nearest",
+    "aggregation": "median",
+    "despike": True,
+    "smoothing_fwhm": 6.0,
+    "detrend": False,
+    "standardize": "psc",
+    "min_dof": 30,
+    "dummy_scans": 4,
+    "equal_seconds": 240.0,
+    "equal_seconds_seed": 3,
+    "full_length": True,
+}
+
+
+def test_every_option_that_changes_series_is_told():
+    affecting = {each.name for each in declared_options(Processing) if each.option.affects}
+    # Seeds that were warped are told by their labels.
+    assert affecting - {"warp_seeds"} == OTHER_VALUES.keys()
+    for name, value in OTHER_VALUES.items():
+        facts = {"equal_seconds": 240.0} if name == "equal_seconds_seed" else {}
+        usual = methods_paragraph(MethodsFacts(strategies=(own(motion="basic"),), **facts))
+        facts[name] = value
+        changed = methods_paragraph(MethodsFacts(strategies=(own(motion="basic"),), **facts))
+        assert changed != usual, name
 
 
 def test_standardize_true_is_the_sample_z_score():

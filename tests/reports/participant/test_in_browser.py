@@ -189,7 +189,6 @@ def test_a_phone_shows_degrees_of_freedom_and_says_what_scrolls(browser, results
     assert browser.ask(right) <= 420
     hint = "document.querySelector('#runs-table').closest('.scroller').nextElementSibling.innerText"
     assert browser.ask(hint) == "Scroll for more columns."
-    browser.events.clear()
     browser.open(results / "sub-01.html", width=1400)
     assert browser.ask(hint) == ""
 

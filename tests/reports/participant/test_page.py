@@ -19,6 +19,7 @@ import bs4
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.signal
 from PIL import Image
 
 from bids_spheres.app.main import main
@@ -375,6 +376,47 @@ def test_carpets_have_a_row_for_every_sphere_and_a_gap_where_volumes_are_censore
     missing = pixels[..., 0] != pixels[..., 2]
     censored = pd.read_csv(output(made, 1, "desc-scrubbing_outliers.tsv"), sep="\t")["censored"]
     np.testing.assert_array_equal(missing.all(axis=0), censored == 1)
+
+
+def mean_density(series, t_r=2.0):
+    """Frequencies, Hz, and mean power of series of variance 1, whose integral is 1, by scipy."""
+    kept = np.isfinite(series).any(axis=1)
+    known = series[kept][:, np.isfinite(series[kept]).all(axis=0)]
+    known = (known - known.mean(axis=0)) / known.std(axis=0)
+    n = len(series)
+    frequencies = np.arange(1, n // 2 + 1) / (n * t_r)
+    angles = 2 * np.pi * frequencies[:-1]
+    times = np.flatnonzero(kept) * t_r
+    power = [scipy.signal.lombscargle(times, each, angles) for each in known.T]
+    # At the Nyquist frequency, the last of an even number of volumes, there is no sine.
+    nyquist = (np.cos(np.pi * times / t_r) @ known) ** 2 / len(times) / 2
+    power = np.append(np.mean(power, axis=0), nyquist.mean())
+    return frequencies, power / (power.sum() * frequencies[0])
+
+
+def test_power_spectra_before_and_after_cleaning_are_those_of_scipy(made, soup):
+    (heading,) = (h for h in soup.find(id="run-1").find_all("h5") if "Power" in h.text)
+    assert text(heading) == "Power spectra before and after cleaning"
+    chart = heading.parent.find("svg", class_="chart")
+    ticks = [(float(t["x"]), float(t["y"]), float(text(t))) for t in chart.find_all(class_="tick")]
+    lowest = max(y for _, y, _ in ticks)
+    across = np.polyfit(*zip(*((v, x) for x, y, v in ticks if y == lowest), strict=True), 1)
+    down = np.polyfit(*zip(*((v, y - 4) for _, y, v in ticks if y < lowest), strict=True), 1)
+    styles = {"raw": {"class": "before"}} | {s: {"data-of": s} for s in STRATEGIES}
+    for name, attributes in styles.items():
+        (line,) = chart.find_all("path", attrs=attributes)
+        drawn = np.array(re.findall(r"([\d.]+),([\d.]+)", line["d"]), dtype=float)
+        series = np.full((90, 15), np.nan)
+        if name == "raw":
+            path = output(made, 1, "desc-raw_timeseries.tsv.gz")
+            series[:] = pd.read_csv(path, sep="\t", header=None, na_values="n/a")
+        else:
+            outliers = pd.read_csv(output(made, 1, f"desc-{name}_outliers.tsv"), sep="\t")
+            path = output(made, 1, f"stat-mean_desc-{name}_timeseries.tsv")
+            series[outliers["censored"] == 0] = pd.read_csv(path, sep="\t", na_values="n/a")
+        frequencies, density = mean_density(series)
+        np.testing.assert_allclose(drawn[:, 0], np.polyval(across, frequencies), atol=0.2)
+        np.testing.assert_allclose(drawn[:, 1], np.polyval(down, density), atol=0.2)
 
 
 # Relations

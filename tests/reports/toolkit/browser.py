@@ -112,6 +112,7 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
+        self.events.clear()
         self.send("Page.navigate", url=path.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())

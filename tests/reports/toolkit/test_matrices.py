@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -160,8 +161,20 @@ def test_names_of_groups_stand_beside_their_rows():
     for name, middle in (("visual", 15 / 40), ("motor", 35 / 40)):
         assert down[name] == pytest.approx(image.top + image.height * middle, abs=6)
         assert across[name] == pytest.approx(image.left + image.width * middle, abs=6)
-    brackets = [mark.path for mark in chart.marks if mark.style == "bracket"]
-    assert [path.count("M") for path in brackets] == [2, 2]
+    # Around the rows of each group, 1.2 pixels shorter at both ends, on both axes.
+    beside, below = (
+        np.array(re.findall(r"([\d.]+),([\d.]+)", mark.path), dtype=float).reshape(2, 4, 2)
+        for mark in chart.marks
+        if mark.style == "bracket"
+    )
+    for group, left, bottom in zip(groups, beside, below, strict=True):
+        ends = np.array([group.start, group.stop]) / 40
+        rows = image.top + image.height * ends + [1.2, -1.2]
+        columns = image.left + image.width * ends + [1.2, -1.2]
+        away = image.left - np.array([1, 5, 5, 1])
+        np.testing.assert_allclose(left, np.stack([away, rows[[0, 0, 1, 1]]], 1), atol=0.06)
+        away = image.top + image.height + np.array([1, 5, 5, 1])
+        np.testing.assert_allclose(bottom, np.stack([columns[[0, 0, 1, 1]], away], 1), atol=0.06)
     divide = next(mark.path for mark in chart.marks if mark.style == "divide")
     assert f"M{image.left:.1f},{image.top + image.height * 0.75:.1f}h" in divide
 
