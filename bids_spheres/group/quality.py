@@ -10,6 +10,7 @@ from bids_spheres.group.edges import mean_of_known, modularity
 from bids_spheres.group.facts import as_json
 from bids_spheres.outputs.paths import CONTROLS, SEEDS, label_of
 from bids_spheres.outputs.read import read_table
+from bids_spheres.outputs.sidecars import LEFT
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -35,11 +36,7 @@ RUN_COLUMNS = {
     "n_kept": "Volumes that are not censored",
     "n_censored": "Volumes that are censored",
     "rank": "Dimensions that regressors, mean and trend take",
-    "lost_to_filter": "Degrees of freedom that the temporal filter takes",
-    "lost_to_censoring": "Degrees of freedom that censoring takes beyond the volumes themselves, "
-    "because a filter sees interpolated volumes in their place",
-    "degrees_of_freedom": "1 / variance of the correlation of two independent white series after "
-    "cleaning: n_kept - rank - lost_to_filter - lost_to_censoring",
+    **LEFT,
     "coverage": "Mean over spheres of the share of their voxels with a signal",
     "spheres_missing": "Spheres without a time series",
     "tsnr": "Mean temporal signal-to-noise ratio before cleaning, over spheres with a time series",

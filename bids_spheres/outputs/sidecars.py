@@ -37,22 +37,16 @@ BIDSIGNORE = (
 """Patterns of files that the released BIDS schema does not know yet."""
 
 
-def input_uri(path: Path, links: Iterable[tuple[str, Path]]) -> str:
-    """BIDS URI of an input file; a plain file URI when it lies outside the linked datasets."""
+def bids_uri(path: Path, links: Iterable[tuple[str, Path]]) -> str:
+    """BIDS URI of a file; a plain file URI when it lies outside the linked datasets.
+
+    `links` are names and roots of datasets; the name of this one is empty.
+    """
     for name, root in links:
         if path.is_relative_to(root):
-            return f"bids:{name}:{_uri_path(path.relative_to(root).as_posix())}"
+            # A plus may stand in the path of a URI, and stands in names of BIDS: space-MNIInfant+2.
+            return f"bids:{name}:{quote(path.relative_to(root).as_posix(), safe='/+')}"
     return path.resolve().as_uri()
-
-
-def own_uri(relative: str) -> str:
-    """BIDS URI of a file of this dataset."""
-    return f"bids::{_uri_path(relative)}"
-
-
-def _uri_path(path: str) -> str:
-    # A plus may stand in the path of a URI, and stands in names of BIDS: space-MNIInfant+2.
-    return quote(path, safe="/+")
 
 
 def dataset_description(links: Mapping[str, str]) -> JsonObject:
@@ -296,6 +290,15 @@ def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) ->
     texts = {name: f"Seed of the network {n}" for name, n in known.items() if n != "n/a"}
     return {name: {"Description": text} for name, text in texts.items()}
 
+
+LEFT = {
+    "lost_to_filter": "Degrees of freedom that the temporal filter takes",
+    "lost_to_censoring": "Degrees of freedom that censoring takes beyond the volumes themselves, "
+    "because a filter sees interpolated volumes in their place",
+    "degrees_of_freedom": "1 / variance of the correlation of two independent white series after "
+    "cleaning: n_kept - rank - lost_to_filter - lost_to_censoring",
+}
+"""What columns of runs and of exclusions say of the degrees of freedom that are left."""
 
 DISPLACEMENTS = described(
     {

@@ -140,7 +140,7 @@ def _matrices(tests: Sequence[Tested], shown: str, label: str) -> Iterator[rende
 def model_sections(level: Level, shown: Collection[str]) -> Iterator[render.Section]:
     """Every condition with a model of which a group is shown."""
     for condition in level.conditions:
-        results = [r for r in condition.results if "model" in r.whats and r.anchor in shown]
+        results = [r for r in condition.results if "model" in r.suffixes and r.anchor in shown]
         if not results:
             continue
         terms = [
@@ -323,7 +323,7 @@ def _rows(tests: Sequence[Tested], what: str) -> pd.DataFrame | None:
     tables = [
         add_contrast(test.result.table(name), test.result, test.name, what)
         for test in tests
-        if (name := of_contrast(test.name, what)) in test.result.whats
+        if (name := of_contrast(test.name, what)) in test.result.suffixes
     ]
     return pd.concat(tables) if tables else None
 
