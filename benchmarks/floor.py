@@ -22,10 +22,14 @@ def inflate(*, images: list[str]) -> dict[str, float]:
     buffers = [bytearray(_stored(image)[:1].nbytes) for image in images]
     with Meter() as meter:
         for image, buffer in zip(images, buffers, strict=True):
-            with open_gzip(Path(image)) as stream:
-                while stream.readinto(buffer):  # type: ignore[attr-defined]
-                    pass
+            _inflate(Path(image), buffer)
     return meter.numbers()
+
+
+def _inflate(image: Path, buffer: bytearray) -> None:
+    with open_gzip(image) as stream:
+        while stream.readinto(buffer):  # type: ignore[attr-defined]
+            pass
 
 
 def gather(*, image: str, seeds: str, mask: str | None) -> dict[str, float]:

@@ -133,8 +133,8 @@ def measured(*, results: str, label: str) -> dict[str, Any]:
     """
     with Meter() as meter:
         start = time.process_time()
-        from bids_spheres.reports.participant import write_report  # noqa: PLC0415
         from bids_spheres.reports.participant.load import load_participant  # noqa: PLC0415
+        from bids_spheres.reports.participant.write_pages import write_report  # noqa: PLC0415
         from bids_spheres.reports.toolkit.figures import quiet_matplotlib  # noqa: PLC0415
 
         quiet_matplotlib("matplotlib.backends.backend_agg")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from bids_spheres.app.main import main
+from bids_spheres.demo import DemoTruth, write_demo_dataset
 
 PROJECT = Path(__file__).resolve().parents[1]
 AFFINE = np.array([[4.0, 0, 0, -22], [0, 4, 0, -22], [0, 0, 4, -18], [0, 0, 0, 1]])
@@ -107,20 +108,39 @@ def make_dataset():
     return make
 
 
+@pytest.fixture(scope="session")
+def simulated_dataset(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DemoTruth]:
+    """The input of ``bids-spheres demo``, for reading alone, and what is true in it."""
+    root = tmp_path_factory.mktemp("simulated") / "fmriprep"
+    return root, write_demo_dataset(root)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path, make_dataset) -> TinyDataset:
     """A dataset with no run yet."""
     return make_dataset(tmp_path / "fmriprep")
 
 
+SEEDS = "name\tx\ty\tz\nleft\t-10\t0\t0\nright\t10\t0\t0\nfront\t0\t10\t4\nfar\t90\t0\t0\n"
+
+
 @pytest.fixture
 def seeds_file(tmp_path: Path) -> Path:
     """Three seeds inside the tiny dataset's mask and one far outside."""
     path = tmp_path / "mine.tsv"
-    path.write_text(
-        "name\tx\ty\tz\nleft\t-10\t0\t0\nright\t10\t0\t0\nfront\t0\t10\t4\nfar\t90\t0\t0\n"
-    )
+    path.write_text(SEEDS)
     return path
+
+
+@pytest.fixture(scope="session")
+def call_once():
+    """Call the participant level without pages, for outputs that tests share or copy."""
+
+    def call(*arguments: object) -> None:
+        words = [str(argument) for argument in arguments]
+        assert main([*words, "--quiet", "--report-level", "none"]) == 0
+
+    return call
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -139,10 +159,15 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let ``-m "not slow"`` leave out long tests as well: it takes the place of "not long"."""
+    """Let ``-m "not slow"`` leave out long tests as well: it takes the place of "not long".
+
+    Files with slow tests come first, so that no process is left alone with one at the end.
+    """
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker("slow")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 # How fast examples are drawn and checked depends on what else the machine does.

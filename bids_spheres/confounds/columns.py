@@ -309,11 +309,9 @@ def needs_cosines(name: str) -> bool:
 def _masks_of_components(
     names: Iterable[str], metadata: Mapping[str, object], *, one_mask: bool
 ) -> tuple[dict[str, object], bool]:
-    """Mask of each CompCor component, None if not known; whether the JSON file describes them.
-
-    When it does, only those that it describes are used, as in nilearn.
-    """
+    """Mask of each CompCor component, None if unknown; whether the JSON file describes them."""
     described = [name for name in metadata if _COMPONENT.match(name)]
+    # As in nilearn, only those that the JSON file describes, if it does
     components = described or [name for name in names if _COMPONENT.match(name)]
     # JSON files have no order, and as text 10 comes before 9.
     components.sort(key=lambda name: int(name.rpartition("_")[2]))

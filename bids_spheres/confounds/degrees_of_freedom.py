@@ -166,11 +166,7 @@ def _operator_dof(
 def filter_problem(
     chosen: TemporalFilter, t_r: float, n_volumes: int, span: int | None = None
 ) -> str | None:
-    """Explain why a run can't carry a filter; None when it can.
-
-    `n_volumes` are all of the run, as censored ones are interpolated before filtering; `span` are
-    those from the first kept one to the last, if known.
-    """
+    """Why a run can't carry a filter, if so; `span`: volumes from the first kept to the last."""
     nyquist, duration = 0.5 / t_r, n_volumes * t_r
     # scipy.signal.sosfiltfilt extends a run by 3 (poles + 1) volumes; a band has twice the poles.
     is_band = chosen.high_pass is not None and chosen.low_pass is not None

@@ -270,10 +270,7 @@ def short_segments(flags: BoolArray, min_segment: int, start: int = 0) -> BoolAr
 
 
 def removed_regressors(design: Design, strategy: Strategy, t_r: float) -> FloatArray | None:
-    """(T, K) regressors, with the cosines of a cosine filter unless fMRIPrep's are among them.
-
-    None without any; `t_r` is the repetition time in s.
-    """
+    """(T, K) regressors, with cosines of a filter if fMRIPrep's are not among them, or None."""
     # scipy is slow to import, and not needed to look a strategy up.
     from bids_spheres.engine.filters import cosine_basis  # noqa: PLC0415
 
@@ -336,10 +333,7 @@ class Problem:
 
 
 def check_strategies(
-    tables: Iterable[tuple[str, RunTable]],
-    strategies: Sequence[Strategy],
-    *,
-    values: bool = True,
+    tables: Iterable[tuple[str, RunTable]], strategies: Sequence[Strategy], *, values: bool = True
 ) -> list[Problem]:
     """Look up the columns of every strategy in every run; the same problem in several runs once.
 

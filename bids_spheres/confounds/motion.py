@@ -32,10 +32,7 @@ _LOW_PASS_ORDER = 2  # applied forward and backward; xcp_d's. Gratton et al. too
 
 @dataclass(frozen=True, eq=False)
 class MeasuredMotion:
-    """Head motion measured anew: displacement (T,) between volumes, NaN at the first; mm.
-
-    `stop_band` is what a filter took of realignment parameters, Hz.
-    """
+    """Displacement (T,), NaN at first, and head radius, mm; what a filter took away, Hz."""
 
     displacement: FloatArray
     head_radius: float
@@ -70,10 +67,7 @@ def folded(band: Band, t_r: float) -> Band:
 
 
 def filter_motion(parameters: FloatArray, rules: HeadMotion, t_r: float) -> FloatArray:
-    """Low-pass or notch filter of (T, 6) parameters, forward and backward, as xcp_d's.
-
-    A Butterworth filter or scipy's ``iirnotch``; the first and last value are held beyond the ends.
-    """
+    """Low-pass or notch filter of (T, 6) parameters, their ends held, both ways, as xcp_d's."""
     from scipy.signal import butter, filtfilt, iirnotch  # noqa: PLC0415 - slow to import
 
     band = folded_stop_band(rules, t_r)

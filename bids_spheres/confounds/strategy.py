@@ -1,8 +1,7 @@
-"""A denoising strategy as a value.
+"""A denoising strategy as a value: what to remove, not from which table.
 
-A `Strategy` says what to remove, not from which table: component names (`motion`, `wm_csf`, ...)
-and column names or patterns are looked up in each run's table later, so that one strategy serves
-every version of fMRIPrep. `bids_spheres.confounds.strategy_file` turns it into JSON and back.
+Component names (`motion`, `wm_csf`, ...) and column names or patterns are looked up in each run's
+table later, so that one strategy serves every version of fMRIPrep.
 """
 
 from __future__ import annotations
@@ -70,11 +69,7 @@ class Censor:
 
 @dataclass(frozen=True)
 class TemporalFilter:
-    """A filter along time, by the edges of the band that passes in Hz.
-
-    "cosine" regresses out a discrete cosine basis below `high_pass`; `order` is of a Butterworth
-    filter.
-    """
+    """A band that passes, Hz: by a Butterworth filter of `order`, or cosines regressed out."""
 
     high_pass: float | None = None
     low_pass: float | None = None

@@ -13,9 +13,7 @@ All that a file can hold::
      "filter": {"high_pass": 0.01, "low_pass": 0.08, "type": "butterworth", "order": 5},
      "min_volumes": 100, "min_seconds": 240, "bold": "preproc"}
 
-Only ``name`` is required. ``null`` is the same as no such key, everywhere. pydantic or cattrs would
-need about as many lines to turn errors into messages with file, key and the nearest known key, and
-to refuse what they would convert ("5", true).
+Only ``name`` is required. ``null`` is the same as no such key, everywhere.
 """
 
 from __future__ import annotations
@@ -104,11 +102,7 @@ def load_strategy(name: str | Path) -> Strategy:
 
 
 def strategy_from_json(content: object, source: Path | str) -> Strategy:
-    """Read a strategy from the content of a JSON or YAML file.
-
-    DataError when a key is not known or a value not of its kind; the message names the file, which
-    is `source`, and the key.
-    """
+    """Read the content of a file, called `source`; DataError names file and key."""
     place = Place(str(source))
     values = _object(content, place, _STRATEGY)
     if "name" not in values:
@@ -161,9 +155,8 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
         if name in content or value == getattr(default, name):
             continue
         if is_dataclass(value) and not isinstance(value, type):
-            content[name] = asdict(value)
-        else:
-            content[name] = list(value) if isinstance(value, tuple) else value
+            value = asdict(value)
+        content[name] = list(value) if isinstance(value, tuple) else value
     if strategy.filter and strategy.filter.type == "cosine":
         # A cosine filter has neither, and a file that gives them is refused.
         del content["filter"]["low_pass"], content["filter"]["order"]
@@ -176,20 +169,15 @@ def _object(content: object, place: Place, readers: Mapping[str, Reader]) -> dic
     """Values of a JSON object, each read by the function of its key; nulls left out."""
     if not isinstance(content, dict):
         place.refuse("an object with keys and values", content)
-    for key in content:
-        if key in readers:
-            continue
+    for key in (key for key in content if key not in readers):
         if not place.key and key in _ELSEWHERE:
             hint = f"What nilearn calls {key} is {_ELSEWHERE[key]} here."
         else:
             guess = did_you_mean(str(key), list(readers)).strip()
             hint = guess or f"The keys are: {', '.join(readers)}."
         raise DataError(f"{place.source}: unknown key {place.at(str(key)).key}.", hint=hint)
-    return {
-        key: readers[key](value, place.at(key))
-        for key, value in content.items()
-        if value is not None
-    }
+    given = {key: value for key, value in content.items() if value is not None}
+    return {key: readers[key](value, place.at(key)) for key, value in given.items()}
 
 
 def _reader(
@@ -334,13 +322,9 @@ _HEAD_MOTION = {
     "filter_regressors": _reader("true or false", lambda value: isinstance(value, bool)),
 }
 _CENSOR = {
-    "fd_threshold": _number,
-    "std_dvars_threshold": _number,
-    "rmsd_threshold": _number,
+    **dict.fromkeys(("fd_threshold", "std_dvars_threshold", "rmsd_threshold"), _number),
     "combine": _one_of("any", "all"),
-    "before": _count,
-    "after": _count,
-    "min_segment": _count,
+    **dict.fromkeys(("before", "after", "min_segment"), _count),
 }
 _FILTER = {
     "high_pass": _frequency,
@@ -355,9 +339,7 @@ _STRATEGY: dict[str, Reader] = {
     ),
     "description": _reader("a text", lambda value: isinstance(value, str)),
     "confounds": _confounds,
-    "motion": _one_of(*EXPANSIONS),
-    "wm_csf": _one_of(*EXPANSIONS),
-    "global_signal": _one_of(*EXPANSIONS),
+    **dict.fromkeys(("motion", "wm_csf", "global_signal"), _one_of(*EXPANSIONS)),
     "high_pass": _reader(
         'true, false or "unless_filtered"',
         lambda value: isinstance(value, bool) or value == "unless_filtered",

@@ -1,9 +1,8 @@
 """Read fMRIPrep's confounds table of any version, its JSON file and the tables that go with it.
 
-Column names of old versions, and what those did not write, are from the sources of fMRIPrep 1.0.0,
-1.1.8, 1.2.0, 1.3.2 and 1.4.0 (``interfaces/confounds.py``, ``workflows/bold/confounds.py``) and of
-nipype (``algorithms/confounds.py``), which named the columns in CamelCase until 1.2.0; 1.4.0 was
-the first to write derivatives and squares.
+Column names of old versions, and what those did not write, are from the sources of fMRIPrep 1.0.0
+to 1.4.0 (``interfaces/confounds.py``, ``workflows/bold/confounds.py``), the first to write
+derivatives and squares, and of nipype (``algorithms/confounds.py``), in CamelCase until 1.2.0.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 
 from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.errors import DataError
-from bids_spheres.files.text import read_json_object, read_text
+from bids_spheres.files.text import parse_number, read_json_object, read_text
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -61,7 +60,6 @@ _COMPUTABLE = {
 EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base in MOTION)
 """Derivatives and squares of realignment parameters."""
 
-_MISSING = frozenset({"", "n/a", "nan", "na"})
 
 _LARGEST = 1e100  # largest value in a table: squares of larger ones, or their sum, would overflow
 
@@ -151,10 +149,7 @@ def expand(name: str, base: FloatArray) -> FloatArray:
 
 
 def read_confounds(path: Path) -> pd.DataFrame:
-    """Read a table of fMRIPrep or another program, its names as in the file, missing values as NaN.
-
-    DataError without a header, for a name twice or rows of different length; else as `read_text`.
-    """
+    """Read a table, n/a as NaN; DataError for one without a header, or that is irregular."""
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     text = read_text(path, "table")
@@ -185,10 +180,7 @@ def read_header(path: Path) -> pd.DataFrame:
 
 
 def read_metadata(path: Path) -> dict[str, object]:
-    """Read the JSON file of a confounds table, which says from which mask each component comes.
-
-    `path` is its own or the table's. Empty without such a file, as fMRIPrep < 1.4 wrote none.
-    """
+    """Read the JSON file of a table, `path` its own or the table's; empty without such a file."""
     return read_json_object(path.with_suffix(".json"), optional=True)
 
 
@@ -200,7 +192,7 @@ def read_outliers(path: Path, n_volumes: int) -> BoolArray:
     """
     lines = read_text(path, "outlier table").split("\n")
     rows = [line.split() for line in lines if line.strip()]
-    names = [] if not rows or all(map(_is_number, rows[0])) else rows.pop(0)
+    names = [] if not rows or None not in map(parse_number, rows[0]) else rows.pop(0)
     check_rows(
         rows, path, n_volumes, "An outlier table needs one row per volume; 1 stands for censored."
     )
@@ -211,9 +203,9 @@ def read_outliers(path: Path, n_volumes: int) -> BoolArray:
         if "censored" in names:  # others may be measures of motion
             row[:] = [row[names.index("censored")]]
         for cell in row:
-            if _number(cell) not in (0, 1):
+            if parse_number(cell) not in (0, 1):
                 raise DataError(f"{path}: {cell!r} in row {number} is neither 0 nor 1.")
-    return np.array([any(_number(cell) == 1 for cell in row) for row in rows])
+    return np.array([any(parse_number(cell) == 1 for cell in row) for row in rows])
 
 
 def read_tedana(mixing: Path, metrics: Path) -> pd.DataFrame:
@@ -338,10 +330,7 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> FloatArray:
 
 
 def without_gaps(values: FloatArray, name: str, where: object) -> FloatArray:
-    """One column with the first row's gap, of a derivative, filled as nilearn does by the second.
-
-    DataError when another value, in rows from 1, is missing or too large to compute with.
-    """
+    """Fill a first gap, of a derivative, by the next; DataError for another, or large values."""
     if len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([values[1:2], values[1:]])
     if values.size and np.isnan(values).all():
@@ -368,7 +357,7 @@ def _check_shape(lines: list[str], path: Path) -> None:
             f"{path} has no tabs: {mark!r} stands between its columns.",
             hint="Save it as a TSV table, with tabs.",
         )
-    if all(map(_is_number, names)):
+    if None not in map(parse_number, names):
         raise DataError(
             f"{path} has no header: its first row holds numbers.",
             hint="A confounds table of fMRIPrep names its columns in the first row.",
@@ -377,17 +366,6 @@ def _check_shape(lines: list[str], path: Path) -> None:
     for number, line in enumerate(lines[1:], 1):
         if line and (n_cells := line.count("\t") + 1) != len(names):
             raise DataError(f"{path}: row {number} has {n_cells} cells for {len(names)} columns.")
-
-
-def _is_number(cell: str) -> bool:
-    return _number(cell) is not None or cell.strip().lower() in _MISSING
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
 
 
 def _is_aroma(name: str) -> bool:

@@ -1,9 +1,8 @@
 """Responses to events as regressors: a haemodynamic response model, or a finite impulse response.
 
 Both are convolutions of the events, sampled 50 times as often as the volumes and held from onset to
-end, with one or more kernels, as `nilearn.glm.first_level.make_first_level_design_matrix` has
-them. Cole et al. 2019, doi:10.1016/j.neuroimage.2018.12.054, compare models for connectivity during
-tasks: finite impulse responses remove the mean evoked response whatever its shape.
+end, with kernels, as in `nilearn.glm.first_level.make_first_level_design_matrix`. Cole et al. 2019,
+doi:10.1016/j.neuroimage.2018.12.054, compare models for connectivity during tasks.
 """
 
 from __future__ import annotations
@@ -125,10 +124,7 @@ def task_regressors(
 
 
 def kernels(name: str, t_r: float) -> list[FloatArray]:
-    """A haemodynamic response and the derivatives that its name asks for, 50 samples a volume.
-
-    Derivatives are finite differences, by 0.1 s of time and 0.01 of dispersion.
-    """
+    """A haemodynamic response and its derivatives, by 0.1 s and 0.01; 50 samples a volume."""
     model, *derivatives = name.split(" + ")
     peak, scale, undershoot, undershoot_scale, ratio = _HRF[model]
     step = t_r / _OVERSAMPLING

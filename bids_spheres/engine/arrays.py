@@ -28,10 +28,7 @@ R = TypeVar("R")
 
 
 def memoized(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a pure function so that its last `maxsize` results, never to be changed, are kept.
-
-    Arguments are compared by value: arrays, dataclasses of arrays, numbers, None.
-    """
+    """Keep the last `maxsize` results of a function, shared and so not to be changed."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         kept: OrderedDict[bytes, R] = OrderedDict()

@@ -284,9 +284,7 @@ def _one_of(name: str, value: _Value, allowed: tuple[_Value, ...]) -> _Value:
 
 
 def _split_runs(
-    runs: ArrayLike | None,
-    sample_mask: SampleMask | None,
-    n_volumes: int,
+    runs: ArrayLike | None, sample_mask: SampleMask | None, n_volumes: int
 ) -> list[tuple[BoolArray, IntArray | None]]:
     """Per run, in ascending order: its rows, and the volumes kept, counted within it."""
     labels = np.zeros(n_volumes) if runs is None else np.asarray(runs)
@@ -345,10 +343,7 @@ def _kept(mask: object, n_volumes: int, name: str) -> IntArray:
 
 
 def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
-    """Remove mean and linear trend in place; a single volume stays as it is.
-
-    Volumes follow one another without a gap when `times` is None.
-    """
+    """Remove mean and trend, along `times` or volumes, in place; one volume stays as it is."""
     n_volumes = len(values)
     if n_volumes == 1:
         warn("Detrending of 3D signal has been requested: one volume has no trend to remove.")

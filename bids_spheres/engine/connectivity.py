@@ -79,10 +79,7 @@ def pearson_correlation(timeseries: FloatArray) -> FloatArray:
 
 
 def fisher_z(timeseries: FloatArray) -> FloatArray:
-    """Pearson correlations by `fisher_transform`; NaN on the diagonal.
-
-    Not divided by a standard error, which `effective_degrees_of_freedom` N give: 1 / sqrt(N - 3).
-    """
+    """Pearson correlations by `fisher_transform`, not divided by an error; NaN on the diagonal."""
     return fisher_transform(pearson_correlation(timeseries))
 
 
@@ -102,10 +99,7 @@ def fisher_transform(correlation: FloatArray) -> FloatArray:
 
 @_between_defined
 def spearman_correlation(timeseries: FloatArray) -> FloatArray:
-    """Pearson correlation of ranks, ties sharing the mean of theirs, as `scipy.stats.spearmanr`.
-
-    Less drawn to single outlying volumes than Pearson's.
-    """
+    """Pearson correlation of ranks, ties sharing the mean of theirs, as `scipy.stats.spearmanr`."""
     from scipy.stats import rankdata  # noqa: PLC0415 - slow to import, seldom needed
 
     return pearson_correlation(rankdata(timeseries, axis=0))
@@ -113,10 +107,7 @@ def spearman_correlation(timeseries: FloatArray) -> FloatArray:
 
 @_between_defined
 def covariance(timeseries: FloatArray) -> FloatArray:
-    """Sample covariance, sums of products over T - 1, as `numpy.cov`.
-
-    Not shrunk, as nilearn's is by default: its diagonal is the variances of the data.
-    """
+    """Sample covariance, of products over T - 1, as `numpy.cov`; not shrunk, as nilearn's is."""
     centred = timeseries - timeseries.mean(axis=0)
     return centred.T @ centred / (len(timeseries) - 1)
 
@@ -245,8 +236,7 @@ def measure(name: str) -> Measure:
     >>> [measure(name).stat for name in ("Fisher Z", "ledoit_wolf", "partial correlation")]
     ['fisherz', 'ledoitwolfcorrelation', 'partialcorrelation']
     """
-    wanted = published.measure_name(name)
-    return next(known for known in MEASURES if known.name == wanted)
+    return {known.name: known for known in MEASURES}[published.measure_name(name)]
 
 
 class Moments:
@@ -298,9 +288,7 @@ def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
         raise DataError(f"Runs must have the same time series, but have {numbers} of them.")
     shortest = min(len(part) for part in parts)
     if shortest < 2:
-        raise DataError(
-            f"A run of {count(shortest, 'volume')} can't be put together with others.",
-        )
+        raise DataError(f"A run of {count(shortest, 'volume')} can't be put together with others.")
     together = np.vstack([_standardized(part) for part in parts])
     together[:, np.isnan(together).any(axis=0)] = np.nan
     return together

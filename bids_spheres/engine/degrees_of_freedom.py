@@ -25,14 +25,9 @@ and without regressors, that is Bartlett's K / (1 + 2 sum_k (1 - k/K) r_x(k) r_y
 doi:10.2307/2342284; Pyper & Peterman 1998, doi:10.1139/f98-104); for first-order autoregressive
 ones with parameters a and b, K (1 - a b) / (1 + a b).
 
-Why not Bartlett's sum itself, with a taper: autocorrelations of residuals are too low by every
-regressor (Worsley et al. 2002, doi:10.1006/nimg.2001.0933), and smooth regressors, as those of
-motion are, take more than their number says. In simulations with 30 of them in 200 volumes, the sum
-with a Tukey taper gives 137, and 117 when scaled by the residual degrees of freedom, where 80 is
-true; N as estimated here gives 84. Why not xDF (Afyouni et al. 2019,
-doi:10.1016/j.neuroimage.2019.05.011), with cross-correlations of all pairs at all lags: it is
-better for correlated series of different autocorrelation, and takes K times the memory. Where they
-have one shape, N holds for the Fisher transform of any r.
+Why it is neither Bartlett's sum with a taper nor xDF (Afyouni et al. 2019,
+doi:10.1016/j.neuroimage.2019.05.011), docs/development/decisions.md says. Where autocorrelations
+and cross-correlation have one shape, N holds for the Fisher transform of any r.
 """
 
 from __future__ import annotations

@@ -31,6 +31,11 @@ def despike(voxels: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Squeeze the spikes of (T, N) voxels; return the values, and which were changed."""
     if len(voxels) < LEAST_VOLUMES:
         raise DataError(f"Despiking needs {LEAST_VOLUMES} volumes or more, not {len(voxels)}.")
+    spread = np.ptp(voxels, axis=0)
+    if not (varies := spread > 0).all():  # only rounding would tell spikes of a constant voxel
+        values, spikes = voxels.copy(), np.zeros(voxels.shape, dtype=bool)
+        values[:, varies], spikes[:, varies] = despike(voxels[:, varies])
+        return values, spikes
     n_volumes = len(voxels)
     order = min(round(n_volumes / _VOLUMES_PER_ORDER), _HIGHEST_ORDER)
     phases = 2 * np.pi * np.outer(np.arange(n_volumes) / n_volumes, np.arange(1, order + 1))
@@ -39,7 +44,7 @@ def despike(voxels: FloatArray) -> tuple[FloatArray, BoolArray]:
     residuals = voxels - curve
     sigma = np.sqrt(np.pi / 2) * np.median(np.abs(residuals), axis=0)
     # A voxel that is constant most of the time has no spread by which to judge it.
-    scale = np.where(sigma > 1e-9 * np.ptp(voxels, axis=0), sigma, np.inf)
+    scale = np.where(sigma > 1e-9 * spread, sigma, np.inf)
     deviation = residuals / scale
     low, high = _CUTS
     spikes = np.abs(deviation) > low

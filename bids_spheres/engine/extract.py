@@ -59,10 +59,7 @@ class VoxelMoments:
         return weights.coverage_of(self.alive.astype(np.float64))
 
     def tsnr(self, weights: SphereWeights) -> FloatArray:
-        """Temporal signal-to-noise ratio of each sphere, (S,): (weighted) mean of mean / SD.
-
-        Voxels without a signal have none and are left out; NaN where none is left.
-        """
+        """Mean over each sphere of mean / SD of voxels with a signal, (S,); else NaN."""
         ratio = np.divide(self.mean, self.sd, out=np.zeros_like(self.mean), where=self.alive)
         count = weights.sums @ self.alive.astype(np.float64)
         return weights.sums @ ratio / np.where(count > 0, count, np.nan)
@@ -293,10 +290,7 @@ class _Reading:
         return ~self.screened.unusable[self.screened.own]
 
     def means(self) -> FloatArray:
-        """Mean over each sphere, summed voxel by voxel in double precision.
-
-        Voxels that do not vary in the first block are set aside, and added if they do later on.
-        """
+        """Means of spheres; voxels constant at first are added if they vary later on."""
         screened, sums = self.screened, self.weights.sums
         suspects = np.empty(0, dtype=np.intp)
         parts: list[FloatArray] = []
@@ -409,10 +403,7 @@ class _Reading:
         return applied_weights.__wrapped__(part, self.fwhm or 0.0, single=single)
 
     def voxel_series(self) -> VoxelSeries:
-        """Every voxel of the spheres over time; of the smoothed image, if asked.
-
-        Moments are those of the image as it is: neighbours bleed into a voxel without a signal.
-        """
+        """Voxels of the spheres over time, maybe smoothed; moments are as before that."""
         screened, members = self.screened, self.weights.membership.indices
         volumes, row = screened.volumes, 0
         smooths = self.fwhm is not None
@@ -528,10 +519,7 @@ def _real(stored: RealArray, volumes: Volumes) -> FloatArray:
 
 
 class _Spread:
-    """Temporal mean and variance, block by block, of differences from the first volume.
-
-    So a large mean does not drown a small variance (Chan, Golub & LeVeque 1983).
-    """
+    """Temporal moments of differences from the first volume (Chan, Golub & LeVeque 1983)."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from bids_spheres.engine.arrays import RealArray
     from bids_spheres.engine.stream import Volumes
 
 RegionKind = Literal["labels", "maps", "masks"]
@@ -69,7 +70,7 @@ class RegionImage:
     def state(self) -> tuple[object, ...]:
         """What changes when a file changes."""
         files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self.paths]
-        return (*files, self.kind, self.values, self.weighting)
+        return tuple(files)
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,8 @@ def _rows(image: RegionImage, grid: Grid) -> Iterator[tuple[IntArray, IntArray, 
     if image.kind == "masks":
         for number, path in enumerate(image.paths):
             mask = read_mask(path)
-            for ijk in _lattice(mask.grid, grid):
-                own = ijk[nearest_values(ijk, grid, mask.inside, mask.grid)]
-                yield np.full(len(own), number), own, np.ones(len(own))
+            for ijk, _ in _nearest(mask.inside, mask.grid, grid):
+                yield np.full(len(ijk), number), ijk, np.ones(len(ijk))
         return
     volumes = open_volumes(image.paths[0])
     if image.kind == "maps":
@@ -179,11 +179,8 @@ def _rows(image: RegionImage, grid: Grid) -> Iterator[tuple[IntArray, IntArray, 
             ijk, interpolated = _interpolated(values, volumes.grid, grid)
             yield np.full(len(ijk), number), ijk, interpolated
         return
-    labels = _label_array(volumes)
-    for ijk in _lattice(volumes.grid, grid):
-        nearest = nearest_values(ijk, grid, labels, volumes.grid)
-        own = nearest != 0
-        yield np.searchsorted(image.values, nearest[own]), ijk[own], np.ones(own.sum())
+    for ijk, labels in _nearest(_label_array(volumes), volumes.grid, grid):
+        yield np.searchsorted(image.values, labels), ijk, np.ones(len(ijk))
 
 
 def _box(source: Grid, grid: Grid) -> tuple[IntArray, IntArray]:
@@ -195,12 +192,14 @@ def _box(source: Grid, grid: Grid) -> tuple[IntArray, IntArray]:
     return np.floor(where.min(axis=0)).astype(np.intp), np.ceil(where.max(axis=0)).astype(np.intp)
 
 
-def _lattice(source: Grid, grid: Grid) -> Iterator[IntArray]:
-    """Voxels of a grid that an image covers, slice by slice."""
+def _nearest(values: RealArray, source: Grid, grid: Grid) -> Iterator[tuple[IntArray, RealArray]]:
+    """Voxels of a grid, (N, 3), whose nearest value is not 0, and that value, slice by slice."""
     (x, y, z), (to_x, to_y, to_z) = (ends.tolist() for ends in _box(source, grid))
     plane = np.indices((to_x + 1 - x, to_y + 1 - y, 1)).reshape(3, -1).T
     for k in range(z, to_z + 1):
-        yield plane + np.array([x, y, k])
+        ijk = plane + np.array([x, y, k])
+        nearest = nearest_values(ijk, grid, values, source)
+        yield ijk[nearest != 0], nearest[nearest != 0]
 
 
 def _interpolated(values: FloatArray, source: Grid, grid: Grid) -> tuple[IntArray, FloatArray]:
@@ -218,10 +217,7 @@ def _interpolated(values: FloatArray, source: Grid, grid: Grid) -> tuple[IntArra
 
 
 def image_on_grid(path: Path, grid: Grid, label: int | None = None) -> FloatArray:
-    """A 3-D image of probabilities on a grid, interpolated linearly, (X, Y, Z), 0 to 1.
-
-    Of a segmentation, probabilities are 1 where it has the `label`, and 0 elsewhere.
-    """
+    """Probabilities of a 3-D image, or of its `label`, on a grid, linearly, (X, Y, Z)."""
     volumes = open_volumes(path)
     (values, *_) = _maps(volumes)
     values = values if label is None else (np.rint(values) == label).astype(np.float64)
@@ -289,10 +285,7 @@ def _table(  # noqa: PLR0917 - private
 
 
 def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
-    """Names of regions of an image by labels in it, or by numbers of its maps from 0.
-
-    DataError when the table can't be read, or has another number of maps.
-    """
+    """Names of regions by labels, or of maps from 0; DataError for a table that does not fit."""
     width = len(str(max(numbers, default=0)))
     plain = {n: f"region_{n + maps:0{width}d}" for n in numbers}
     table = next(_tables(path), None)

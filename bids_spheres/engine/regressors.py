@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.errors import DataError
-from bids_spheres.files.text import read_text
+from bids_spheres.files.text import parse_number, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Confounds = ArrayLike | str | Path | Sequence[ArrayLike | str | Path]
 
-_MISSING = frozenset({"", "n/a", "na", "nan"})
 _DELIMITERS = ("\t", ",", ";")
 
 
@@ -74,20 +73,10 @@ def read_table(path: str | Path) -> FloatArray:
         rows = [line.split() for line in lines]
     else:
         rows = list(csv.reader(lines, delimiter=delimiter))
-    if rows and None in map(_number, rows[0]):
+    if rows and None in map(parse_number, rows[0]):
         rows = rows[1:]
     if not rows or len({len(row) for row in rows}) != 1:
         raise DataError(f"{path} is no table: it is empty, or its lines differ in length.")
-    if wrong := [field for row in rows for field in row if _number(field) is None]:
+    if wrong := [field for row in rows for field in row if parse_number(field) is None]:
         raise DataError(f"{path}: {wrong[0]!r} is not a number.")
-    return np.array([[_number(field) for field in row] for row in rows], dtype=np.float64)
-
-
-def _number(field: str) -> float | None:
-    """NaN for a missing value, None for what is no number."""
-    if field.strip().lower() in _MISSING:
-        return float("nan")
-    try:
-        return float(field)
-    except ValueError:
-        return None
+    return np.array([[parse_number(field) for field in row] for row in rows], dtype=np.float64)

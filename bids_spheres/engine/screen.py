@@ -42,10 +42,7 @@ class ScreenedVolumes:
 
     @property
     def constant(self) -> BoolArray:
-        """Voxels without a change so far, (U,), what is not finite being 0; none of one volume.
-
-        Of voxels that are 0 throughout those in spheres alone, as others make no difference.
-        """
+        """Voxels unchanged so far, (U,), in spheres or not 0 throughout; none of one volume."""
         flags = np.zeros(len(self.voxels), dtype=bool)
         flags[self._unchanged] = self.volumes.n_volumes > 1
         return flags

@@ -1,9 +1,8 @@
 """Lists of seeds as people write and publish them, to columns under the names used here.
 
-Some have no header, a title above it, or a header of two lines; some call their axes R, A and S,
-``x_mni`` or ``MNI X``, or put three numbers into one cell. What is understood is written down in
-the notes. A column that may change numbers and is not understood is an error: the size of spheres,
-their space, coordinates of which there are several, a side of the brain that contradicts them.
+What is understood - no header or one of two lines, a title, axes called R, A and S or ``MNI X``,
+three numbers in one cell - is written down in the notes. What is not, and may change numbers, is an
+error: the size of spheres, their space, several coordinates, a side of the brain that contradicts.
 """
 
 from __future__ import annotations

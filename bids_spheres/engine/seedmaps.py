@@ -51,10 +51,7 @@ much smaller ones the confounds, filtered and made orthogonal for each, would ta
 
 
 class DiskArray:
-    """A 2-D array in a temporary file without a name, used by one thread at a time.
-
-    Not a memory map: a disk that is full or fails would kill the process instead of raising.
-    """
+    """A 2-D array in a nameless temporary file; a full disk kills who writes to a memory map."""
 
     def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:
         self._shape, self._dtype = shape, dtype
@@ -159,10 +156,7 @@ class SpooledVolumes(Volumes):
         return _KeptVolumes(**(facts_of(self) | (smoothed if self.fwhm else {})), source=self)
 
     def over_time(self, part: slice) -> FloatArray:
-        """Real values of some of `voxels` in all volumes, (T, n), smoothed if so they are kept.
-
-        0 where a voxel is not finite in any volume, or constant in a smoothed image.
-        """
+        """Real values of some voxels, (T, n), as they are kept; 0 for those without a signal."""
         values = self.kept.read(columns=part).astype(np.float64)
         if self.fwhm is None:
             values *= self.slope

@@ -11,6 +11,7 @@ import logging
 import os
 import unicodedata
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,10 @@ from bids_spheres.engine.seed_columns import SeedColumns, numbered, read_columns
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError, UsageError, did_you_mean
 from bids_spheres.files.names import plain_label
-from bids_spheres.files.text import is_there, read_json_object, read_text
+from bids_spheres.files.text import is_there, parse_number, read_json_object, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.engine.regions import RegionImage
@@ -48,8 +49,6 @@ _LARGEST_IN_METRES, _LARGEST_IN_CENTIMETRES = 0.15, 12.0
 TYPED_LABEL = "typed"  # label of the set of seeds that were typed
 
 _AS_TYPED = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "_": "?"})
-
-_MISSING = frozenset({"", "n/a", "na", "nan"})
 
 _KEYS = ("Space", "DefaultRadius", "Units")  # keys that are used of the JSON file beside a table
 
@@ -167,8 +166,7 @@ def load_published_seeds(name: str) -> SeedTable:
     metadata = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     text = (folder / f"{name}.tsv").read_text(encoding="utf-8")
     where = f"seed set {name}"
-    table, _ = _table(read_columns(text, where), where=where, label=name, metadata=metadata)
-    return replace(table, published=True)
+    return replace(_table(read_columns(text, where), where, name, metadata), published=True)
 
 
 def load_seed_file(path: str | Path) -> SeedTable:
@@ -183,9 +181,8 @@ def load_seed_file(path: str | Path) -> SeedTable:
     sidecar = path.with_suffix(".json")
     metadata = read_json_object(sidecar) if is_there(sidecar) and sidecar != path else {}
     columns = read_columns(text, str(path))
-    table, notes = _table(columns, where=str(path), label=label, metadata=metadata)
-    for note in notes:
-        logger.warning("%s", f"{path}: {note}")
+    report = partial(logger.warning, "%s: %s", path)
+    table = _table(columns, str(path), label, metadata, report)
     # BIDS describes columns under their names.
     for key in [key for key in metadata if key not in {*_KEYS, *_NOTES, *columns.described}]:
         guess = did_you_mean(key, _KEYS)
@@ -203,8 +200,7 @@ def typed_seeds(words: Sequence[str]) -> SeedTable:
     rows = [point.split(",") for _, _, point in named]
     cells = {axis: [row[i].strip() for row in rows] for i, axis in enumerate("xyz")}
     cells["name"] = [name.strip() for name, _, _ in named]
-    table, _ = _table(SeedColumns(cells), where="--seeds", label=TYPED_LABEL, metadata={})
-    return table
+    return _table(SeedColumns(cells), "--seeds", TYPED_LABEL, {})
 
 
 def seeds_from(source: object) -> SeedTable | None:
@@ -216,10 +212,7 @@ def seeds_from(source: object) -> SeedTable | None:
     if not hasattr(source, "to_csv"):
         return None
     text: str = source.to_csv(sep="\t", index=False)
-    table, notes = _table(read_columns(text, "seeds"), where="seeds", label="seeds", metadata={})
-    for note in notes:
-        warn(note)
-    return table
+    return _table(read_columns(text, "seeds"), "seeds", "seeds", {}, warn)
 
 
 def seed_file_label(path: Path) -> str:
@@ -235,9 +228,13 @@ def seed_file_label(path: Path) -> str:
 
 
 def _table(
-    columns: SeedColumns, *, where: str, label: str, metadata: dict[str, Any]
-) -> tuple[SeedTable, list[str]]:
-    """Seed table of columns, and notes on what was understood."""
+    columns: SeedColumns,
+    where: str,
+    label: str,
+    metadata: dict[str, Any],
+    report: Callable[[str], object] = logger.debug,
+) -> SeedTable:
+    """Seed table of columns; `report` gets notes on what was understood."""
     cells, notes = columns.cells, list(columns.notes)
     space = metadata.get("Space", columns.space)
     if space is not None and (not isinstance(space, str) or not space.strip()):
@@ -266,16 +263,11 @@ def _table(
         raise DataError(
             f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."
         )
-    table = SeedTable(
-        label=label,
-        names=numbered(given, notes),
-        coordinates=coordinates,
-        radii=radii,
-        networks=networks,
-        space=space,
-        metadata=MappingProxyType(metadata),
-    )
-    return table, notes
+    names = numbered(given, notes)
+    for note in notes:
+        report(note)
+    facts = MappingProxyType(metadata)
+    return SeedTable(label, names, coordinates, radii, networks, space, metadata=facts)
 
 
 def _check_coordinates(coordinates: FloatArray, where: str, in_mm: bool) -> None:
@@ -305,19 +297,15 @@ def _first_row(flags: BoolArray) -> int:
 
 
 def _numbers(cells: Sequence[str], column: str, where: str) -> FloatArray:
-    values = np.full(len(cells), np.nan)
-    for i, cell in enumerate(cells):
-        if cell.lower() in _MISSING:
-            continue
-        try:
-            # Articles have other signs where keyboards have a hyphen, and 1_0 is ten to Python.
-            values[i] = float(cell.translate(_AS_TYPED))
-        except ValueError:
-            raise DataError(
-                f"{where}: {cell!r} in row {i + 1}, column {column!r}, is not a number.",
-                hint="Write decimals with a point." if "," in cell else None,
-            ) from None
-    return values
+    # Articles have other signs where keyboards have a hyphen, and 1_0 is ten to Python.
+    values = [parse_number(cell.translate(_AS_TYPED)) for cell in cells]
+    if None in values:
+        cell, row = cells[values.index(None)], values.index(None) + 1
+        raise DataError(
+            f"{where}: {cell!r} in row {row}, column {column!r}, is not a number.",
+            hint="Write decimals with a point." if "," in cell else None,
+        )
+    return np.array(values, dtype=np.float64)
 
 
 def _check_characters(texts: Iterable[str], column: str, where: str) -> None:

@@ -123,10 +123,7 @@ class _Boxes:
         return np.array(self.extent) + [len(kernel) - 1 for kernel in kernels]
 
     def spread(self, kernels: Sequence[FloatArray]) -> tuple[IntArray, IntArray]:
-        """Where each box begins and ends after convolution, two (n, 3) arrays.
-
-        Ends may lie beyond the image's, beginnings not, as what is beyond an edge is folded back.
-        """
+        """Where boxes begin, in the image, and end, maybe beyond, when convolved: (n, 3)."""
         begins = self.lowest - np.array([len(kernel) // 2 for kernel in kernels])
         return np.maximum(begins, 0), begins + self.spread_extent(kernels)
 
@@ -171,10 +168,7 @@ class AppliedWeights:
 
     @cached_property
     def voxels(self) -> IntArray:
-        """Flat Fortran-order positions to read, (U,), ascending.
-
-        Known long before the weights are, so that reading can begin.
-        """
+        """Flat positions to read, (U,), ascending; known long before the weights are."""
         wanted = np.zeros(self.grid.shape, dtype=bool, order="F")
         for part in self.parts:
             first, last = part.spread(self.kernels)

@@ -237,14 +237,12 @@ def sphere_weights(
         raise UsageError("A coordinate of a seed is not a finite number.")
     if not (radius_per_seed >= 0).all():
         raise UsageError("The radius of a seed is not a length in mm.")
-    asked = np.zeros(len(points), dtype=np.intp)
-    nothing = np.empty(0, dtype=np.intp)
-    owners, positions = [nothing], [nothing]
-    for seeds, voxels, owner, position in _balls(points, radius_per_seed, grid):
+    asked, balls = np.zeros(len(points), np.intp), list(_balls(points, radius_per_seed, grid))
+    for seeds, voxels, _, _ in balls:
         asked[seeds] = voxels
-        owners.append(owner)
-        positions.append(position)
-    owner, position = np.concatenate(owners), np.concatenate(positions)
+    nothing = np.empty(0, dtype=np.intp)
+    owner = np.concatenate([nothing, *(ball[2] for ball in balls)])
+    position = np.concatenate([nothing, *(ball[3] for ball in balls)])
     seed_voxel = grid.voxel_of(points)
     seed_used = grid.contains(seed_voxel)
     if mask is not None:
@@ -303,11 +301,7 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
 
 
 def assemble(
-    grid: Grid,
-    owner: IntArray,
-    position: IntArray,
-    asked: IntArray,
-    seed_used: BoolArray,
+    grid: Grid, owner: IntArray, position: IntArray, asked: IntArray, seed_used: BoolArray
 ) -> SphereWeights:
     """Weights of pairs of a sphere, (N,), and a voxel, by its flat position, (N,)."""
     wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
@@ -446,10 +440,7 @@ def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArr
 
 
 def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.int32]:
-    """Draw spheres as labels, (X, Y, Z): 1 to S, 0 elsewhere; in several, that of the nearest seed.
-
-    Of seeds that are equally near the first counts.
-    """
+    """Spheres as labels, (X, Y, Z): 1 to S, of the nearest seed, the first of equals; else 0."""
     grid = weights.grid
     owner, column = _far_to_near(weights, coordinates)
     labels = np.zeros(int(np.prod(grid.shape)), dtype=np.int32)

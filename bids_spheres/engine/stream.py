@@ -399,10 +399,7 @@ def open_gzip(path: Path) -> IO[bytes]:
 
 
 def read_ahead(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
-    """Yield `blocks`, getting the next two in a thread while the caller works on the last.
-
-    Inflating does not hold the interpreter's lock, so reading and computing share two cores.
-    """
+    """Yield `blocks`; a thread inflates the next two, without the lock, meanwhile."""
     with ThreadPoolExecutor(1) as reader:
         coming = deque(reader.submit(next, blocks, None) for _ in range(2))
         while (block := coming.popleft().result()) is not None:

@@ -27,6 +27,8 @@ _FORMATS = {
 }
 """First bytes of files that are often given as text: the format, and how to save them instead."""
 
+_MISSING = frozenset({"", "n/a", "na", "nan"})
+
 _HOW_TO_SHARE = (
     "Another user has written it. To share a folder, give it to a group (chgrp, chmod g+rwxs) "
     "and let all call with umask 002."
@@ -91,6 +93,14 @@ def _decode(path: Path, content: bytes) -> str:
             hint="Save it with UTF-8 encoding.",
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_number(cell: str) -> float | None:
+    """Number in a cell of a table: NaN for a missing one, None for what is no number."""
+    try:
+        return float("nan" if cell.strip().lower() in _MISSING else cell)
+    except ValueError:
+        return None
 
 
 def read_json_object(path: Path, *, optional: bool = False) -> JsonObject:

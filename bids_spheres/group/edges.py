@@ -18,7 +18,6 @@ from scipy.special import polygamma
 from bids_spheres.engine.connectivity import Moments, fisher_transform
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.outputs.paths import FISHER_Z, NO_MEASURE
-from bids_spheres.outputs.sidecars import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,17 +129,15 @@ PAIR_COLUMNS = {
 }
 """Columns of every table about pairs of networks."""
 
-NETWORK_COLUMNS = described(
-    {
-        **PAIR_COLUMNS,
-        "n": "Participants with any of these edges",
-        "mean": "Mean over participants of the mean over the edges that a participant has; of "
-        "correlations by Fisher z, and transformed back",
-        "sd": "Standard deviation over participants; of correlations that of Fisher z",
-        "ci_low": "Lower limit of the 95 % confidence interval of the mean",
-        "ci_high": "Upper limit of the 95 % confidence interval of the mean",
-    }
-)
+NETWORK_COLUMNS = {
+    **PAIR_COLUMNS,
+    "n": "Participants with any of these edges",
+    "mean": "Mean over participants of the mean over the edges that a participant has; of "
+    "correlations by Fisher z, and transformed back",
+    "sd": "Standard deviation over participants; of correlations that of Fisher z",
+    "ci_low": "Lower limit of the 95 % confidence interval of the mean",
+    "ci_high": "Upper limit of the 95 % confidence interval of the mean",
+}
 
 
 def edge_ends(text: str, names: Sequence[str]) -> tuple[int, int] | None:

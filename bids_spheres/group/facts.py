@@ -40,6 +40,7 @@ _COMPARED = (
 _NOTED = ("Description", *sidecar_keys(mixing="note"))
 """Keys of sidecars whose differences are told, and do not keep matrices apart."""
 
+_MOST_SHOWN = 60  # characters of a value in a message
 _NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
 _FORMS = ("_derivative1", "_power2")
 
@@ -208,9 +209,6 @@ def as_integer(text: str) -> float | int:
 
 def _number(value: float | str | None) -> float:
     return nan if value is None else float(value)
-
-
-_MOST_SHOWN = 60
 
 
 def check_agreement(of_runs: Iterable[tuple[str, Settings]]) -> None:

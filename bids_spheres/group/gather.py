@@ -20,7 +20,7 @@ from bids_spheres.group.files import POOLED
 from bids_spheres.group.stream import Group, GroupRun, by_participant
 from bids_spheres.outputs.paths import label_of, title
 from bids_spheres.outputs.read import read_spheres
-from bids_spheres.outputs.sidecars import described, read_sidecar
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
@@ -37,20 +37,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COVERAGE_COLUMNS = described(
-    {
-        "name": "Seed",
-        "network": "Network of the seed, where its source gives one",
-        **dict.fromkeys("xyz", "Centre of the sphere or region, mean over runs"),
-        "radius": "Radius of the sphere; 0 for the one voxel that holds the seed; of a region "
-        "that of a ball of its volume",
-        "participants": "Participants who have the sphere or region in any of their runs",
-        "share": "Their share of all participants with outputs",
-        "coverage": "Mean over participants of the share of its voxels that has a signal, which "
-        "is averaged over the runs of each",
-    },
-    **dict.fromkeys(("radius", *"xyz"), "mm"),
-)
+COVERAGE_COLUMNS = {
+    "name": "Seed",
+    "network": "Network of the seed, where its source gives one",
+    **dict.fromkeys("xyz", "Centre of the sphere or region, mean over runs"),
+    "radius": "Radius of the sphere; 0 for the one voxel that holds the seed; of a region that of "
+    "a ball of its volume",
+    "participants": "Participants who have the sphere or region in any of their runs",
+    "share": "Their share of all participants with outputs",
+    "coverage": "Mean over participants of the share of its voxels that has a signal, which is "
+    "averaged over the runs of each",
+}
 
 
 class Image:

@@ -13,7 +13,6 @@ from bids_spheres.errors import DataError
 from bids_spheres.group.inference import Combat, fit_combat
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.outputs.read import read_table
-from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -27,15 +26,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = described(
-    {
-        "parameter": "mean and standard_deviation over sites, coefficient of a term of the model "
-        "that is kept, shift of a site in standard deviations, scale of its variance",
-        "label": "Term or site; n/a for mean and standard_deviation",
-        "edge": "Number of the edge in the table of edges",
-        "value": "Estimate; n/a where an edge lacks participants of a site",
-    }
-)
+COLUMNS = {
+    "parameter": "mean and standard_deviation over sites, coefficient of a term of the model that "
+    "is kept, shift of a site in standard deviations, scale of its variance",
+    "label": "Term or site; n/a for mean and standard_deviation",
+    "edge": "Number of the edge in the table of edges",
+    "value": "Estimate; n/a where an edge lacks participants of a site",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +71,9 @@ def harmonize(
     """
     sites = model.data.loc[list(sample.design.participants), options.harmonize]
     if options.harmonize not in model.columns and not options.harmonize_within:
-        logger.warning(
-            "%s: tests after harmonization are liberal unless %s is in the model, or ComBat is "
-            "estimated in each permutation (--harmonize-within).",
-            group_title,
-            options.harmonize,
-        )
+        unless = "unless %s is in the model, or ComBat is estimated in each permutation"
+        text = f"%s: tests after harmonization are liberal {unless} (--harmonize-within)."
+        logger.warning(text, group_title, options.harmonize)
     names = tuple(sorted(map(str, sites.unique())))
     terms, covariates = _kept_terms(sample, sites)
     harmonization, known = None, names
@@ -105,9 +99,8 @@ def harmonize(
         return replace(sample, transform=again), harmonization
     rows = EdgeValues(sample.rows.shape[1])
     for n, label in enumerate(sample.design.participants):
-        own = slice(n, n + 1)
-        combat = harmonization.combat
-        rows.add(label, combat.apply(sample.rows[own], codes[own], covariates[own])[0])
+        own = sample.rows[n : n + 1], codes[n : n + 1], covariates[n : n + 1]
+        rows.add(label, harmonization.combat.apply(*own)[0])
     return replace(sample, rows=rows.array), harmonization
 
 

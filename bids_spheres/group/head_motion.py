@@ -48,6 +48,12 @@ MOST_WITH_MOTION = 0.1
 ENOUGH_PARTICIPANTS = 20
 """With fewer, that share is mostly chance."""
 
+MOTION_PERMUTATIONS = 1000
+"""Orders of participants; the standard deviation over them is known to some 5 %."""
+
+_MOST_EDGES = 5000
+"""Edges, evenly spaced, whose QC-FC is permuted: a median of more says the same."""
+
 MURPHY = "(Murphy et al. 2009, doi:10.1016/j.neuroimage.2008.09.036)"
 
 _NOT_OF_THE_SCAN = frozenset({"atlas", "seg", "scale", "stat", "echo", "part"})
@@ -93,13 +99,6 @@ class HeadMotion:
         session = name.get("ses") if self._by_session else None
         task = None if self._within_task else name.get("task")
         return participant, task or "", session or ""
-
-
-MOTION_PERMUTATIONS = 1000
-"""Orders of participants; the standard deviation over them is known to some 5 %."""
-
-_MOST_EDGES = 5000
-"""Edges, evenly spaced, whose QC-FC is permuted: a median of more says the same."""
 
 
 def permuted_qc_fc(
@@ -232,7 +231,7 @@ def _pearson(first: FloatArray, second: FloatArray) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def reasons_against_zero(group: Group, left: Benchmark, qc_fc: QcFc | None) -> Iterator[str]:
+def reasons_against_zero(group: Group, motion: Benchmark, qc_fc: QcFc | None) -> Iterator[str]:
     """Why tests of means against 0 do not hold, a phrase each; none where nothing is known."""
     kinds = as_json(group.runs[0].facts.settings)[REGRESSORS]
     if any(kind.startswith("global_signal") for kind in kinds):
@@ -241,8 +240,8 @@ def reasons_against_zero(group: Group, left: Benchmark, qc_fc: QcFc | None) -> I
             f"are negative as positive, so that unrelated series are not at 0 {MURPHY}"
         )
     enough = qc_fc is not None and qc_fc.participants >= ENOUGH_PARTICIPANTS
-    if enough and left.share > MOST_WITH_MOTION:
+    if enough and motion.share > MOST_WITH_MOTION:
         yield (
-            f"{percent(left.share)} of edges go with head motion (5 % would by chance), which "
+            f"{percent(motion.share)} of edges go with head motion (5 % would by chance), which "
             "shifts means away from 0 in itself"
         )

@@ -18,12 +18,11 @@ from bids_spheres.group.files import discard_earlier, group_of
 from bids_spheres.group.gather import read_runs
 from bids_spheres.group.harmonization import harmonize
 from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, root_f_threshold
-from bids_spheres.group.results import ESTIMATE_COLUMNS, describe_contrast
+from bids_spheres.group.results import CONTRAST_COLUMNS, describe_contrast
 from bids_spheres.group.stream import average_runs, by_participant
 from bids_spheres.outputs.find import grouped, seed_map_files
 from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
 from bids_spheres.outputs.read import read_spheres
-from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -45,30 +44,27 @@ logger = logging.getLogger(__name__)
 
 SCALE = "Fisher z"
 
-CLUSTER_COLUMNS = described(
-    {
-        "cluster": "Number of the cluster, the largest first",
-        "sign": "1: of positive voxels, -1: of negative ones",
-        "size": "Voxels, which share faces",
-        "mass": "Sum over its voxels of the absolute t - Threshold",
-        "p_size": "Family-wise p of the size",
-        "p_mass": "Family-wise p of the mass",
-        **dict.fromkeys("xyz", "Voxel with the largest absolute t"),
-        "peak": "t of this voxel; of an F test the root of F",
-        "nearest_seed": "Seed of the set that is nearest to it",
-        "distance": "Of that seed",
-    },
-    **dict.fromkeys(("distance", *"xyz"), "mm"),
-)
+CLUSTER_COLUMNS = {
+    "cluster": "Number of the cluster, the largest first",
+    "sign": "1: of positive voxels, -1: of negative ones",
+    "size": "Voxels, which share faces",
+    "mass": "Sum over its voxels of the absolute t - Threshold",
+    "p_size": "Family-wise p of the size",
+    "p_mass": "Family-wise p of the mass",
+    **dict.fromkeys("xyz", "Voxel with the largest absolute t"),
+    "peak": "t of this voxel; of an F test the root of F",
+    "nearest_seed": "Seed of the set that is nearest to it",
+    "distance": "Of that seed",
+}
 
 MAPS = {
-    "effect": ESTIMATE_COLUMNS["effect"],
+    "effect": CONTRAST_COLUMNS["effect"],
     "t": "effect / standard error",
     "f": "F of all rows of the contrast together",
     "n": "Participants who have the voxel",
     "d": "Effect in standard deviations of what the model leaves",
-    "tau2": "Variance between participants (Paule & Mandel 1982)",
-    "i2": "Share of the variance that is between participants",
+    "tau2": CONTRAST_COLUMNS["tau2"],
+    "i2": CONTRAST_COLUMNS["i2"],
     "p": "p of t or F, not corrected",
     "q": "p corrected for all voxels by the false discovery rate",
     "pmaxt": "Family-wise p of the voxel, from the largest statistic of all voxels",

@@ -32,8 +32,16 @@ ID = "participant_id"
 MEAN_FD = "mean_fd"
 """Name under which a formula can use the mean framewise displacement, mm."""
 
-_FORM: dict[str, Any] = {"sep": "\t", "dtype": {ID: str}, "keep_default_na": False}
-_FORM["na_values"] = ["n/a", "N/A", "NaN", "nan", ""]
+_NA = ["n/a", "N/A", "NaN", "nan", ""]
+_TSV: dict[str, Any] = {"sep": "\t", "dtype": {ID: str}, "keep_default_na": False, "na_values": _NA}
+
+_WRITTEN = re.compile(r"(?P<f>F:)?(?P<name>[A-Za-z0-9]+)=(?P<text>.+)", re.DOTALL)
+_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
+
+_WHOLE_FACTORS = " F:NAME=TERM takes all levels of a factor."
+
+MEAN = Contrast("mean", np.ones((1, 1)))
+"""What is tested without a model: the constant of a design without anything else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +130,7 @@ def read_participants(path: Path) -> pd.DataFrame:
     # it: they are characters, unless they are around the header's words, as R writes them.
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
     try:
-        table: pd.DataFrame = pd.read_csv(StringIO(text), quoting=quoting, **_FORM)
+        table: pd.DataFrame = pd.read_csv(StringIO(text), quoting=quoting, **_TSV)
     except ValueError as error:  # also of pandas
         raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
     if ID not in table.columns:
@@ -246,15 +254,6 @@ def check_names(wanted: Iterable[str], known: Iterable[object], path: Path, who:
             f"{who} names {name}, which {path} does not have.",
             hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}.",
         )
-
-
-_WRITTEN = re.compile(r"(?P<f>F:)?(?P<name>[A-Za-z0-9]+)=(?P<text>.+)", re.DOTALL)
-_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
-
-_WHOLE_FACTORS = " F:NAME=TERM takes all levels of a factor."
-
-MEAN = Contrast("mean", np.ones((1, 1)))
-"""What is tested without a model: the constant of a design without anything else."""
 
 
 @dataclass(frozen=True)

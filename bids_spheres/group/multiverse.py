@@ -21,11 +21,10 @@ from bids_spheres.files.atomic import MISSING, remove
 from bids_spheres.files.names import Name, natural
 from bids_spheres.group.edges import PAIR_COLUMNS, edge_ends, mean_along
 from bids_spheres.group.head_motion import SIGNIFICANT
-from bids_spheres.group.results import ESTIMATE_COLUMNS, Writer
+from bids_spheres.group.results import CONTRAST_COLUMNS, Writer
 from bids_spheres.group.testing import tested_contrasts
 from bids_spheres.outputs.find import group_files
 from bids_spheres.outputs.paths import FISHER_Z, PEARSON, SEEDS, label_of, title
-from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
-    from bids_spheres.group.edges import Edges
     from bids_spheres.group.inference import Contrast
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.summary import Summary
@@ -51,55 +49,51 @@ _EFFECT_COLUMNS = {
     "network_2": PAIR_COLUMNS["network_2"],
 }
 
-SPECIFICATION_COLUMNS = described(
-    {
-        **_EFFECT_COLUMNS,
-        "rank": "Place of the specification, from the smallest estimate, 1",
-        "group": "Entities of the group with this specification",
-        "strategy": "Strategy of cleaning",
-        "scale": "Size of the spheres, where a seed set is used with several",
-        "measure": "Measure of connectivity",
-        "seeds": "Seed set",
-        "n": "Participants in the test",
-        "estimate": "Mean or contrast of the averaged edges, Fisher z",
-        **{name: ESTIMATE_COLUMNS[name] for name in ("standard_error", "ci_low", "ci_high")},
-        "t": "estimate / standard_error",
-        "p": "p of t, of the tails that Tail names; not corrected",
-        "q": "p corrected for all effects of the contrast in the specification (Benjamini & "
-        "Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)",
-        "qc_fc_median": "QC-FC of the specification, as in strategies.tsv",
-        "qc_fc_significant": "Share of its edges whose correlation with motion has p < 0.05",
-        "qc_fc_p": "p of its QC-FC by permutations of head motion, as in strategies.tsv; n/a "
-        "without --controls",
-        "qc_fc_within_chance": "1: qc_fc_p is at least 0.05, or where it is not known, "
-        "qc_fc_significant at most that of Robust; n/a where neither is known",
-    }
-)
+SPECIFICATION_COLUMNS = {
+    **_EFFECT_COLUMNS,
+    "rank": "Place of the specification, from the smallest estimate, 1",
+    "group": "Entities of the group with this specification",
+    "strategy": "Strategy of cleaning",
+    "scale": "Size of the spheres, where a seed set is used with several",
+    "measure": "Measure of connectivity",
+    "seeds": "Seed set",
+    "n": "Participants in the test",
+    "estimate": "Mean or contrast of the averaged edges, Fisher z",
+    **{name: CONTRAST_COLUMNS[name] for name in ("standard_error", "ci_low", "ci_high")},
+    "t": "estimate / standard_error",
+    "p": "p of t, of the tails that Tail names; not corrected",
+    "q": "p corrected for all effects of the contrast in the specification (Benjamini & Hochberg "
+    "1995, doi:10.1111/j.2517-6161.1995.tb02031.x)",
+    "qc_fc_median": "QC-FC of the specification, as in strategies.tsv",
+    "qc_fc_significant": "Share of its edges whose correlation with motion has p < 0.05",
+    "qc_fc_p": "p of its QC-FC by permutations of head motion, as in strategies.tsv; n/a without "
+    "--controls",
+    "qc_fc_within_chance": "1: qc_fc_p is at least 0.05, or where it is not known, "
+    "qc_fc_significant at most that of Robust; n/a where neither is known",
+}
 """Columns of the table of specifications, a row per effect and specification."""
 
-EFFECT_COLUMNS = described(
-    {
-        **_EFFECT_COLUMNS,
-        "specifications": "Specifications that have an estimate",
-        "median": "Median of their estimates, Fisher z",
-        "minimum": "Smallest of their estimates",
-        "maximum": "Largest of their estimates",
-        "positive": "Share of the estimates that are positive",
-        "significant": "Share of the specifications whose q is below that of Robust",
-        "within_chance": "Specifications whose QC-FC is within chance",
-        "significant_within_chance": "Share of those whose q is below that of Robust",
-        "verdict": "robust: all estimates have one sign, and significant_within_chance is at "
-        "least the share of Robust; else fragile; n/a where signs agree and no specification has "
-        "QC-FC within chance",
-        "r_squared": "Share of the variance of the estimates that main effects of the choices "
-        "explain; n/a where estimates do not vary",
-        **{
-            f"share_{choice}": f"Part of r_squared that is due to the {choice}: its Shapley value "
-            "(Grömping 2007, doi:10.1198/000313007X188252); n/a where there is one"
-            for choice in CHOICES
-        },
-    }
-)
+EFFECT_COLUMNS = {
+    **_EFFECT_COLUMNS,
+    "specifications": "Specifications that have an estimate",
+    "median": "Median of their estimates, Fisher z",
+    "minimum": "Smallest of their estimates",
+    "maximum": "Largest of their estimates",
+    "positive": "Share of the estimates that are positive",
+    "significant": "Share of the specifications whose q is below that of Robust",
+    "within_chance": "Specifications whose QC-FC is within chance",
+    "significant_within_chance": "Share of those whose q is below that of Robust",
+    "verdict": "robust: all estimates have one sign, and significant_within_chance is at least the "
+    "share of Robust; else fragile; n/a where signs agree and no specification has QC-FC within "
+    "chance",
+    "r_squared": "Share of the variance of the estimates that main effects of the choices explain; "
+    "n/a where estimates do not vary",
+    **{
+        f"share_{choice}": f"Part of r_squared that is due to the {choice}: its Shapley value "
+        "(Grömping 2007, doi:10.1198/000313007X188252); n/a where there is one"
+        for choice in CHOICES
+    },
+}
 """Columns of the table of effects, a row each."""
 
 _EFFECT = ["contrast", "network_1", "network_2"]
@@ -122,15 +116,15 @@ class Multiverse:
         if not (options.multiverse and group.scale.tested and summary.effects):
             return
         effects = pd.concat(summary.effects.values())
-        left, p = summary.left, summary.permuted_motion.get("qc_fc_p")
-        within = left.share <= options.robust_qcfc if p is None else float(p) >= SIGNIFICANT
+        motion, p = summary.benchmark, summary.permuted_motion.get("qc_fc_p")
+        within = motion.share <= options.robust_qcfc if p is None else float(p) >= SIGNIFICANT
         effects = effects.assign(
             group=group.title,
             **{choice: label_of(group.name, key) or MISSING for choice, key in CHOICES.items()},
-            qc_fc_median=left.median,
-            qc_fc_significant=left.share,
+            qc_fc_median=motion.median,
+            qc_fc_significant=motion.share,
             qc_fc_p=np.nan if p is None else p,
-            qc_fc_within_chance=np.nan if np.isnan(left.share) else float(within),
+            qc_fc_within_chance=np.nan if np.isnan(motion.share) else float(within),
         )
         left_out = ("atlas", "seg", *CHOICES.values())
         common = tuple(entity for entity in group.name.entities if entity[0] not in left_out)
@@ -220,7 +214,11 @@ def estimate_effects(
     options = summary.options
     rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
     pairs = summary.networks.pairs()
-    named = _named_edges(summary.group.edges, options.multiverse_edges)
+    edges = summary.group.edges
+    ends = [edge_ends(name, edges.names) for name in options.multiverse_edges]
+    # None of them counts unless all are there.
+    wanted = {tuple(sorted(pair)) for pair in ends if pair} if all(ends) else set()
+    named = [number for number, pair in enumerate(edges.ends.tolist()) if tuple(pair) in wanted]
     values = np.array([summary.networks.means(row)[pairs.index] for row in rows])
     if named:
         values = np.column_stack([values, mean_along(np.asarray(rows[:, named]), 1)])
@@ -238,15 +236,6 @@ def estimate_effects(
     return tables
 
 
-def _named_edges(edges: Edges, names: Sequence[str]) -> list[int]:
-    """Numbers of the edges that ``A,B`` name; none unless all are there."""
-    ends = [edge_ends(name, edges.names) for name in names]
-    if not all(ends):
-        return []
-    pairs = {tuple(sorted(pair)) for pair in ends if pair}
-    return [number for number, pair in enumerate(edges.ends.tolist()) if tuple(pair) in pairs]
-
-
 def specification_curves(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Effects of all specifications, numbered, and sorted by their estimates."""
     table = pd.concat(tables, ignore_index=True)
@@ -257,9 +246,9 @@ def specification_curves(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def robustness(table: pd.DataFrame, options: GroupOptions) -> list[dict[str, object]]:
+def robustness(table: pd.DataFrame, options: GroupOptions) -> pd.DataFrame:
     """A row per effect; see `EFFECT_COLUMNS`."""
-    rows: list[dict[str, object]] = []
+    rows = []
     for number, own in table.groupby("effect", sort=True):
         known = own[own["estimate"].notna()]
         estimates, significant = known["estimate"], known["q"] < options.robust_q
@@ -288,7 +277,7 @@ def robustness(table: pd.DataFrame, options: GroupOptions) -> list[dict[str, obj
                 **{f"share_{choice}": share for choice, share in shares.items()},
             }
         )
-    return rows
+    return pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
 
 
 def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) -> dict[str, float]:

@@ -31,7 +31,6 @@ from bids_spheres.group.inference import (
 from bids_spheres.group.quality import RUN_COLUMNS, RUN_ENTITIES, run_entities
 from bids_spheres.outputs.paths import TIMESERIES
 from bids_spheres.outputs.read import read_series
-from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from bids_spheres.group.quality import Row
     from bids_spheres.group.stream import Group, GroupRun
     from bids_spheres.group.testing import Rows
+
+logger = logging.getLogger(__name__)
 
 _ICC = {
     "n": "Participants who have it in all conditions",
@@ -54,14 +55,50 @@ _ICC = {
     "icc31_high": "Upper limit of its 95 % confidence interval",
 }
 
-_EDGE = {"edge": "Number of the edge in the table of edges"}
-EDGE_COLUMNS = described({**_EDGE, **NODE_COLUMNS, **_ICC})
+EDGE_COLUMNS = {"edge": "Number of the edge in the table of edges", **NODE_COLUMNS, **_ICC}
 
-NETWORK_COLUMNS = described({**PAIR_COLUMNS, **_ICC})
+NETWORK_COLUMNS = PAIR_COLUMNS | _ICC
 """Columns of the table of networks, which is about the mean over their edges."""
 
 _BLOCK = 2**21
 """Numbers of participants, conditions and edges that are in memory at a time."""
+
+STEP = 2.0
+"""Minutes of data by which parts of a run grow."""
+
+TARGET = 0.8
+"""Correlation, or intraclass correlation, to reach."""
+
+_FEWEST = 3
+"""Edges that a correlation over edges needs."""
+
+_READERS = 2
+
+STABILITY_COLUMNS = {
+    **{name: RUN_COLUMNS[name] for name in RUN_ENTITIES},
+    "minutes_kept": "Kept volumes x repetition time",
+    "split_half": "Correlation over edges of the matrices (Fisher z of Pearson correlations) of "
+    "the first and the second half of the kept volumes",
+    "minutes": "Length of a part: the first kept volumes",
+    "r": "Correlation over edges of the matrix of this part with that of all kept volumes, which "
+    "it is part of",
+}
+"""Columns of the table of runs and parts."""
+
+MINUTES_COLUMNS = {
+    "network_1": f"{PAIR_COLUMNS['network_1']}; n/a: all edges",
+    "network_2": PAIR_COLUMNS["network_2"],
+    "edges": PAIR_COLUMNS["edges"],
+    "participants": "Participants whose series could be read",
+    "minutes_for_r": "Kept minutes of a run at which the correlation of its first part with the "
+    "whole, mean over participants, reaches Target, interpolated; n/a where it does not",
+    "minutes_for_icc": "The same for ICC(2,1) over sessions of the mean over the edges; n/a also "
+    "without sessions",
+    "longest": "Longest part, which half of the participants have",
+    "r": "Correlation of that part with the whole",
+    "icc": "ICC(2,1) of that part",
+}
+"""Columns of the table of pairs of networks of a group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,51 +154,6 @@ def _intraclass(values: FloatArray) -> dict[str, FloatArray]:
         columns |= {"n": own.n, name: own.icc}
         columns |= {f"{name}_low": own.ci_low, f"{name}_high": own.ci_high}
     return columns
-
-
-logger = logging.getLogger(__name__)
-
-STEP = 2.0
-"""Minutes of data by which parts of a run grow."""
-
-TARGET = 0.8
-"""Correlation, or intraclass correlation, to reach."""
-
-_FEWEST = 3
-"""Edges that a correlation over edges needs."""
-
-_READERS = 2
-
-STABILITY_COLUMNS = {name: RUN_COLUMNS[name] for name in RUN_ENTITIES} | described(
-    {
-        "minutes_kept": "Kept volumes x repetition time",
-        "split_half": "Correlation over edges of the matrices (Fisher z of Pearson correlations) "
-        "of the first and the second half of the kept volumes",
-        "minutes": "Length of a part: the first kept volumes",
-        "r": "Correlation over edges of the matrix of this part with that of all kept volumes, "
-        "which it is part of",
-    },
-    **dict.fromkeys(("minutes_kept", "minutes"), "min"),
-)
-"""Columns of the table of runs and parts."""
-
-MINUTES_COLUMNS = described(
-    {
-        "network_1": f"{PAIR_COLUMNS['network_1']}; n/a: all edges",
-        "network_2": PAIR_COLUMNS["network_2"],
-        "edges": PAIR_COLUMNS["edges"],
-        "participants": "Participants whose series could be read",
-        "minutes_for_r": "Kept minutes of a run at which the correlation of its first part with "
-        "the whole, mean over participants, reaches Target, interpolated; n/a where it does not",
-        "minutes_for_icc": "The same for ICC(2,1) over sessions of the mean over the edges; n/a "
-        "also without sessions",
-        "longest": "Longest part, which half of the participants have",
-        "r": "Correlation of that part with the whole",
-        "icc": "ICC(2,1) of that part",
-    },
-    **dict.fromkeys(("minutes_for_r", "minutes_for_icc", "longest"), "min"),
-)
-"""Columns of the table of pairs of networks of a group."""
 
 
 @dataclass(frozen=True, eq=False)

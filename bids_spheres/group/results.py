@@ -46,44 +46,38 @@ _MATRICES = {
 
 _NUMBER = "Number of the edge: its column in the stacked table, from 1"
 
-EDGE_COLUMNS = described(
-    {
-        "edge": _NUMBER,
-        **NODE_COLUMNS,
-        "network_1": "Network of node_1",
-        "network_2": "Network of node_2",
-        "distance": "Between the two nodes",
-        "n": "Participants who have the edge",
-        "qc_fc": "Correlation over participants of connectivity (of precision: its negative) with "
-        "mean framewise displacement; partial, where QCFCCovariates names covariates; n/a for "
-        "edges that fewer than MinimumParticipants have",
-        "qc_fc_p": "Two-sided p of qc_fc, not corrected",
-    },
-    distance="mm",
-)
+EDGE_COLUMNS = {
+    "edge": _NUMBER,
+    **NODE_COLUMNS,
+    "network_1": "Network of node_1",
+    "network_2": "Network of node_2",
+    "distance": "Between the two nodes",
+    "n": "Participants who have the edge",
+    "qc_fc": "Correlation over participants of connectivity (of precision: its negative) with mean "
+    "framewise displacement; partial, where QCFCCovariates names covariates; n/a for edges that "
+    "fewer than MinimumParticipants have",
+    "qc_fc_p": "Two-sided p of qc_fc, not corrected",
+}
 
-PARTICIPANT_COLUMNS = described(
-    {
-        "participant_id": "Participant; also those of the input, of participants.tsv and of the "
-        "exclusions who have no result",
-        # pybids takes the description of a column for a value where names of files have the entity.
-        "image_space": "Space of the images; func: the grid of acquisition",
-        "runs": "Runs with a result, which are averaged",
-        "runs_excluded": "Runs of which too little was left",
-        "mean_fd": "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm; over "
-        "all volumes of all runs of the task, before censoring and with excluded runs: the same "
-        "after every strategy",
-        "degrees_of_freedom": "Of the runs with a result together",
-        "used": "1: the results of the group rest on this participant, among others",
-        "in_model": "1: so do the coefficients of the model; n/a without a model",
-        "reason": "Why not",
-        "note": "Files about runs of the participant that failed at the participant level, and "
-        "without which the others are used",
-    },
-    mean_fd="mm",
-)
+PARTICIPANT_COLUMNS = {
+    "participant_id": "Participant; also those of the input, of participants.tsv and of the "
+    "exclusions who have no result",
+    # pybids takes the description of a column for a value where names of files have the entity.
+    "image_space": "Space of the images; func: the grid of acquisition",
+    "runs": "Runs with a result, which are averaged",
+    "runs_excluded": "Runs of which too little was left",
+    "mean_fd": "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm; over all "
+    "volumes of all runs of the task, before censoring and with excluded runs: the same after "
+    "every strategy",
+    "degrees_of_freedom": "Of the runs with a result together",
+    "used": "1: the results of the group rest on this participant, among others",
+    "in_model": "1: so do the coefficients of the model; n/a without a model",
+    "reason": "Why not",
+    "note": "Files about runs of the participant that failed at the participant level, and without "
+    "which the others are used",
+}
 
-ESTIMATE_COLUMNS = {
+_ESTIMATE_COLUMNS = {
     "effect": "Estimate by ordinary least squares, or with ParticipantWeights by random effects: "
     "a mean, coefficient or sum of such",
     "standard_error": "Of the estimate",
@@ -94,71 +88,60 @@ ESTIMATE_COLUMNS = {
     "partial_r": "t / sqrt(t^2 + degrees_of_freedom), the partial correlation; of an F test the "
     "square root of partial eta^2",
 }
-"""Columns of an estimate and its test."""
 
-MODEL_COLUMNS = described(
-    {
-        **NODE_COLUMNS,
-        "term": "Term of the model",
-        "n": "Participants in the model who have the edge",
-        "degrees_of_freedom": "n - number of terms",
-        "coefficient": "Ordinary least squares, or with ParticipantWeights random effects",
-        **{name: about for name, about in ESTIMATE_COLUMNS.items() if name != "effect"},
-        "t": "coefficient / standard_error",
-        "p": "Two-sided p of t",
-        "q": _Q.format(" of the term"),
-    }
-)
+MODEL_COLUMNS = {
+    **NODE_COLUMNS,
+    "term": "Term of the model",
+    "n": "Participants in the model who have the edge",
+    "degrees_of_freedom": "n - number of terms",
+    "coefficient": "Ordinary least squares, or with ParticipantWeights random effects",
+    **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
+    "t": "coefficient / standard_error",
+    "p": "Two-sided p of t",
+    "q": _Q.format(" of the term"),
+}
 
-CONTRAST_COLUMNS = described(
-    {
-        "edge": _NUMBER,
-        **NODE_COLUMNS,
-        "n": "Participants in the test who have the edge",
-        "degrees_of_freedom": "n - number of terms of the model",
-        **ESTIMATE_COLUMNS,
-        "t": "effect / standard_error",
-        "f": "F of all rows of the contrast together; in place of effect to t",
-        "p": "p of t, of the tails that Tail names, or of F; not corrected",
-        "q": _Q.format(""),
-        "tau2": "Variance between participants (Paule & Mandel 1982)",
-        "cochran_q": "Cochran's Q of what the model leaves",
-        "cochran_p": "p of cochran_q by chi squared",
-        "i2": "Share of the variance that is between participants",
-        "p_permutation": "p of the edge by permutations, not corrected",
-        "p_maxt": "Family-wise p of the edge, from the largest statistic of all edges",
-        "p_nbs_extent": "Family-wise p of the component of edges above the threshold that the "
-        "edge belongs to, by its number of edges; 1 for an edge of none. It says nothing about "
-        "the edge",
-        "p_nbs_intensity": "The same by the sum of what edges of the component exceed the "
-        "threshold",
-        "tfnbs": "Threshold-free network-based statistic",
-        "p_tfnbs": "Its family-wise p",
-    }
-)
+CONTRAST_COLUMNS = {
+    "edge": _NUMBER,
+    **NODE_COLUMNS,
+    "n": "Participants in the test who have the edge",
+    "degrees_of_freedom": "n - number of terms of the model",
+    **_ESTIMATE_COLUMNS,
+    "t": "effect / standard_error",
+    "f": "F of all rows of the contrast together; in place of effect to t",
+    "p": "p of t, of the tails that Tail names, or of F; not corrected",
+    "q": _Q.format(""),
+    "tau2": "Variance between participants (Paule & Mandel 1982)",
+    "cochran_q": "Cochran's Q of what the model leaves",
+    "cochran_p": "p of cochran_q by chi squared",
+    "i2": "Share of the variance that is between participants",
+    "p_permutation": "p of the edge by permutations, not corrected",
+    "p_maxt": "Family-wise p of the edge, from the largest statistic of all edges",
+    "p_nbs_extent": "Family-wise p of the component of edges above the threshold that the edge "
+    "belongs to, by its number of edges; 1 for an edge of none. It says nothing about the edge",
+    "p_nbs_intensity": "The same by the sum of what edges of the component exceed the threshold",
+    "tfnbs": "Threshold-free network-based statistic",
+    "p_tfnbs": "Its family-wise p",
+}
 
-COMPONENT_COLUMNS = described(
-    {
-        "component": "Number of the component, the largest first",
-        "sign": "1: of positive edges, -1: of negative ones",
-        "edges": "Edges of the component",
-        "intensity": "Sum over its edges of the absolute t - Threshold",
-        "p_extent": "Family-wise p of the number of edges",
-        "p_intensity": "Family-wise p of the intensity",
-        "n_nodes": "Nodes that its edges join",
-        "nodes": "Names of these nodes, with ; between them",
-        "edge_numbers": "Numbers of its edges in the table of edges, with ; between",
-    }
-)
+COMPONENT_COLUMNS = {
+    "component": "Number of the component, the largest first",
+    "sign": "1: of positive edges, -1: of negative ones",
+    "edges": "Edges of the component",
+    "intensity": "Sum over its edges of the absolute t - Threshold",
+    "p_extent": "Family-wise p of the number of edges",
+    "p_intensity": "Family-wise p of the intensity",
+    "n_nodes": "Nodes that its edges join",
+    "nodes": "Names of these nodes, with ; between them",
+    "edge_numbers": "Numbers of its edges in the table of edges, with ; between",
+}
 
-NETWORK_TEST_COLUMNS = described(
-    {
-        **PAIR_COLUMNS,
-        "mean_statistic": "Mean t of these edges; of an F test mean root of F",
-        "p": "p of the pair of networks by permutations, not corrected",
-        "p_fwe": "Family-wise p, from the largest statistic of all pairs",
-    }
-)
+NETWORK_TEST_COLUMNS = {
+    **PAIR_COLUMNS,
+    "mean_statistic": "Mean t of these edges; of an F test mean root of F",
+    "p": "p of the pair of networks by permutations, not corrected",
+    "p_fwe": "Family-wise p, from the largest statistic of all pairs",
+}
 
 STACKED = (
     "Edges of every participant: participant_id, and the edges in the order of the table of edges. "
@@ -186,15 +169,15 @@ class Writer:
         self,
         what: str,
         table: pd.DataFrame | Sequence[Mapping[str, object]],
-        columns: Mapping[str, object],
+        columns: Mapping[str, str],
         **about: object,
     ) -> None:
         """Write those of some columns that a table has, or all of its rows, and the sidecar."""
         if not isinstance(table, pd.DataFrame):
             table = pd.DataFrame(table, columns=list(columns))
-        kept = {name: column for name, column in columns.items() if name in table.columns}
+        kept = {name: text for name, text in columns.items() if name in table.columns}
         write_table(self.path(what), table[list(kept)])
-        self.about(what, {**kept, **about})
+        self.about(what, {**described(kept), **about})
 
     def about(self, what: str, about: Mapping[str, object]) -> None:
         """Write a sidecar; what it says of this result goes before what holds for all."""
@@ -254,7 +237,7 @@ def write_model(
 def _estimate_columns(tested: Tested) -> dict[str, FloatArray]:
     """Estimates as columns (E,), of an F test without those of a single effect."""
     is_f = tested.contrast.is_f
-    names = ("n", "degrees_of_freedom", *(("partial_r",) if is_f else ESTIMATE_COLUMNS), "p")
+    names = ("n", "degrees_of_freedom", *(("partial_r",) if is_f else _ESTIMATE_COLUMNS), "p")
     own = {name: getattr(tested.estimates, name) for name in names}
     return own | {"f" if is_f else "t": tested.estimates.statistic, "q": tested.q}
 

@@ -293,9 +293,7 @@ def average_runs(
     return ParticipantEdges(mean, variance, conditions)
 
 
-def _weighted_mean(
-    values: Sequence[tuple[GroupRun, FloatArray]],
-) -> tuple[FloatArray, FloatArray]:
+def _weighted_mean(values: Sequence[tuple[GroupRun, FloatArray]]) -> tuple[FloatArray, FloatArray]:
     """Mean of the values of runs and sum of their weights; NaN where no run has a value."""
     weights = [run.facts.weight * np.isfinite(own) for run, own in values]
     total = np.sum(weights, axis=0)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.engine.connectivity import Moments
-from bids_spheres.errors import UsageError
+from bids_spheres.errors import ReadWriteError, UsageError
 from bids_spheres.group import harmonization, head_motion, multiverse, reliability, results, testing
 from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans
 from bids_spheres.group.facts import differences
@@ -72,7 +72,7 @@ class Summary:
         self.model: GroupDesign | None = None
         self.mean: testing.Tested | None = None
         self.qc_fc: head_motion.QcFc | None = None
-        self.left = head_motion.Benchmark()
+        self.benchmark = head_motion.Benchmark()
         self.permuted_motion: Row = {}
         self.reliability: reliability.Reliability | None = None
         self.stability: reliability.Stability | None = None
@@ -80,12 +80,12 @@ class Summary:
 
     @contextmanager
     def _noting(self, what: str) -> Iterator[None]:
-        """Note why something is not done; errors of usage are the caller's."""
+        """Say in `refused` why something is not done; errors of usage pass on."""
         try:
             yield
         except UsageError:
             raise
-        except ValueError as error:
+        except (ReadWriteError, ValueError) as error:
             self.refused.append(f"{what} {error}")
 
     def plan(self) -> None:
@@ -138,7 +138,7 @@ class Summary:
             )
             between = group.edges.between_nodes
             r, p = self.qc_fc.r[between], self.qc_fc.p[between]
-            self.left = head_motion.benchmark(r, p, group.distances[between])
+            self.benchmark = head_motion.benchmark(r, p, group.distances[between])
             if options.controls:
                 null = head_motion.permuted_qc_fc(values, self.motion, between, options.seed)
                 self.permuted_motion = null
@@ -244,6 +244,6 @@ class Summary:
                 facts["QCFCPermutationSeed"] = self.options.seed
         if self.mean:
             facts["EdgesWithoutTest"] = int(np.isnan(self.mean.estimates.p).sum())
-            reasons = head_motion.reasons_against_zero(group, self.left, self.qc_fc)
+            reasons = head_motion.reasons_against_zero(group, self.benchmark, self.qc_fc)
             facts["TestsAgainstZeroDoNotHold"] = list(reasons)
         return facts

@@ -26,7 +26,7 @@ from bids_spheres.outputs.find import is_selected, selected
 from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
-from bids_spheres.outputs.sidecars import bidsignore, read_sidecar
+from bids_spheres.outputs.sidecars import bidsignore, described, read_sidecar
 from bids_spheres.settings.table import ALL
 from bids_spheres.wording import count, listing
 
@@ -234,7 +234,7 @@ class _Level:
                 atomic.remove(sidecar)
                 continue
             atomic.write_table(table, pd.DataFrame(own, columns=list(about)))
-            atomic.write_json(sidecar, about)
+            atomic.write_json(sidecar, described(about))
         summary = {"Groups": self.groups, "Problems": self.all_problems}
         atomic.write_json(folder / GROUP_SUMMARY, summary)
 

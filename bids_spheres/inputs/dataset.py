@@ -1,9 +1,8 @@
 """Find datasets and the files of runs in them. The only module that imports pybids.
 
-The folder tree is walked once, without the folders that hold no run, because pybids takes some
-twenty times as long to index the same files; pybids is used where its index is kept from call to
-call (``--bids-database-dir``). Derivatives of other programs are recognised by the name that the
-caller gives them, or by their dataset_description.json.
+The folder tree is walked once, without the folders that hold no run; pybids is used where its index
+is kept from call to call (``--bids-database-dir``). Derivatives of other programs are recognised by
+the name that the caller gives them, or by their dataset_description.json.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import os
 import re
 import warnings
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from bids_spheres.files.text import is_there, read_json_object
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     Files = list[tuple[Path, Name]]
 
@@ -99,9 +99,8 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
     named: dict[str, Dataset] = {}
     for word, root in derivatives:
         dataset = _dataset(root, _describe(root, needed=not word))
-        otherwise = "" if is_main else MAIN
         program = (dataset.program or "").lower()
-        name = _PROGRAMS.get(word.lower(), word) or _PROGRAMS.get(program, otherwise)
+        name = _PROGRAMS.get(word.lower(), word) or _PROGRAMS.get(program, "" if is_main else MAIN)
         if not name:
             raise InvalidDatasetError(
                 f"{root} does not say that fMRIPrep, fMRIPost-AROMA or tedana made it.",
@@ -142,11 +141,17 @@ def index_files(
             f"{listing([f'sub-{label}' for label in missing], MOST_LABELS)}.",
             hint=f"It has {listing(everyone, MOST_LABELS) or 'no participant at all'}.",
         )
-    if database:
-        return _parsed(_indexed(root, database))
     # Listing the root of a large dataset takes longer than all the rest of an array task.
     folders = [root / f"sub-{label}" for label in dict.fromkeys(wanted)] or [root]
-    return _parsed(path for folder in folders for path in _walk(folder))
+    found = _indexed(root, database) if database else chain.from_iterable(map(_walk, folders))
+    parsed, skipped = [], []
+    for path in found:
+        try:
+            parsed.append((path, parse_name(path.name)))
+        except ValueError as error:
+            logger.warning("%s Left out.", error)
+            skipped.append((path, str(error)))
+    return parsed, skipped
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -274,14 +279,3 @@ def _dataset(root: Path, description: dict[str, Any]) -> Dataset:
     maker = next(iter(known or entries), {})
     program, version = (str(maker[key]) if maker.get(key) else None for key in ("Name", "Version"))
     return Dataset(root.resolve(), str(description.get("Name") or root.name), program, version)
-
-
-def _parsed(paths: Iterable[Path]) -> tuple[Files, list[tuple[Path, str]]]:
-    parsed, skipped = [], []
-    for path in paths:
-        try:
-            parsed.append((path, parse_name(path.name)))
-        except ValueError as error:
-            logger.warning("%s Left out.", error)
-            skipped.append((path, str(error)))
-    return parsed, skipped

@@ -151,11 +151,7 @@ def _outliers_in_folder(folder: Path, tables: Mapping[Path, RunEntities], name: 
 
 
 def tissue_images(bold: Path, space: str) -> dict[str, tuple[Path, int | None]]:
-    """Images of tissues in the space of a BOLD image of fMRIPrep, by the label of the tissue.
-
-    With the number of the tissue in the image: None for images of its probability, which come
-    first.
-    """
+    """Images of tissues in a space, by label, and the number in it; None for probabilities."""
     tissues: dict[str, tuple[Path, int | None]] = {}
     images = list(_images(_anatomical_folders(bold), space))
     for path, name in images:

@@ -65,10 +65,7 @@ _NO_FILTER = ("suffix", "datatype", "extension", "scope", "desc")  # what this a
 
 
 def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Read entities and the labels to keep; "" is a name without the entity, "*" any label.
-
-    DataError when the file is no JSON object, or names an unknown entity.
-    """
+    """Entities and labels to keep, "" for none, "*" for any; DataError for an unknown one."""
     if path is None:
         return ()
     if not is_there(path):
@@ -99,10 +96,7 @@ def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 @dataclass(frozen=True)
 class Filter:
-    """Labels wanted of one entity, and the option that names them, for messages.
-
-    "" stands for a name without the entity and "*" for any label.
-    """
+    """Labels wanted of an entity, "" for none and "*" for any, and the option that names them."""
 
     option: str
     key: str
@@ -243,10 +237,7 @@ def _participants(labels: Iterable[str]) -> str:
 def _split(
     files: Files, wanted: Callable[[Name], bool], reason: str, skipped: Skipped, why: str = ""
 ) -> Files:
-    """Files that are wanted; the others go to `skipped`, with the reason.
-
-    Warns of participants without any image left, if others have some, and says why.
-    """
+    """Files that are wanted; others are `skipped`, and participants without any warned of."""
     left = [item for item in files if wanted(item[1])]
     skipped += [(path, reason) for path, name in files if not wanted(name)]
     if left and (lost := _spaces(files).keys() - _spaces(left).keys()):

@@ -56,11 +56,7 @@ _NOT_SHOWN = ("seeds", "memory")  # parameters that the report leaves out: its t
 
 
 class _SphereTransforms:
-    """`transform` and its kin.
-
-    Apart from the estimator, because scikit-learn wraps the methods that a transformer's own
-    class defines, and its wrapper can't put a list of results into containers.
-    """
+    """`transform` and its kin, apart from the class whose methods scikit-learn wraps."""
 
     def transform(
         self: Any,
@@ -396,7 +392,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         weights, mask_voxels = None, None
         if background is not None:
             grid, recipe = image_grid(background), self._recipe
-            weights = recipe.unchecked().weights(grid)
+            weights = recipe.weights(grid, checked=False)
             if recipe.mask is not None and recipe.mask_grid and recipe.mask_grid.matches(grid):
                 mask_voxels = int(recipe.mask.sum())
         shown = {k: v for k, v in self.get_params(deep=False).items() if k not in _NOT_SHOWN}
@@ -425,7 +421,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     @property
     def _weights(self) -> SphereWeights:
         """On the grid of the last image, or of the mask."""
-        return self._recipe.unchecked().weights(self._grid)
+        return self._recipe.weights(self._grid, checked=False)
 
     @property
     def coverage_(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ images is one series, a list of 4-D images several.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import chain, islice
 from pathlib import Path
@@ -123,18 +123,14 @@ class Recipe:
     aggregation: Aggregation
     cleaning: CleanArguments
 
-    def weights(self, grid: Grid) -> SphereWeights:
-        """Weights on a grid, checked for empty and overlapping spheres."""
+    def weights(self, grid: Grid, *, checked: bool = True) -> SphereWeights:
+        """Weights on a grid, unless `checked` whatever spheres are empty or overlap."""
         weights = sphere_weights(self.coordinates, self.radii, grid, self.mask, self.mask_grid)
-        if self.empty == "raise" and weights.empty.any():
+        if checked and self.empty == "raise" and weights.empty.any():
             raise DataError(f"These spheres are empty: {np.flatnonzero(weights.empty)}")
-        if not self.allow_overlap and weights.overlaps.any():
+        if checked and not self.allow_overlap and weights.overlaps.any():
             raise DataError("Overlap detected between spheres")
         return weights
-
-    def unchecked(self) -> Recipe:
-        """The same for looking at spheres, whatever they are like."""
-        return replace(self, allow_overlap=True, empty="nan")
 
     def signals(
         self, volumes: Volumes, confounds: Confounds | None, sample_mask: SampleMask | None
@@ -199,10 +195,7 @@ def radii_of(
 
 
 def output_dtype(requested: DTypeLike | None, source: DType, default: DType | None = None) -> DType:
-    """Data type of results from that of an image; TypeError for one that can't hold signals.
-
-    By default float64 for what needs it, else float32 (nilearn's rule).
-    """
+    """Data type of results, not bool; by default float64 if needed, else float32, as nilearn."""
     if requested is None:
         return default or np.dtype(np.float64 if source.itemsize == 8 else np.float32)
     if isinstance(requested, str) and requested == "auto":

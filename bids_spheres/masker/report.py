@@ -234,10 +234,7 @@ def displayed_spheres(
 
 
 def masker_report(facts: MaskerFacts) -> HTMLReport:
-    """The page about a masker's spheres.
-
-    Time and size grow with the spheres displayed: some 20 ms and 10 to 30 kB each.
-    """
+    """The page about a masker's spheres; 20 ms and 10 to 30 kB for each that is displayed."""
     image = None
     if facts.background is not None:
         image = backdrop(np.asanyarray(facts.background.dataobj), image_grid(facts.background))

@@ -384,8 +384,8 @@ def _run(root: Path, name: Name, files: list[OutputFile]) -> RunResults:
             for file in members
             if file.name.suffix == paths.RELMAT
         }
-        found = next(iter(spheres.values()), None), series.pop(paths.UNCLEANED, None)
-        sets.append(SeedSetResults(root, own, *found, series, matrices, outliers, controls))
+        first = next(iter(spheres.values()), None), series.pop(paths.UNCLEANED, None)
+        sets.append(SeedSetResults(root, own, *first, series, matrices, outliers, controls))
     sets.sort(key=lambda own: natural(str(own.name)))
     return RunResults(name, designs, outliers, tuple(sets))
 
@@ -406,22 +406,22 @@ class GroupFiles:
         Of the dataset.
     name : Name
         Entities that all files share.
-    whats : frozenset of str
+    suffixes : frozenset of str
         Suffixes of the tables; for a contrast with its name, as ``"contrast-age_edges"``.
     """
 
     root: Path
     name: Name
-    whats: frozenset[str]
+    suffixes: frozenset[str]
 
     @property
     def contrasts(self) -> tuple[str, ...]:
         """Names of the tested contrasts."""
-        entities = {what.partition("_")[0] for what in self.whats if "_" in what}
+        entities = {what.partition("_")[0] for what in self.suffixes if "_" in what}
         return tuple(sorted(entity.partition("-")[2] for entity in entities))
 
     def __repr__(self) -> str:
-        return f"<{self.entities}: {', '.join(sorted(self.whats, key=natural))}>"
+        return f"<{self.entities}: {', '.join(sorted(self.suffixes, key=natural))}>"
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a table or its sidecar."""
@@ -432,8 +432,8 @@ class GroupFiles:
         try:
             return read_group_table(self.path(what), columns)
         except MissingInputError as error:
-            whats = sorted(self.whats, key=natural)
-            hint = f"{did_you_mean(what, whats)}Available: {listing(whats, len(whats))}."
+            suffixes = sorted(self.suffixes, key=natural)
+            hint = f"{did_you_mean(what, suffixes)}Available: {listing(suffixes, len(suffixes))}."
             raise MissingInputError(error.message, hint=hint) from error
 
     def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[np.float64]:
@@ -523,11 +523,13 @@ def find_groups(output_dir: Path) -> list[GroupFiles]:
     Those with a table of participants are groups; those with a table of coverage hold what all
     groups of one task, space and seed set share.
     """
-    whats: dict[tuple[tuple[str, str], ...], set[str]] = defaultdict(set)
+    suffixes: dict[tuple[tuple[str, str], ...], set[str]] = defaultdict(set)
     for file in group_files(output_dir):
         if file.name.extension == ".tsv":
             contrast, suffix = file.name.get(paths.CONTRAST), file.name.suffix
             what = paths.of_contrast(contrast, suffix) if contrast else suffix
-            whats[paths.group_of_contrast(file.name).entities].add(what)
-    groups = (GroupFiles(output_dir, Name(e, "", ""), frozenset(own)) for e, own in whats.items())
+            suffixes[paths.group_of_contrast(file.name).entities].add(what)
+    groups = (
+        GroupFiles(output_dir, Name(e, "", ""), frozenset(own)) for e, own in suffixes.items()
+    )
     return sorted(groups, key=lambda files: natural(files.entities))

@@ -32,13 +32,13 @@ def dataset_uri(root: Path, output_dir: Path) -> str:
     >>> dataset_uri(Path("/my data"), Path("/out"))
     'file:///my%20data'
     """
-    there, here = root.resolve(), output_dir.resolve()
-    common = Path(os.path.commonpath([there, here]))
-    devices = {nearest_existing(place).stat().st_dev for place in (there, here, common)}
+    dataset, results = root.resolve(), output_dir.resolve()
+    common = Path(os.path.commonpath([dataset, results]))
+    devices = {nearest_existing(place).stat().st_dev for place in (dataset, results, common)}
     if common == Path(common.anchor) or len(devices) > 1:
-        return there.as_uri()
+        return dataset.as_uri()
     # A colon would end the scheme of a URI.
-    return quote(Path(os.path.relpath(there, here)).as_posix(), safe="/+")
+    return quote(Path(os.path.relpath(dataset, results)).as_posix(), safe="/+")
 
 
 def nearest_existing(place: Path) -> Path:

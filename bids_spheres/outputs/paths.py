@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.files.names import IMAGE_ENTITIES, Name, as_written
-from bids_spheres.outputs.sidecars import own_uri
+from bids_spheres.outputs.sidecars import bids_uri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +125,7 @@ class OutputPaths:
 
     def uri(self, path: Path) -> str:
         """BIDS URI of a file of the dataset."""
-        return own_uri(path.relative_to(self.root).as_posix())
+        return bids_uri(path, [("", self.root)])
 
     def _path(
         self, suffix: str, extension: str, seeds: SeedTable | None = None, **entities: str

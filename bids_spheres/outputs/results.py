@@ -277,17 +277,17 @@ class Results:
 
     def group(self, **labels: Labels) -> find.GroupFiles:
         """Results of one group; UsageError when several match, MissingInputError without any."""
-        groups = [group for group in self.groups if "participants" in group.whats]
+        groups = [group for group in self.groups if "participants" in group.suffixes]
         if not groups:
             raise MissingInputError(
                 f"{self.root} holds no results of the group level.",
                 hint="Run the group level with this output folder.",
             )
-        found = find.selected(groups, list(pairs_of(labels)))
-        if len(found) > 1:
-            titles = listing([group.entities for group in found], 10)
-            raise UsageError(f"{len(found)} groups match: {titles}.", hint="Name more labels.")
-        return found[0]
+        matching = find.selected(groups, list(pairs_of(labels)))
+        if len(matching) > 1:
+            titles = listing([group.entities for group in matching], 10)
+            raise UsageError(f"{len(matching)} groups match: {titles}.", hint="Name more labels.")
+        return matching[0]
 
     @cached_property
     def links(self) -> Links:

@@ -78,18 +78,12 @@ EXCLUSION_COLUMNS = sidecars.described(
         "n_kept": "Volumes that are not censored",
         "rank": "Dimensions that the regressors take, with the mean and, where it is removed, the "
         "trend",
-        "lost_to_filter": "Degrees of freedom that the temporal filter takes",
-        "lost_to_censoring": "Degrees of freedom that censoring takes beyond the volumes "
-        "themselves, because a filter sees interpolated volumes in their place",
-        "degrees_of_freedom": "1 / variance of the correlation of two independent white series "
-        "after cleaning: n_kept - rank - lost_to_filter - lost_to_censoring",
+        **sidecars.LEFT,
         "seconds": "Duration of the kept volumes",
         "min_degrees_of_freedom": "Degrees of freedom that a run must have",
         "min_volumes": "Kept volumes that a run must have; n/a: any number",
         "min_seconds": "Duration of kept volumes that a run must have; n/a: any",
-    },
-    seconds="s",
-    min_seconds="s",
+    }
 )
 """Columns of the table of exclusions."""
 

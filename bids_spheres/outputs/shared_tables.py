@@ -85,7 +85,7 @@ class SharedTable:
         DataError when the file is another table, OutputError when something can't be written.
         """
         known, folder = self.rows(root), self.parts_folder(root)
-        names, known_here = _listing(folder), any(rows.values())
+        names, concerned = _listing(folder), any(rows.values())
         for key, row in rows.items():
             wanted = _part_name(key, row)
             mine = {name for name in names if _about(name) == _about(wanted)}
@@ -96,8 +96,8 @@ class SharedTable:
                 atomic.write_text(
                     folder / wanted, atomic.table_text(self.columns, [row] if row else [])
                 )
-            known_here |= bool(mine) or key in known
-        if known_here:
+            concerned |= bool(mine) or key in known
+        if concerned:
             self._write(root)
         return {key: known[key] for key in rows if key in known}
 

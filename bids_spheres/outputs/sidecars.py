@@ -37,22 +37,16 @@ BIDSIGNORE = (
 """Patterns of files that the released BIDS schema does not know yet."""
 
 
-def input_uri(path: Path, links: Iterable[tuple[str, Path]]) -> str:
-    """BIDS URI of an input file; a plain file URI when it lies outside the linked datasets."""
+def bids_uri(path: Path, links: Iterable[tuple[str, Path]]) -> str:
+    """BIDS URI of a file; a plain file URI when it lies outside the linked datasets.
+
+    `links` are names and roots of datasets; the name of this one is empty.
+    """
     for name, root in links:
         if path.is_relative_to(root):
-            return f"bids:{name}:{_uri_path(path.relative_to(root).as_posix())}"
+            # A plus may stand in the path of a URI, and stands in names of BIDS: space-MNIInfant+2.
+            return f"bids:{name}:{quote(path.relative_to(root).as_posix(), safe='/+')}"
     return path.resolve().as_uri()
-
-
-def own_uri(relative: str) -> str:
-    """BIDS URI of a file of this dataset."""
-    return f"bids::{_uri_path(relative)}"
-
-
-def _uri_path(path: str) -> str:
-    # A plus may stand in the path of a URI, and stands in names of BIDS: space-MNIInfant+2.
-    return quote(path, safe="/+")
 
 
 def dataset_description(links: Mapping[str, str]) -> JsonObject:
@@ -271,10 +265,21 @@ def generated_by() -> list[GeneratedBy]:
     return [GeneratedBy(Name=GENERATOR, Version=__version__)]
 
 
-def described(columns: Mapping[str, str], **units: str) -> JsonObject:
-    """Descriptions of columns of a table as in its sidecar, and units of some."""
+_UNITS = {
+    **dict.fromkeys(("x", "y", "z", "radius", "distance", "moved", "smoothing_fwhm"), "mm"),
+    **dict.fromkeys(("fd", "fd_recomputed", "mean_fd", "mean_fd_recomputed"), "mm"),
+    **dict.fromkeys(("minutes", "minutes_kept"), "min"),
+    **dict.fromkeys(("minutes_for_r", "minutes_for_icc", "longest"), "min"),
+    **dict.fromkeys(("seconds", "min_seconds"), "s"),
+    "volume": "mm3",
+}
+"""Units of columns, in whichever table."""
+
+
+def described(columns: Mapping[str, str]) -> JsonObject:
+    """Descriptions of columns of a table as in its sidecar, and units of those that have one."""
     return {
-        name: {"Description": text} | ({"Units": units[name]} if name in units else {})
+        name: {"Description": text} | ({"Units": _UNITS[name]} if name in _UNITS else {})
         for name, text in columns.items()
     }
 
@@ -282,18 +287,24 @@ def described(columns: Mapping[str, str], **units: str) -> JsonObject:
 def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> JsonObject:
     """Descriptions of the columns of seeds that have a network."""
     known = dict(zip(names, networks, strict=True)) if networks else {}
-    return described({name: f"Seed of the network {n}" for name, n in known.items() if n != "n/a"})
+    texts = {name: f"Seed of the network {n}" for name, n in known.items() if n != "n/a"}
+    return {name: {"Description": text} for name, text in texts.items()}
 
 
-_MM = dict.fromkeys(("x", "y", "z", "radius"), "mm")
+LEFT = {
+    "lost_to_filter": "Degrees of freedom that the temporal filter takes",
+    "lost_to_censoring": "Degrees of freedom that censoring takes beyond the volumes themselves, "
+    "because a filter sees interpolated volumes in their place",
+    "degrees_of_freedom": "1 / variance of the correlation of two independent white series after "
+    "cleaning: n_kept - rank - lost_to_filter - lost_to_censoring",
+}
+"""What columns of runs and of exclusions say of the degrees of freedom that are left."""
 
 DISPLACEMENTS = described(
     {
         "fd": "Framewise displacement in fMRIPrep's table",
         "fd_recomputed": "Framewise displacement as HeadMotion of the strategy measures it",
-    },
-    fd="mm",
-    fd_recomputed="mm",
+    }
 )
 """Columns of tables of censored volumes where a strategy recomputes motion."""
 
@@ -337,8 +348,7 @@ SPHERE_COLUMNS = described(
         "overlap": "Voxels used that are also in another sphere of the set",
         "tsnr": "Temporal signal-to-noise ratio before cleaning: mean over the sphere's voxels of "
         "temporal mean / standard deviation of all volumes, censored ones too",
-    },
-    **_MM,
+    }
 )
 """Columns of the table of spheres beside `index` and `name`, which BIDS defines."""
 
@@ -350,8 +360,7 @@ EXTRA_COLUMNS = described(
         "despiked": "Share of the values of its voxels that despiking changed",
         "moved": "How far transforms between templates moved the seed from its published or given "
         "coordinates",
-    },
-    moved="mm",
+    }
 )
 """Columns of both tables where the dataset has images of tissues in the space of the run, after
 despiking, and of seeds of another template."""
@@ -370,9 +379,7 @@ REGION_COLUMNS = described(
         "overlap": "Voxels used that are also in another region of the set",
         "tsnr": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the region's "
         "voxels of temporal mean / standard deviation of all volumes",
-    },
-    **_MM,
-    volume="mm3",
+    }
 )
 """Columns of the table of regions."""
 

@@ -20,7 +20,7 @@ from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
 from bids_spheres.outputs.shared import record_exclusions
-from bids_spheres.outputs.sidecars import input_uri
+from bids_spheres.outputs.sidecars import bids_uri
 from bids_spheres.participant.controls import placement_spread, write_controls
 from bids_spheres.participant.designs import (
     FailedStrategy,
@@ -259,7 +259,7 @@ def _sources(job: Job, run_design: RunDesign) -> list[str]:
     own = own_tables_of(tables, columns)
     events = tables.events if run_design.strategy.task else None
     used = (path for path in (*tables.paths, *own, events, job.outliers) if path)
-    return [input_uri(path, job.work.links) for path in used]
+    return [bids_uri(path, job.work.links) for path in used]
 
 
 def _write_spheres_and_series(

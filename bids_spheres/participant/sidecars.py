@@ -17,8 +17,8 @@ from bids_spheres.outputs.sidecars import (
     DesignSidecar,
     ImageSidecar,
     MatrixSidecar,
+    bids_uri,
     generated_by,
-    input_uri,
 )
 from bids_spheres.settings.table import Processing, sidecar_of
 
@@ -38,7 +38,7 @@ def image_sidecar(
     """Which seeds on which image of a run."""
     seeds, before = placement.table, smoothed_before(run, bold)
     about = ImageSidecar(
-        Sources=[input_uri(path, work.links) for path in (bold, mask) if path],
+        Sources=[bids_uri(path, work.links) for path in (bold, mask) if path],
         GeneratedBy=generated_by(),
         SpatialReference=run.space,
         Seeds=seeds.label,
@@ -46,7 +46,7 @@ def image_sidecar(
     if placement.note:
         about["SeedSpace"] = seeds.metadata.get("Space")
         about["SpaceNote"] = placement.note
-        about["SeedTransforms"] = [input_uri(path, work.links) for path in placement.transforms]
+        about["SeedTransforms"] = [bids_uri(path, work.links) for path in placement.transforms]
     if seeds.regions is None:
         same = (seeds.radii == seeds.radii[0]).all()
         about["Radius"] = float(seeds.radii[0]) if same else seeds.radii.tolist()

@@ -28,7 +28,7 @@ from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
 from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
-from bids_spheres.outputs.sidecars import input_uri
+from bids_spheres.outputs.sidecars import bids_uri
 from bids_spheres.participant.plan import PLACEMENTS, Job
 from bids_spheres.participant.series import chosen_seeds
 from bids_spheres.participant.sphere_sets import restricting_files
@@ -275,7 +275,7 @@ class _Groups:
     ) -> Stamp:
         """Stamp of files that depend on settings, by their digests, and on input files."""
         # Names stay when a dataset is moved, or mounted elsewhere in a container.
-        uris = {path: input_uri(path, job.work.links) for path in inputs}
+        uris = {path: bids_uri(path, job.work.links) for path in inputs}
         names = {u if u.startswith("bids:") else path.name: path for path, u in uris.items()}
         hash_of = self._hash
         return Stamp(

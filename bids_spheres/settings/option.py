@@ -1,8 +1,8 @@
 """How an option is declared: once, beside the setting that it makes.
 
-The parser, the record of settings, sidecars, the check of what is up to date, the comparison of
-matrices at the group level, the Boutiques descriptor and the pages of the documentation are all
-made from the declarations.
+The parser, the record of settings, sidecars, the methods text, the check of what is up to date, the
+comparison of matrices at the group level, the Boutiques descriptor and the pages of the
+documentation are all made from the declarations.
 """
 
 from __future__ import annotations

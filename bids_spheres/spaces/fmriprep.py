@@ -32,6 +32,7 @@ NATIVE = ("func", "boldref")
 _NATIVE_IN_FILES = ("boldref", "scanner")
 _EXTENSIONS = frozenset({".h5", ".txt", ".mat"})
 _KINDS = frozenset({None, "coreg"})
+_OTHER_SESSION = 2  # distance of a transform from a run
 
 
 def is_native(space: str) -> bool:
@@ -77,9 +78,6 @@ class _Transform:
         if "ses" not in own:
             return 1
         return _OTHER_SESSION if other_session(self.path, run) else 0
-
-
-_OTHER_SESSION = 2
 
 
 def other_session(path: Path, run: Mapping[str, str]) -> str | None:

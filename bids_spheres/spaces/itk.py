@@ -5,10 +5,9 @@ asks where its centre lies in A. So the same file takes *points* of B to A. ITK 
 to the left, posterior and superior (LPS); coordinates here, as in NIfTI, go to the right, anterior
 and superior (RAS).
 
-Linear transforms are read by nitransforms. Displacement fields are not: it holds several copies of
-a field in double precision (1.3 GB and 5 s for the one between two MNI templates, at 1 mm),
-interpolates with cubic splines and knows no displacement outside, where ITK's is zero. Points need
-eight voxels each, so only these are read here, and interpolated as ITK does.
+Linear transforms are read by nitransforms, which takes gigabytes for displacement fields, and knows
+no displacement outside, where ITK's is zero. Of these, the eight voxels around each point are read
+here, and interpolated as ITK does.
 """
 
 from __future__ import annotations
@@ -129,11 +128,13 @@ def _through_file(points: FloatArray, path: Path) -> MovedPoints:
             else:
                 content = read_limited(path, "linear transform", _LINEAR_BYTES)
                 linear = import_module("nitransforms.io.itk").ITKLinearTransform
-                if path.suffix == ".mat":
-                    transform = linear.from_binary(BytesIO(content))
-                else:
-                    transform = linear.from_string(content.decode())
-                moved = MovedPoints(_by_affine(points, transform), np.zeros(len(points), bool))
+                is_binary = path.suffix == ".mat"
+                transform = (
+                    linear.from_binary(BytesIO(content))
+                    if is_binary
+                    else linear.from_string(content.decode())
+                )
+                moved = _by_affine(points, transform)
     except DataError:
         raise
     except _NotATransformError as error:
@@ -152,11 +153,11 @@ def _not_a_transform(path: Path, why: str = "") -> DataError:
     )
 
 
-def _by_affine(points: FloatArray, transform: ITKLinearTransform) -> FloatArray:
+def _by_affine(points: FloatArray, transform: ITKLinearTransform) -> MovedPoints:
     affine = transform.to_ras()
     if not _is_invertible(affine):
         raise _NotATransformError("its matrix can't be inverted")
-    return np.asarray(apply_affine(affine, points))
+    return MovedPoints(apply_affine(affine, points), np.zeros(len(points), bool))
 
 
 def _is_invertible(matrix: FloatArray) -> bool:
@@ -170,23 +171,20 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
     outside = np.zeros(len(points), bool)
     with h5py.File(path, "r") as file:
         for kind, member in reversed(_members(_child(file, "TransformGroup", h5py.Group))):
-            points, beyond = _by_member(points, kind, member, path)
-            outside |= beyond
+            moved = _by_member(points, kind, member, path)
+            points, outside = moved.coordinates, outside | moved.outside
     return MovedPoints(points, outside)
 
 
-def _by_member(
-    points: FloatArray, kind: str, member: h5py.Group, path: Path
-) -> tuple[FloatArray, BoolArray]:
-    """Points through one transform of a file, and which of them it does not reach."""
+def _by_member(points: FloatArray, kind: str, member: h5py.Group, path: Path) -> MovedPoints:
+    """Points through one transform of a file."""
     if kind.startswith(_LINEAR):
         # nitransforms is slow to import, and not needed for fields.
         linear = import_module("nitransforms.io.itk").ITKLinearTransform
         numbers = _numbers(member, "Parameters", 12)
         affine = from_matvec(numbers[:9].reshape(3, 3), numbers[9:])
         offset = _numbers(member, "FixedParameters", 3)
-        transform = linear(parameters=affine, offset=offset)
-        return _by_affine(points, transform), np.zeros(len(points), bool)
+        return _by_affine(points, linear(parameters=affine, offset=offset))
     if _FIELD not in kind:
         raise DataError(
             f"{path} holds a {kind}, which can't be read here.",
@@ -199,7 +197,7 @@ def _by_member(
             f"The displacement field of {path} reaches none of the {count(len(points), 'point')}.",
             hint='Are the coordinates in mm, and in the space that its name gives as "to-"?',
         )
-    return points + _RAS_TO_LPS * displacements, ~inside
+    return MovedPoints(points + _RAS_TO_LPS * displacements, ~inside)
 
 
 def _members(group: h5py.Group) -> list[tuple[str, h5py.Group]]:
@@ -222,10 +220,7 @@ def _members(group: h5py.Group) -> list[tuple[str, h5py.Group]]:
 
 
 def _child(group: Any, name: str, kind: Any) -> Any:
-    """A group or dataset in a group that is stored in this file, nowhere else.
-
-    A link could lead to any file of the user's, and so can storage of numbers outside the file.
-    """
+    """A group or dataset of this file; a link, or storage elsewhere, could lead anywhere."""
     h5py = import_module("h5py")
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise _NotATransformError(f"{name} is not there, or is a link")

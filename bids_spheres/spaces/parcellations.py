@@ -51,8 +51,7 @@ def load_regions(
         spaces = sorted({_space_of(path, space) for path in masks})
         if len(spaces) > 1:
             raise UsageError(
-                f"--roi: masks in several spaces: {listing(spaces)}.",
-                hint="Resample them to one.",
+                f"--roi: masks in several spaces: {listing(spaces)}.", hint="Resample them to one."
             )
         loaded.append(("--roi", load_masks(masks, ROI_LABEL, spaces[0])))
     for where, note in ((where, note) for where, (_, notes) in loaded for note in notes):

@@ -62,10 +62,7 @@ class _Wanted:
 
 
 def template_home() -> Path:
-    """Folder of TemplateFlow's files; it need not exist.
-
-    ``TEMPLATEFLOW_HOME``, else the folder ``templateflow`` among the user's caches.
-    """
+    """Folder of TemplateFlow's files, by the environment or a cache; it need not exist."""
     from platformdirs import user_cache_dir  # noqa: PLC0415 - only where a template is needed
 
     return Path(os.environ.get(HOME_VARIABLE) or user_cache_dir("templateflow")).absolute()
@@ -82,11 +79,7 @@ def template_transform(source: str, target: str) -> Path:
 
 
 def template_mask(space: str, resolution: int = 2) -> Path:
-    """TemplateFlow's brain mask of a template; downloaded if missing.
-
-    `resolution` is TemplateFlow's index (``res-``). For the MNI152 templates it is the voxel size
-    in mm.
-    """
+    """TemplateFlow's brain mask, ``res-`` as its index (mm for MNI152); downloaded if missing."""
     query = {"resolution": resolution, "desc": "brain", "suffix": "mask", "extension": ".nii.gz"}
     endings = tuple(f"res-{r}_desc-brain_mask.nii.gz" for r in (f"{resolution:02d}", resolution))
     return _obtain(_Wanted(space, endings, query))

@@ -30,6 +30,7 @@ from bids_spheres.group import (
     reliability,
     results,
 )
+from bids_spheres.outputs.sidecars import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -158,7 +159,8 @@ _GROUP_TABLES = {
 def group_columns() -> str:
     """Tables of the columns of all tables of the group level that are no matrices."""
     return "\n".join(
-        f"### {_file(what)}\n\n{_columns(about)}" for what, about in _GROUP_TABLES.items()
+        f"### {_file(what)}\n\n{_columns(described(columns))}"
+        for what, columns in _GROUP_TABLES.items()
     )
 
 

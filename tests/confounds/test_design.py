@@ -551,3 +551,14 @@ def test_components_by_their_names_alone():
         make_design(
             table[["a_comp_cor_00"]], strategy_of(compcor=CompCor("temporal")), PATH, 5, metadata={}
         )
+
+
+def test_hints_name_the_nearest_column_alone_and_ways_that_there_are():
+    table = table_of(white_matter=[1, 2], white_mattr=[1, 3], whitematte=[2, 1])
+    with pytest.raises(DataError) as error:
+        make_design(table, strategy_of("whitematter"), PATH, 2)
+    assert error.value.hint == "Similar columns in the table: white_matter."
+    own = pd.DataFrame({"physio.rvt": [1.0, 2], "other.rvt": [1.0, 3]})
+    with pytest.raises(DataError) as error:
+        make_design(table, strategy_of("rvt"), PATH, 2, extra=[own])
+    assert "in several tables: name physio.rvt or name other.rvt, which the" in error.value.message

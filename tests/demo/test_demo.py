@@ -40,13 +40,13 @@ every_run = pytest.mark.parametrize("stem", VOLUMES)
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "fmriprep"
+def root(simulated_dataset) -> Path:
+    return simulated_dataset[0]
 
 
 @pytest.fixture(scope="session")
-def truth(root) -> DemoTruth:
-    return write_demo_dataset(root)
+def truth(simulated_dataset) -> DemoTruth:
+    return simulated_dataset[1]
 
 
 @pytest.fixture(scope="session")

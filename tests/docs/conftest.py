@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
-from bids_spheres.demo import write_demo_dataset
 from tests.group.conftest import correlations, new_outputs
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def demo_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_dataset(simulated_dataset) -> Path:
     """The input of ``bids-spheres demo``."""
-    root = tmp_path_factory.mktemp("simulated") / "fmriprep"
-    write_demo_dataset(root)
-    return root
+    return simulated_dataset[0]
 
 
 @pytest.fixture(scope="session")

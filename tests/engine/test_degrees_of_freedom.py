@@ -403,3 +403,14 @@ def test_arguments_that_do_not_fit(options, error, message):
 def test_series_that_are_none(shape):
     with pytest.raises(DataError):
         effective_degrees_of_freedom(np.ones(shape))
+
+
+def test_lags_go_by_default_up_to_the_root_of_the_number_of_kept_volumes():
+    kept = np.ones(42, dtype=bool)
+    kept[[2, 5, 6, 17, 30, 41]] = False
+    series = autoregressive(0.5, 42, 4, seed=25)
+    for own, volumes, lag in ((series, None, 6), (series[kept], kept, 6), (series[:35], None, 5)):
+        default = effective_degrees_of_freedom(own, kept=volumes)
+        found = [effective_degrees_of_freedom(own, kept=volumes, max_lag=x) for x in (lag, lag + 1)]
+        np.testing.assert_array_equal(default, found[0])
+        assert not np.allclose(default, found[1])

@@ -81,11 +81,21 @@ def test_scale_and_offset_play_no_part(voxels):
     np.testing.assert_allclose(moved, 3e4 - 1e-3 * values, rtol=0, atol=1e-6)
 
 
-def test_a_constant_voxel_stays_and_a_short_run_is_refused():
-    constant = np.full((60, 2), 7.0)
-    constant[5, 1] = 9.0  # no spread to judge it by
+@pytest.mark.parametrize("value", [7.0, 0.1, 1e4 / 3, 123.4, 9999.1])
+@pytest.mark.parametrize("n_volumes", [60, 200])
+def test_a_constant_voxel_stays(voxels, value, n_volumes):
+    constant = np.full((n_volumes, 3), value)
+    constant[5, 1] *= 1.3  # no spread to judge it by
+    constant[:, 2] = np.resize(voxels[:, 0], n_volumes)
     values, spikes = despike(constant)
-    np.testing.assert_array_equal(values, constant)
-    assert not spikes.any()
+    np.testing.assert_array_equal(values[:, :2], constant[:, :2])
+    assert not spikes[:, :2].any()
+    alone, others = despike(constant[:, 2:])
+    np.testing.assert_array_equal(spikes[:, 2:], others)
+    np.testing.assert_allclose(values[:, 2:], alone)
+    assert not despike(constant[:, :1])[1].any()
+
+
+def test_a_short_run_is_refused():
     with pytest.raises(DataError, match="needs 15 volumes or more, not 14"):
         despike(np.zeros((14, 3)))

@@ -474,6 +474,7 @@ def processor_time(pids):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.slow
 def test_a_job_costs_ten_milliseconds_at_most(two_workers, deeds):
     """Of client, scheduler and workers together, where the machine is not busy with others."""
     number, costs = 200, [1.0]

@@ -22,7 +22,7 @@ def run(processes, items):
 
 @pytest.mark.parametrize(("processes", "items"), [(1, ["3", PID, "5"]), (4, [PID])])
 def test_one_process_or_one_item_needs_no_worker(processes, items):
-    assert run(processes, items) == [(item, eval(item)) for item in items]  # noqa: S307
+    assert run(processes, items) == [(item, eval(item)) for item in items]
 
 
 def test_items_go_to_whichever_worker_is_free():

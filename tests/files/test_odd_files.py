@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -18,6 +19,7 @@ from bids_spheres.files.regular import (
     open_regular,
     read_limited,
 )
+from tests.conftest import SEEDS
 
 FUNC = "sub-01/func/sub-01_task-rest"
 IMAGE = f"{FUNC}_space-MNI152NLin2009cAsym_desc"
@@ -132,20 +134,31 @@ def test_an_input_that_is_no_file(tiny, seeds_file, run_app, tmp_path, name, kin
         assert_one_message(done, path, kind)
 
 
-@pytest.fixture
-def written(tiny, seeds_file, run_app, tmp_path):
-    """Output of the participant level, and a call about it that begins with its input."""
+@pytest.fixture(scope="module")
+def study(make_dataset, tmp_path_factory, call_once):
+    """Three participants, and the output of the participant level."""
+    folder = tmp_path_factory.mktemp("odd") / "study"
+    folder.mkdir()
+    dataset = make_dataset(folder / "fmriprep")
     for label in ("01", "02", "03"):
-        tiny.add_run(f"sub-{label}_task-rest")
-    out = tmp_path / "out"
+        dataset.add_run(f"sub-{label}_task-rest")
     rows = "".join(f"sub-0{i}\t{20 + i**2}\n" for i in (1, 2, 3))
-    (tmp_path / "people.tsv").write_text("participant_id\tage\n" + rows)
+    (folder / "people.tsv").write_text("participant_id\tage\n" + rows)
+    (folder / "mine.tsv").write_text(SEEDS)
+    call_once(dataset.root, folder / "out", "participant", "--seeds", folder / "mine.tsv")
+    return folder
+
+
+@pytest.fixture
+def written(study, run_as_typed, tmp_path):
+    """A copy of the output, and a call about it that begins with its input."""
+    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+    root, out, seeds = tmp_path / "fmriprep", tmp_path / "out", tmp_path / "mine.tsv"
 
     def call(level, *more):
         options = ("--report-level", "none") if level == "participant" else ()
-        return run_app(tiny.root, out, level, "--seeds", seeds_file, *options, *more)
+        return run_as_typed(root, out, level, "--seeds", seeds, *options, *more)
 
-    assert call("participant").status == 0
     return out, call
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import permutations, product
 
 import numpy as np
@@ -17,7 +18,7 @@ from bids_spheres.group.multiverse import (
     specification_curves,
 )
 from bids_spheres.group.options import GroupOptions
-from tests.group.conftest import SPACE, read_tsv, without
+from tests.group.conftest import SPACE, new_outputs, read_tsv, without
 
 LABELS = [f"{i:02d}" for i in range(1, 13)]
 STEM = f"task-rest_space-{SPACE}_atlas-Tiny"
@@ -64,14 +65,15 @@ def row(table, networks, contrast="mean"):
     return own[own["contrast"] == contrast]
 
 
-@pytest.fixture
-def simulated(outputs, rng):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """Twelve participants, three strategies and two radii.
 
     Within default all strategies see an effect. Within visual one does not. Between networks the
     sign depends on the strategy. After the strategy `moved` all edges go with head motion, and
     the effect within default drowns in it.
     """
+    outputs, rng = new_outputs(tmp_path_factory.mktemp("many") / "out"), np.random.default_rng(1)
     fd = np.linspace(0.05, 0.6, len(LABELS))
     for (label, motion), strategy, radius in product(
         zip(LABELS, fd, strict=True), ("simple", "36P", "moved"), (4, 6)
@@ -88,6 +90,13 @@ def simulated(outputs, rng):
             Radius=radius,
             MeanFramewiseDisplacement=motion,
         )
+    return outputs.root
+
+
+@pytest.fixture
+def simulated(written, outputs):
+    """A copy of these outputs."""
+    shutil.copytree(written, outputs.root, dirs_exist_ok=True)
     return outputs
 
 

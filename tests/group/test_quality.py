@@ -46,7 +46,7 @@ def three(outputs, rng):
 
 @pytest.mark.parametrize("columns", [RUN_COLUMNS, STRATEGY_COLUMNS, PARTICIPANT_COLUMNS])
 def test_every_table_says_which_displacement_its_mean_is(columns):
-    about = columns["mean_fd"]["Description"]
+    about = columns["mean_fd"]
     assert about.startswith(
         "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm"
     )

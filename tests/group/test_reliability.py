@@ -217,12 +217,11 @@ def test_minutes_that_pairs_of_networks_need(dataset, call, strategy):
         r = np.full((6, 2, 6), np.nan)
         z = np.full((6, 2, 6), np.nan)
         for (label, session), values in series.items():
-            for part, length in enumerate(minutes):
-                n = int(length * 60 / T_R)
-                if n < len(values):
-                    cell = int(label) - 1, int(session) - 1, part
-                    r[cell] = agreement(values[:n], values, chosen)
-                    z[cell] = z_of(values[:n])[chosen].mean()
+            lengths = [int(length * 60 / T_R) for length in minutes]
+            for part, n in enumerate(n for n in lengths if n < len(values)):
+                cell = int(label) - 1, int(session) - 1, part
+                r[cell] = agreement(values[:n], values, chosen)
+                z[cell] = z_of(values[:n])[chosen].mean()
         curve = np.nanmean(r, axis=1).mean(axis=0)
         assert row.minutes_for_r == pytest.approx(reached(minutes, curve), abs=1e-3, nan_ok=True)
         assert (row.longest, row.r) == (12, pytest.approx(curve[-1]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+from pathlib import Path
 
 import pytest
 
@@ -280,3 +282,22 @@ def test_words_and_programs_in_any_case(tiny, tmp_path):
     with pytest.raises(UsageError, match="are both Mine") as error:
         find_inputs(tiny.root, [("Mine", folders["Mine"]), ("Mine", folders["aroma"])])
     assert f"{folders['Mine']} and {folders['aroma']}" in error.value.message
+
+
+def test_paths_that_are_text_and_those_that_are_none(tmp_path):
+    for name in ("\N{FULLWIDTH LATIN CAPITAL LETTER A}", "\U0001d538", "\ud7ff", "é"):
+        folder = described(tmp_path / name, Name="x", DatasetType="derivative")
+        assert find_inputs(folder).main.root == folder
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\x80"))
+    odd.mkdir()
+    with pytest.raises(InvalidDatasetError, match="has bytes that are no text"):
+        find_inputs(odd)
+
+
+def test_several_derivatives_are_named_in_order(tmp_path):
+    raw = described(tmp_path / "raw", Name="raw")
+    names = [f"fmriprep-{label}" for label in ("x", "b", "q", "a", "m", "z")]
+    for name in names:
+        described(raw / "derivatives" / name, Name="x")
+    with pytest.raises(InvalidDatasetError, match=f"derivatives: {', '.join(sorted(names))}\\."):
+        find_inputs(raw)

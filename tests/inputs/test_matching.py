@@ -16,8 +16,15 @@ from bids_spheres.errors import (
     NothingSelectedError,
     UsageError,
 )
+from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
-from bids_spheres.inputs.matching import find_events, find_outliers
+from bids_spheres.inputs.matching import (
+    anatomical_mask,
+    find_events,
+    find_outliers,
+    lesion_masks,
+    tissue_images,
+)
 from bids_spheres.inputs.runs import find_runs
 from tests.inputs.conftest import select
 
@@ -409,3 +416,45 @@ def test_events_that_clash_are_named_in_the_order_of_their_names(tmp_path):
         find_events(run.name, tmp_path)
     first, second = sorted(tmp_path / "sub-01" / "func" / name for name in names)[:2]
     assert error.value.message == f"{first} and {second} are both the events of one run."
+
+
+def test_an_outlier_table_may_have_every_entity_of_its_run(tmp_path):
+    (run,) = runs_of(tmp_path / "x", [bold("_run-1", "")])
+    own = tmp_path / "folder" / "sub-01_task-rest_run-1_outliers.tsv"
+    own.parent.mkdir()
+    own.touch()
+    assert find_outliers(own.parent, [run.name]) == [own]
+
+
+def test_of_images_that_do_the_same_the_first_by_name_is_taken(tmp_path):
+    anat = tmp_path / "sub-01" / "anat"
+    anat.mkdir(parents=True)
+    labels = ["m", "x", "c", "k", "b", "z"]
+    for label in labels:
+        (anat / f"sub-01_acq-{label}_label-GM_probseg.nii.gz").touch()
+        (anat / f"sub-01_acq-{label}_desc-brain_mask.nii.gz").touch()
+    image = tmp_path / "sub-01" / "func" / bold("")
+    assert tissue_images(image, "T1w")["GM"][0].name == "sub-01_acq-b_label-GM_probseg.nii.gz"
+    assert anatomical_mask(image).name == "sub-01_acq-b_desc-brain_mask.nii.gz"
+    found = lesion_masks(tmp_path, parse_name("sub-01_task-x_bold.nii.gz"), "T1w")
+    assert [path.name[11] for path in found] == sorted(labels)
+
+
+def test_images_of_two_datasets_are_those_of_the_participants_asked_for(tmp_path):
+    main, other = tmp_path / "main", tmp_path / "another"
+    write(main, [bold("")])
+    write(other, [bold("")])
+    write(other, [bold("").replace("sub-01", "sub-02")], sub="sub-02")
+    inputs = Inputs(Dataset(main, "x"), {"mine": Dataset(other, "y")})
+    with pytest.raises(InvalidDatasetError) as error:
+        find_runs(inputs, select(sub=("01",)), PREPROC)
+    paths = [root / "sub-01" / "func" / bold("") for root in (other, main)]
+    assert error.value.message == (
+        f"No run can be used. {paths[0]} and {paths[1]} are both the same image of one run."
+    )
+    first, second = find_runs(inputs, select(), PREPROC).runs
+    assert [path for _, path in first.images] == paths[::-1]
+    assert (str(second), second.problem) == (
+        "sub-02 task-rest space-MNI152NLin2009cAsym",
+        "",
+    )

@@ -267,3 +267,19 @@ def test_images_without_a_space_are_not_taken_for_one_of_the_template(caplog):
     left, _ = apply(Selection(), files)
     assert left == [f"sub-1_task-x_space-{FIRST}"]
     assert caplog.messages == []
+
+
+def test_a_space_of_a_filter_file_may_be_any(caplog):
+    files = files_of(f"sub-1_task-x_space-{FIRST}", "sub-1_task-x_space-T1w", "sub-1_task-x")
+    for label, number in (("T1w", 1), ("", 2), (FIRST, 0)):
+        left, skipped = apply(select((("space", (label,)),)), files)
+        assert left == [stem(files[number][0])]
+        assert set(skipped.values()) == {f"--bids-filter-file {label}"}
+    assert caplog.messages == []
+
+
+def test_labels_are_listed_in_their_natural_order():
+    files = files_of(*(f"sub-1_task-x_run-{i}_space-{FIRST}" for i in (30, 4, 11, 2, 10, 1)))
+    with pytest.raises(NothingSelectedError) as error:
+        apply(select(run=("3",)), files)
+    assert error.value.hint == "Available: run-1, run-2, run-4, run-10, run-11 and run-30."

@@ -189,8 +189,8 @@ def test_groups_by_their_names(tmp_path):
         (folder / name).touch()
     other, shared, group = find_groups(tmp_path)
     assert (other.measured, other.seeds, other.space) == ("all runs", "Power2011", "MNI")
-    assert (shared.whats, shared.contrasts) == ({"coverage"}, ())
-    assert group.whats == {
+    assert (shared.suffixes, shared.contrasts) == ({"coverage"}, ())
+    assert group.suffixes == {
         *("mean", "n", "contrast-sex_edges", "contrast-age_edges", "contrast-age_nbs"),
     }
     assert group.contrasts == ("age", "sex")

@@ -20,10 +20,9 @@ from bids_spheres.outputs.links import (
     sources,
 )
 from bids_spheres.outputs.sidecars import (
+    bids_uri,
     column_descriptions,
     dataset_description,
-    input_uri,
-    own_uri,
     read_sidecar,
     sampling,
 )
@@ -96,10 +95,10 @@ def test_addresses_of_files_lead_back_to_them(tmp_path, name):
     for folder in (out, raw):
         (folder / "sub-01").mkdir(parents=True)
         (folder / "sub-01" / name).touch()
-    assert links.path(input_uri(raw / "sub-01" / name, [("raw", raw)])) == raw / "sub-01" / name
-    assert links.path(own_uri(f"sub-01/{name}")) == out / "sub-01" / name
-    assert links.path(input_uri(raw / "sub-01" / name, [])) == raw / "sub-01" / name
-    assert links.path(input_uri(raw / "sub-02" / name, [("raw", raw)])) is None
+    assert links.path(bids_uri(raw / "sub-01" / name, [("raw", raw)])) == raw / "sub-01" / name
+    assert links.path(bids_uri(out / "sub-01" / name, [("", out)])) == out / "sub-01" / name
+    assert links.path(bids_uri(raw / "sub-01" / name, [])) == raw / "sub-01" / name
+    assert links.path(bids_uri(raw / "sub-02" / name, [("raw", raw)])) is None
 
 
 def test_the_first_source_whose_name_ends_so_and_that_is_there(tmp_path):
@@ -149,9 +148,9 @@ def test_links_to_other_than_folders_are_left_out(tmp_path):
 
 def test_an_input_file_belongs_to_the_first_dataset_that_holds_it(tmp_path):
     roots = [("other", tmp_path / "ot"), ("inner", tmp_path / "a" / "b"), ("outer", tmp_path / "a")]
-    assert input_uri(tmp_path / "a" / "b" / "x y.tsv", roots) == "bids:inner:x%20y.tsv"
-    assert input_uri(tmp_path / "a" / "x.tsv", roots) == "bids:outer:x.tsv"
-    assert input_uri(tmp_path / "other" / "x.tsv", roots) == (tmp_path / "other" / "x.tsv").as_uri()
+    assert bids_uri(tmp_path / "a" / "b" / "x y.tsv", roots) == "bids:inner:x%20y.tsv"
+    assert bids_uri(tmp_path / "a" / "x.tsv", roots) == "bids:outer:x.tsv"
+    assert bids_uri(tmp_path / "other" / "x.tsv", roots) == (tmp_path / "other" / "x.tsv").as_uri()
 
 
 def test_a_dataset_that_two_links_have_is_one_source():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -17,23 +18,32 @@ from bids_spheres.errors import (
     OutputError,
     UsageError,
 )
+from tests.conftest import SEEDS
 
 NAMES = ("left", "right", "front", "far")
 TABLE = "sub-01_task-rest_run-1_space-MNI152NLin2009cAsym_seg-mine"
 
 
-@pytest.fixture
-def output(make_dataset, tmp_path, seeds_file, run_app):
+@pytest.fixture(scope="module")
+def study(make_dataset, tmp_path_factory, call_once):
     """Two runs of one participant without their first volumes, alone and together."""
-    tiny = make_dataset(tmp_path / "fmriprep")
+    folder = tmp_path_factory.mktemp("results") / "study"
+    folder.mkdir()
+    tiny = make_dataset(folder / "fmriprep")
     for run in (1, 2):
         tiny.add_run(f"sub-01_task-rest_run-{run}", n_volumes=60 + run)
-    out = tmp_path / "out"
-    flags = ["--seeds", seeds_file, "--strategy", "none", "simple", "--dummy-scans", "4"]
+    (folder / "mine.tsv").write_text(SEEDS)
+    flags = ["--seeds", folder / "mine.tsv", "--strategy", "none", "simple", "--dummy-scans", "4"]
     flags += ["--connectivity", "pearson", "covariance", "--concatenate", "participant"]
-    done = run_app(tiny.root, out, "participant", *flags, "--report-level", "none")
-    assert done.status == 0, done.err
-    return out
+    call_once(tiny.root, folder / "out", "participant", *flags)
+    return folder
+
+
+@pytest.fixture
+def output(study, tmp_path):
+    """A copy of the output, beside one of its input."""
+    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "out"
 
 
 def test_what_there_is(output):

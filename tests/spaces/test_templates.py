@@ -381,3 +381,32 @@ def test_an_atlas_that_can_not_be_downloaded_is_named(stubs, network):
     network(requests.ConnectionError())
     with pytest.raises(MissingInputError, match=f"{stem} is not in .*could not be reached"):
         template_atlas(ICBM, "Maps", "64")
+
+
+def test_a_home_that_the_user_names_need_not_be_there(tmp_path, monkeypatch):
+    """One by default must be; what is asked of TemplateFlow is the home and the file."""
+    asked = []
+
+    class Client:
+        def __init__(self, root=None):
+            self.root = root
+
+        def get(self, template, **query):
+            asked.append((self.root, template, query))
+            path = self.root / f"tpl-{template}" / f"tpl-{template}_res-02_desc-brain_mask.nii.gz"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(b"x")
+
+    monkeypatch.setattr("templateflow.client.TemplateFlowClient", Client)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "new" / "home"))
+    query = {"resolution": 2, "desc": "brain", "suffix": "mask", "extension": ".nii.gz"}
+    assert template_mask(ICBM).is_relative_to(tmp_path / "new" / "home")
+    assert asked == [(tmp_path / "new" / "home", ICBM, query)]
+    monkeypatch.delenv("TEMPLATEFLOW_HOME")
+    with pytest.raises(MissingInputError, match="TEMPLATEFLOW_HOME is not set"):
+        template_mask(ICBM)
+    default = tmp_path / "caches" / "templateflow"
+    default.mkdir(parents=True)
+    assert template_mask(ICBM).is_relative_to(default)
+    assert [root for root, *_ in asked] == [tmp_path / "new" / "home", default]

@@ -186,13 +186,13 @@ class _Config:
                 )
             words = isinstance(value, str) and isinstance(allowed[name].default, tuple)
             named[name] = re.split(r"[\s,]+", str(value).strip()) if words else value
-        several = [n for n in _SINGLE if isinstance(named.get(n), list) and len(named[n]) > 1]
-        if several or {"atlas", "seeds"} <= named.keys():
-            values = [f": {n} has {len(named[n])} values, and takes one." for n in several]
-            raise UsageError(
-                f"{self.path}{[*values, ' names an atlas and seeds.'][0]}",
-                hint="A task writes one table of time series; start one for each.",
-            )
+        counts = {n: len(named[n]) for n in _SINGLE if isinstance(named.get(n), list)}
+        faults = [f": {n} has {k} values, and takes one." for n, k in counts.items() if k > 1]
+        if {"atlas", "seeds"} <= named.keys():
+            faults.append(" names an atlas and seeds.")
+        if faults:
+            hint = "A task writes one table of time series; start one for each."
+            raise UsageError(f"{self.path}{faults[0]}", hint=hint)
         return named
 
     def matched(self, key: str, bolds: Sequence[Dataset]) -> list[Path | None]:
@@ -214,7 +214,7 @@ class _Config:
         return [dataset.path for dataset in given]
 
     def labels(self, bold: Dataset, first: Dataset, given: Any) -> dict[str, str]:
-        """Entities of the name of a run, in their order; `given` is the option for its space."""
+        """Entities of a run's name in their order, maybe empty; `given` is the option `space`."""
         space = _clean(given[0] if isinstance(given, list) else given) or bold.label("space")
         if not space:
             raise DataError(
@@ -222,7 +222,7 @@ class _Config:
                 hint="Set the parameter space, e.g. to MNI152NLin2009cAsym, or tag the data set "
                 "space-MNI152NLin2009cAsym.",
             )
-        labels = {
+        return {
             # A task has one participant, also where the label is missing.
             "sub": bold.label("subject") or first.label("subject") or "01",
             "ses": bold.label("session"),
@@ -231,7 +231,6 @@ class _Config:
             "run": bold.label("run"),
             "space": space,
         }
-        return {key: label for key, label in labels.items() if label}
 
 
 def read_task(config: Path) -> Task:
@@ -256,12 +255,11 @@ def read_task(config: Path) -> Task:
     if not any(regressors):
         options.setdefault("strategy", ["none"])
     labels = [file.labels(bold, bolds[0], options.get("space")) for bold in bolds]
-    if len({tuple(each.items()) for each in labels}) < len(labels):
+    if len({tuple(own.values()) for own in labels}) < len(labels):
         # Runs with equal names are numbered in their order.
         for number, own in enumerate(labels, start=1):
-            space = own.pop("space")
-            own |= {"run": str(number), "space": space}
-    entities = [tuple(each.items()) for each in labels]
+            own["run"] = str(number)
+    entities = [tuple((key, label) for key, label in own.items() if label) for own in labels]
     runs = map(RunInputs, bolds, regressors, masks, entities)
     notes = []
     if options.get("mask") == "none":

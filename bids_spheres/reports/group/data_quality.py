@@ -188,10 +188,7 @@ def distributions(level: Level, runs: pd.DataFrame) -> render.Block:
         ("Coverage", f"Mean coverage of {level.things} (%)", 100, 1, [("coverage", *alone)]),
         ("Temporal signal-to-noise", "tSNR", 1, 0, [("tsnr", *alone)]),
     ):
-        samples = [
-            Sample(who, factor * runs[column].to_numpy(np.float64), style)
-            for column, who, style in columns
-        ]
+        samples = [Sample(s, factor * runs[c].to_numpy(float), style) for c, s, style in columns]
         known = [sample for sample in samples if sample.known.size]
         if not known:
             continue

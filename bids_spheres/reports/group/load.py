@@ -133,7 +133,7 @@ class Result(GroupFiles):
     @property
     def has_matrices(self) -> bool:
         """Whether there is a mean: not when every run was excluded."""
-        return "mean" in self.whats
+        return "mean" in self.suffixes
 
     @cached_property
     def mean(self) -> FloatArray:
@@ -143,12 +143,12 @@ class Result(GroupFiles):
     @cached_property
     def q(self) -> FloatArray | None:
         """Corrected p of the means, (S, S); None where they are not tested."""
-        return self.square(self.matrix("q", self.image.names)) if "q" in self.whats else None
+        return self.square(self.matrix("q", self.image.names)) if "q" in self.suffixes else None
 
     @cached_property
     def networks(self) -> pd.DataFrame | None:
         """Means within and between networks, with the strategy; None where there are none."""
-        table = self.table("networks") if "networks" in self.whats else None
+        table = self.table("networks") if "networks" in self.suffixes else None
         return None if table is None or table.empty else table.assign(strategy=self.strategy)
 
     @cached_property
@@ -327,8 +327,8 @@ def load_level(output_dir: Path) -> Level:
     folder = output_dir / paths.GROUP_FOLDER
     summary = read_own_json(folder / paths.GROUP_SUMMARY)
     found = find_groups(output_dir)
-    images = [files for files in found if "coverage" in files.whats]
-    groups = [files for files in found if "participants" in files.whats]
+    images = [files for files in found if "coverage" in files.suffixes]
+    groups = [files for files in found if "participants" in files.suffixes]
     if isinstance(names := summary.get("Groups"), list):
         # Without what only earlier calls, with another selection, were about.
         groups = [files for files in groups if files.entities in names]
@@ -345,13 +345,13 @@ def load_level(output_dir: Path) -> Level:
     for i, files in enumerate(images, start=1):
         coverage = files.table("coverage", _OF_COVERAGE).fillna({"network": MISSING})
         noun = "seed" if radii.get(files.entities, True) else "region"  # which has no radius
-        image = Image(files.root, files.name, files.whats, f"image-{i}", coverage, noun)
+        image = Image(files.root, files.name, files.suffixes, f"image-{i}", coverage, noun)
         by_name[image.entities] = image
     return Level(
         output_dir=output_dir,
         images=tuple(by_name.values()),
         conditions=tuple(_conditions(groups, by_name, strategies)),
-        families=tuple(files for files in found if "specifications" in files.whats),
+        families=tuple(files for files in found if "specifications" in files.suffixes),
         runs=read_group_table(folder / "runs.tsv", ("participant_id", "source", "strategy")),
         strategies=strategies,
         problems=texts(summary.get("Problems")),
@@ -377,7 +377,7 @@ def _conditions(
             )
         people, about = files.table("participants", _OF_PARTICIPANTS), files.sidecar("participants")
         own = f"group-{i}", image, people, about, rows.get(files.entities)
-        results.append(Result(files.root, files.name, files.whats, *own))
+        results.append(Result(files.root, files.name, files.suffixes, *own))
     conditions = grouped(results, lambda result: (result.image.anchor, result.stat))
     # Sorting keeps the order of equals.
     ordered = sorted(conditions.values(), key=lambda own: own[0].stat != paths.PEARSON)

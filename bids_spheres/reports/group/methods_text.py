@@ -54,7 +54,7 @@ def group_methods(level: Level) -> MethodsText:
     if not (results or level.maps):
         return MethodsText()
     sentences = [*_means_and_tests(level, results), *_benchmarks(level)]
-    models = [result.model_about for result in results if "model" in result.whats]
+    models = [result.model_about for result in results if "model" in result.suffixes]
     formulas = collect((_errors(about), code(str(about.get("Model")))) for about in models)
     sentences += [
         f"Each pair was explained by variables of the participants in {errors} ({listing(own)}); "
@@ -64,7 +64,7 @@ def group_methods(level: Level) -> MethodsText:
     ]
     if "split_half" in level.strategies and level.strategies["split_half"].notna().any():
         sentences.append(_STABILITY)
-    if any("reliability" in result.whats for result in results):
+    if any("reliability" in result.suffixes for result in results):
         sentences.append(_RELIABILITY)
     tests = [item for result in results for item in result.contrast_sidecars.items()]
     sentences += [*_contrasts(tests, "pairs"), *_maps(level), *_specifications(level)]
@@ -214,7 +214,7 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
             "Correlations were averaged over participants as Fisher's z "
             "[@fisher1915; @silver1987], and the means transformed back."
         )
-    if tested := [result for result in results if "q" in result.whats]:
+    if tested := [result for result in results if "q" in result.suffixes]:
         least = [result.about.get("MinimumParticipants") for result in tested]
         fewest = max([2, *(n for n in least if isinstance(n, int))])
         tails = dict.fromkeys(str(result.sidecar("q").get("Tail", "two")) for result in tested)
@@ -232,7 +232,7 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
     )
     for reason, names in reasons.items():
         yield f"After {listing(names, 16)} these tests do not hold: {reason}."
-    if any("networks" in result.whats for result in results):
+    if any("networks" in result.suffixes for result in results):
         yield (
             "Connectivity within and between networks is the mean over their pairs of "
             f"{level.things} in each participant, averaged over participants with "

@@ -16,7 +16,7 @@ from bids_spheres.files.names import natural
 from bids_spheres.reports.group.load import SYMBOLS
 from bids_spheres.reports.toolkit import charts, render
 from bids_spheres.reports.toolkit.charts import WIDTH, Axis, Frame, Label, Mark
-from bids_spheres.wording import count, listing, number, percent, plural
+from bids_spheres.wording import collect, count, listing, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -190,7 +190,7 @@ def _curve(level: Level, effect: Effect) -> render.Graphic:
     marks, texts = [*grid, Mark(frame.level(0.0), "lead")], [*labels]
     low, high = (frame.down(rows[name]) for name in ("ci_low", "ci_high"))
     whiskers = [f"M{a:.1f},{b:.1f}V{c:.1f}" for a, b, c in zip(middles, low, high, strict=True)]
-    columns = _Columns(level, rows["strategy"].tolist(), middles, min(3.2, 0.4 * width / n))
+    columns = _Columns(level, effect, middles, min(3.2, 0.4 * width / n))
     marks += columns.paths(whiskers, "whisker", np.isfinite(low) & np.isfinite(high))
     is_significant = rows["q"].to_numpy(np.float64) < effect.about["Robust"]["Q"]
     marks += columns.dots(frame.down(rows["estimate"]), "dot", is_significant)
@@ -206,7 +206,7 @@ def _curve(level: Level, effect: Effect) -> render.Graphic:
         marks += [*grid, Mark(frame.level(limit), "threshold", title="Within chance")]
         marks += columns.dots(frame.down(shares), "dot", np.isfinite(shares))
         bottom += _QC_FC + _GAP
-    more_marks, more_texts, bottom = _grid(effect, columns, bottom)
+    more_marks, more_texts, bottom = columns.choices(bottom)
     alt = effect.estimates
     chart = charts.Chart(WIDTH, int(bottom), alt, (*marks, *more_marks), (*texts, *more_texts))
     return render.Graphic(chart, f"{alt} {_HOW_TO_READ}")
@@ -214,22 +214,19 @@ def _curve(level: Level, effect: Effect) -> render.Graphic:
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """Specifications in their columns, in the colours of their strategies."""
+    """Specifications of an effect in their columns, in the colours of their strategies."""
 
     level: Level
-    strategies: Sequence[str]
+    effect: Effect
     middles: FloatArray  # pixels
     radius: float
 
     def paths(self, paths: Sequence[str], style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """A mark for each strategy, of the paths of its chosen columns."""
-        for strategy in dict.fromkeys(self.strategies):
-            own = [
-                path
-                for path, name, is_chosen in zip(paths, self.strategies, chosen, strict=True)
-                if name == strategy and is_chosen
-            ]
-            yield Mark("".join(own), f"{style} {self.level.styles[strategy]}", strategy)
+        shown = zip(self.effect.rows["strategy"], paths, chosen, strict=True)
+        own = collect((strategy, path) for strategy, path, is_chosen in shown if is_chosen)
+        for strategy, parts in own.items():
+            yield Mark("".join(parts), f"{style} {self.level.styles[strategy]}", strategy)
 
     def dots(self, down: ArrayLike, style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """Dots at these pixels from the top."""
@@ -237,26 +234,25 @@ class _Columns:
         paths = [charts.circles(place[None], self.radius) for place in places]
         return self.paths(paths, style, chosen)
 
-
-def _grid(effect: Effect, columns: _Columns, top: float) -> tuple[list[Mark], list[Label], float]:
-    """Dots that mark choices, bars of what they explain, and the pixels to the last row."""
-    marks: list[Mark] = []
-    texts: list[Label] = []
-    right = WIDTH - _RIGHT
-    for choice, title in CHOICES.items():
-        options = effect.rows[choice].fillna("n/a").astype(str)
-        if options.nunique() < 2:
-            continue
-        texts.append(Label(_LEFT - 8, top + 4, title, "end", "name"))
-        if (share := effect.shares.get(choice)) is not None:
-            bar = f"M{right + 8},{top - 5:.1f}h{max(0.5, 50 * share):.1f}v10H{right + 8}Z"
-            marks.append(Mark(bar, "stripe", title=f"{title}: {percent(share)}"))
-            texts.append(Label(WIDTH - 2, top + 4, percent(share), "end"))
-        for option in sorted(set(options), key=natural):
-            top += _ROW
-            text = SYMBOLS.get(option, option) if choice == "measure" else option
-            texts.append(Label(_LEFT - 8, top + 4, charts.shorten(text, 22), "end"))
-            marks.append(Mark(f"M{_LEFT},{top:.1f}H{right}", "grid"))
-            marks += columns.dots(top, "dot", (options == option).to_numpy())
-        top += _GAP
-    return marks, texts, top - _GAP / 2
+    def choices(self, top: float) -> tuple[list[Mark], list[Label], float]:
+        """Dots that mark choices, bars of what they explain, and the pixels to the last row."""
+        marks: list[Mark] = []
+        texts: list[Label] = []
+        right = WIDTH - _RIGHT
+        for choice, title in CHOICES.items():
+            options = self.effect.rows[choice].fillna("n/a").astype(str)
+            if options.nunique() < 2:
+                continue
+            texts.append(Label(_LEFT - 8, top + 4, title, "end", "name"))
+            if (share := self.effect.shares.get(choice)) is not None:
+                bar = f"M{right + 8},{top - 5:.1f}h{max(0.5, 50 * share):.1f}v10H{right + 8}Z"
+                marks.append(Mark(bar, "stripe", title=f"{title}: {percent(share)}"))
+                texts.append(Label(WIDTH - 2, top + 4, percent(share), "end"))
+            for option in sorted(set(options), key=natural):
+                top += _ROW
+                text = SYMBOLS.get(option, option) if choice == "measure" else option
+                texts.append(Label(_LEFT - 8, top + 4, charts.shorten(text, 22), "end"))
+                marks.append(Mark(f"M{_LEFT},{top:.1f}H{right}", "grid"))
+                marks += self.dots(top, "dot", (options == option).to_numpy())
+            top += _GAP
+        return marks, texts, top - _GAP / 2

@@ -161,10 +161,7 @@ def summary(level: Level) -> Iterator[str]:
     people = count(runs["participant_id"].nunique(), "participant").capitalize()
     by_strategy = f"{excluded:,} of them excluded by a strategy" if excluded else "none excluded"
     yield f"{people}, {count(runs['source'].nunique(), 'run')}, {by_strategy}."
-    sets = collect(
-        (image.noun, f"{image.seeds}: {count(len(image.names), image.noun)}")
-        for image in level.images
-    )
+    sets = collect((i.noun, f"{i.seeds}: {count(len(i.names), i.noun)}") for i in level.images)
     named = (
         ("task", None, runs["task"].dropna()),
         ("space", None, [image.space for image in level.images]),

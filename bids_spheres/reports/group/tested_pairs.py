@@ -89,11 +89,9 @@ def _blocks(
         own = [test for test in tests if test.name == name]
         column, symbol = own[0].corrections[-1], own[0].symbol
         short, long = CORRECTIONS[column]
-        graphics = _matrices(own, column, f"with {short} < {SIGNIFICANT:g}")
-        note = (
-            f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: "
-            f"{long}."
-        )
+        chosen = f"with {short} < {SIGNIFICANT:g}"
+        graphics = _matrices(own, column, chosen)
+        note = f"Above the diagonal are all pairs, below it those {chosen}: {long}."
         yield render.Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
         if "p_nbs_extent" not in own[0].table:
             continue
@@ -142,7 +140,7 @@ def _matrices(tests: Sequence[Tested], shown: str, label: str) -> Iterator[rende
 def model_sections(level: Level, shown: Collection[str]) -> Iterator[render.Section]:
     """Every condition with a model of which a group is shown."""
     for condition in level.conditions:
-        results = [r for r in condition.results if "model" in r.whats and r.anchor in shown]
+        results = [r for r in condition.results if "model" in r.suffixes and r.anchor in shown]
         if not results:
             continue
         terms = [
@@ -235,12 +233,30 @@ def contrast_sections(
             if name != "mean" or "Permutations" in about
         ]
         if tests:
+            tested = [np.isfinite(test.statistic).sum() for test in tests]
+            counts = [
+                render.number_column(
+                    f"{short} < .05",
+                    [test.significant(c) if c in test.table else np.nan for test in tests],
+                    unit="pairs",
+                )
+                for c, (short, _) in CORRECTIONS.items()
+                if any(c in test.table for test in tests)
+            ]
+            table = render.table_of(
+                "Contrasts, and the number of pairs with a corrected p < .05.",
+                render.text_column("Contrast", [test.name for test in tests]),
+                render.text_column("Strategy", [test.result.strategy for test in tests]),
+                render.text_column("Tail", [test.about.get("Tail", "n/a") for test in tests]),
+                render.number_column("Tested", tested, unit="pairs"),
+                *counts,
+            )
             yield condition.section(
                 "contrasts-",
                 [test.result.strategy for test in tests],
                 dict.fromkeys(contrast_in_words(test.name, test.about) for test in tests),
                 blocks=_blocks(tests, stage=stages.get(condition.image.anchor)),
-                tables=(_contrasts_table(tests), *_network_tables(tests)),
+                tables=(table, *_network_tables(tests)),
             )
 
 
@@ -264,27 +280,6 @@ def contrast_in_words(name: str, about: Mapping[str, object]) -> str:
     least = about.get("SmallestP")
     smallest = f"; the smallest possible p is {least:.2g}" if isinstance(least, float) else ""
     return f"{words}, tested by {every}{n:,} {about.get('Exchangeability')}{smallest}."
-
-
-def _contrasts_table(tests: Sequence[Tested]) -> render.Table:
-    return render.table_of(
-        "Contrasts, and the number of pairs with a corrected p < .05.",
-        render.text_column("Contrast", [test.name for test in tests]),
-        render.text_column("Strategy", [test.result.strategy for test in tests]),
-        render.text_column("Tail", [test.about.get("Tail", "n/a") for test in tests]),
-        render.number_column(
-            "Tested", [np.isfinite(test.statistic).sum() for test in tests], 0, "pairs"
-        ),
-        *(
-            render.number_column(
-                f"{short} < .05",
-                [test.significant(c) if c in test.table else np.nan for test in tests],
-                unit="pairs",
-            )
-            for c, (short, _) in CORRECTIONS.items()
-            if any(c in test.table for test in tests)
-        ),
-    )
 
 
 def _network_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
@@ -328,7 +323,7 @@ def _rows(tests: Sequence[Tested], what: str) -> pd.DataFrame | None:
     tables = [
         add_contrast(test.result.table(name), test.result, test.name, what)
         for test in tests
-        if (name := of_contrast(test.name, what)) in test.result.whats
+        if (name := of_contrast(test.name, what)) in test.result.suffixes
     ]
     return pd.concat(tables) if tables else None
 

@@ -68,14 +68,6 @@ class Run:
         """Entities, with a remark for several runs together."""
         return f"{self.files.title}, runs together" if self.files.together else self.files.title
 
-    def censors_motion(self, strategy: str) -> bool:
-        """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
-        facts = [seeds.facts.get(strategy, {}) for seeds in self.sets]
-        by_table = any(own.get("CensoredVolumes", {}).get("external") for own in facts)
-        thresholds = [own.get("CensoringThresholds", {}) for own in facts]
-        keys = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
-        return by_table or any(own.get(key) is not None for own in thresholds for key in keys)
-
 
 @dataclass(frozen=True, eq=False)
 class Participant:

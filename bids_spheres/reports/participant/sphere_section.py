@@ -152,8 +152,8 @@ def _figures(
 
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
-    n, used = len(spheres.names), spheres.used
-    yield sphere_figures.describe_spheres(spheres.radii, regions=spheres.noun == "region")
+    n, used, noun = len(spheres.names), spheres.used, spheres.noun
+    yield sphere_figures.describe_spheres(spheres.radii, regions=noun == "region")
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     if not used.all():
         names = naming([spheres.names[s] for s in np.flatnonzero(~used)])
@@ -169,14 +169,12 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
     if outside := int((~spheres.seed_in_mask).sum()):
         yield f"In {outside:,} the seed itself lies outside the mask."
     if shared := int((spheres.overlap > 0).sum()):
-        yield f"{spheres.noun.capitalize()}s that share voxels with another: {shared:,}."
+        yield f"{noun.capitalize()}s that share voxels with another: {shared:,}."
     known = spheres.tsnr[np.isfinite(spheres.tsnr)]
     if known.size:
         low, middle, high = (number(float(q), 0) for q in np.percentile(known, (5, 50, 95)))
-        yield (
-            f"Median temporal signal-to-noise ratio: {middle} (90 % of {spheres.noun}s from {low} "
-            f"to {high})."
-        )
+        ninety = f"90 % of {noun}s from {low} to {high}"
+        yield f"Median temporal signal-to-noise ratio: {middle} ({ninety})."
     if share := spheres.sidecar.get("DespikedShare"):
         yield f"Despiking changed {share:.2%} of the values of its voxels."
     notes = spheres.sidecar.get("SpaceNote"), spheres.sidecar.get("DespikeNote")
@@ -187,10 +185,8 @@ def _table(spheres: Spheres, file: str) -> render.Table:
     tones = _by_coverage(spheres, "bad", "warn", "").tolist()
     cells = zip(spheres.coverage.tolist(), spheres.used, tones, strict=True)
     coverage = [render.percent_cell(c, "" if u else " (no series)", t) for c, u, t in cells]
-    columns = [
-        number_column("No.", range(1, len(spheres.names) + 1)),
-        render.text_column("Name", spheres.names),
-    ]
+    numbers = range(1, len(spheres.names) + 1)
+    columns = [number_column("No.", numbers), render.text_column("Name", spheres.names)]
     if any(network != MISSING for network in spheres.networks):
         columns.append(render.text_column("Network", spheres.networks))
     for axis, places in zip("xyz", spheres.coordinates.T, strict=True):

@@ -39,11 +39,20 @@ def summary(participant: Participant) -> Iterator[str]:
         f"{count(len(labels), 'seed set')} ({listing(labels, most=8)}); "
         f"{count(len(strategies), 'strategy', 'strategies')} ({listing(strategies, most=8)})."
     )
-    if keeping := [s for s in strategies if not any(run.censors_motion(s) for run in single)]:
+    if keeping := [s for s in strategies if not any(_censors_motion(run, s) for run in single)]:
         yield (
             f"{listing(keeping, most=16)} {'censors' if len(keeping) == 1 else 'censor'} nothing: "
             "volumes with much motion stay in."
         )
+
+
+def _censors_motion(run: Run, strategy: str) -> bool:
+    """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
+    facts = [seeds.facts.get(strategy, {}) for seeds in run.sets]
+    by_table = any(own.get("CensoredVolumes", {}).get("external") for own in facts)
+    thresholds = [own.get("CensoringThresholds", {}) for own in facts]
+    keys = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
+    return by_table or any(own.get(key) is not None for own in thresholds for key in keys)
 
 
 def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
@@ -54,12 +63,12 @@ def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
         judged = []
         if excluded := list(dict.fromkeys(s for s, facts in every if facts.get("Excluded"))):
             judged.append(limits.Judgement(f"excluded for {listing(excluded, most=16)}", "bad"))
-        known = [(s, facts) for s, facts in used if "DegreesOfFreedom" in facts]
-        ranked: list[list[tuple[float, str, limits.Judgement]]] = [
-            [(facts["NumberOfVolumesKept"], s, _kept(facts)) for s, facts in known],
-            [(facts["DegreesOfFreedom"], s, _left(facts)) for s, facts in known],
-        ]
-        for each in filter(None, ranked):
+        n_kept = [(facts.get("NumberOfVolumesKept"), s, _kept, facts) for s, facts in used]
+        left = [(facts.get("DegreesOfFreedom"), s, _left, facts) for s, facts in used]
+        for values in (n_kept, left):
+            each = [(n, s, judge(facts)) for n, s, judge, facts in values if n is not None]
+            if not each:
+                continue
             least, strategy, judgement = min(each, key=lambda item: item[0])
             differ = least != max(value for value, *_ in each)
             after = f" after {strategy}" if differ else ""

@@ -171,10 +171,8 @@ class Frame:
     def columns(self, starts: ArrayLike, stops: ArrayLike) -> str:
         """Path around columns as high as the frame."""
         pairs = zip(self.across(starts), self.across(stops), strict=True)
-        return "".join(
-            f"M{a:.1f},{self.top:.1f}H{b:.1f}V{self.top + self.height:.1f}H{a:.1f}Z"
-            for a, b in pairs
-        )
+        top, floor = f"{self.top:.1f}", f"{self.top + self.height:.1f}"
+        return "".join(f"M{a:.1f},{top}H{b:.1f}V{floor}H{a:.1f}Z" for a, b in pairs)
 
     def level(self, value: float) -> str:
         """Path of a horizontal line at a value of the y axis."""

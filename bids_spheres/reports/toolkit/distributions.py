@@ -86,13 +86,11 @@ def histogram(
     y = charts.axis([heights.max() for *_, heights in drawn], share, zero=True, room=0.05, most=5)
     frame = charts.Frame(_LEFT, 8, charts.HALF - _LEFT - 8, _HEIGHT, x, y)
     corners = np.repeat(edges, 2)
-    marks = [
-        charts.Mark(
-            frame.line(corners, np.concatenate([[0], np.repeat(heights, 2), [0]])), style, of
-        )
+    marks = tuple(
+        charts.Mark(frame.line(corners, np.pad(np.repeat(heights, 2), 1)), style, of)
         for style, of, heights in drawn
-    ]
-    return charts.chart_of([charts.Plot(frame, tuple(marks))], charts.HALF, _HEIGHT + 50, alt)
+    )
+    return charts.chart_of([charts.Plot(frame, marks)], charts.HALF, _HEIGHT + 50, alt)
 
 
 def _strips(samples: Sequence[Sample], label: str, alt: str) -> charts.Chart:
@@ -226,9 +224,8 @@ class Along:
                 line = frame.line(trend.middles, trend.median)
                 marks.append(charts.Mark(band, f"band {sample.style}", sample.of))
                 marks.append(charts.Mark(line, f"line {sample.style}", sample.of))
-        return charts.chart_of(
-            [charts.Plot(frame, tuple(marks))], charts.HALF, _HEIGHT + 50, self.words
-        )
+        plot = charts.Plot(frame, tuple(marks))
+        return charts.chart_of([plot], charts.HALF, _HEIGHT + 50, self.words)
 
 
 def _is_line(trend: Trend) -> bool:

@@ -203,9 +203,8 @@ def seed_matrix(
 
 def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> charts.Chart:
     n, top = len(values), 6
-    groups = (
-        tuple(charts.Group(name, i, i + 1) for i, name in enumerate(beside.names)) or beside.groups
-    )
+    each = tuple(charts.Group(name, i, i + 1) for i, name in enumerate(beside.names))
+    groups = each or beside.groups
     left, below = (128, 122) if groups else (40, 16)
     width = charts.WIDTH if n > _LARGE else charts.HALF
     side = width - left - 8
@@ -224,9 +223,7 @@ def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) ->
         marks += brackets
         labels += names
     if not groups:
-        rows = (
-            [1, *(int(tick) for tick in charts.round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
-        )
+        rows = [1, *map(int, charts.round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
         for row in rows:
             middle = side * (row - 0.5) / n
             labels.append(charts.Label(left - 6, top + middle + 4, str(row), "end"))
@@ -262,10 +259,9 @@ MOST_ROWS, MOST_COLUMNS = 264, 308  # Pixels of the picture: room in half the wi
 _N_GREYS = 32
 _REACH = 2.0  # Standard deviations from black to white
 
-GREYS = np.rint(
-    [*np.repeat(np.linspace(0, 255, _N_GREYS)[:, None], 3, axis=1), (201, 120, 32)]
-).astype(np.uint8)
-"""Greys from black to white, and the colour of missing values."""
+_SHADES = np.repeat(np.linspace(0, 255, _N_GREYS)[:, None], 3, axis=1)
+# Greys from black to white, and the colour of missing values
+GREYS = np.rint([*_SHADES, (201, 120, 32)]).astype(np.uint8)
 
 
 def carpet_codes(series: FloatArray, typical: BoolArray | None = None) -> NDArray[np.uint8]:

@@ -103,10 +103,10 @@ def test_dots_and_lines_are_estimates_and_intervals(multiverse, document):
         np.testing.assert_allclose([value(y) for _, y, _ in dots], estimates, atol=0.005 * span)
         assert sorted(estimates) == estimates.tolist()
         ends = {}
-        for path in chart.all("path"):
-            if path.attrs["class"].startswith("whisker"):
-                for x, low, high in re.findall(r"M([\d.]+),([\d.]+)V([\d.]+)", path.attrs["d"]):
-                    ends[float(x)] = value(float(low)), value(float(high))
+        paths = (path.attrs for path in chart.all("path"))
+        whiskers = (own["d"] for own in paths if own["class"].startswith("whisker"))
+        for x, low, high in re.findall(r"M([\d.]+),([\d.]+)V([\d.]+)", "".join(whiskers)):
+            ends[float(x)] = value(float(low)), value(float(high))
         intervals = rows[["ci_low", "ci_high"]].astype(float).to_numpy()
         np.testing.assert_allclose([ends[x] for x in sorted(ends)], intervals, atol=0.005 * span)
         hollow = circles(chart, lambda style: "hollow" in style)

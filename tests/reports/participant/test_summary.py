@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from bids_spheres.reports.participant.relations import controls_table, correlations
+from bids_spheres.reports.participant.load import Run
+from bids_spheres.reports.participant.relations import controls_table, regressor_block
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
 from bids_spheres.wording import NO_BREAK
 
@@ -34,10 +37,8 @@ def run_of(title, *, together=False, spheres=None, label="Mine", space="MNI", **
         noun="sphere",
         title=f"{label} in {space}",
     )
-    files = SimpleNamespace(together=together)
-    return SimpleNamespace(
-        anchor=f"run-{title}", title=title, strategies=tuple(strategies), files=files, sets=[seeds]
-    )
+    files = SimpleNamespace(together=together, title=title)
+    return Run(f"run-{title}", files, dict.fromkeys(strategies, "series-0"), (seeds,))
 
 
 def participant(*runs):
@@ -57,11 +58,8 @@ def test_a_verdict_is_that_of_the_worst_strategy():
     same = run_of("s", a=facts(80, 25, np.nan), b=facts(80, 25, None))
     (verdict,) = verdicts(participant(same))
     assert (verdict.text, verdict.tone) == ("80 of 100 volumes kept; 25 degrees of freedom", "")
-    (verdict,) = verdicts(participant(run_of("t", a=facts(None, 40, 0.6))))
-    assert (verdict.text, verdict.tone) == (
-        "mean FD 0.6 mm: very high; 40 degrees of freedom",
-        "bad",
-    )
+    (verdict,) = verdicts(participant(run_of("t", a={"MeanFramewiseDisplacement": 0.6})))
+    assert (verdict.text, verdict.tone) == ("mean FD 0.6 mm: very high", "bad")
 
 
 def test_what_is_at_the_top():
@@ -129,7 +127,7 @@ def test_the_table_of_runs():
         a=facts(79, 24.44, 0.56, RankRemoved=12, DimensionsLostToFilter=7.25),
         b=facts(80, 25, 0.2, DimensionsLostToCensoring=2.5),
         c=facts(3, -1.5, 0.3, Excluded="few"),
-        d=facts(None, None, None),
+        d={},
     )
     table = runs_table(participant(run))
     left = column(table, "Degrees of freedom")
@@ -155,15 +153,35 @@ def test_the_table_of_runs():
     assert [cell.text for cell in column(table, "Mean FD recomputed")][-1] == "0.12"
 
 
+def correlations_of(values, kept=None):
+    """Values of the drawn matrix, unpacked, and its caption."""
+    names = [f"r{i}" for i in range(values.shape[1])]
+    design = pd.DataFrame(values, columns=names)
+    files = SimpleNamespace(designs={"a": ""}, design=lambda _: design)
+    files.outliers, files.kept = {} if kept is None else {"a": ""}, lambda _: kept
+    block, rows = regressor_block(SimpleNamespace(anchor="run-1", strategies=("a",), files=files))
+    assert rows == {"run-1-design-0": tuple(names)}
+    (graphic,) = block.graphics
+    whole = np.frombuffer(base64.b64decode(graphic.matrix.packed.values), "<i2").astype(float)
+    matrix = np.full((len(names),) * 2, np.nan)
+    own = np.where(whole == -32768, np.nan, whole * graphic.matrix.packed.step)
+    matrix[np.triu_indices(len(names))] = own
+    return np.where(np.isnan(matrix), matrix.T, matrix), graphic.caption
+
+
 def test_correlations_of_regressors():
     values = np.random.default_rng(0).standard_normal((20, 4)) * [1, 1e-6, 1e5, 1] + [0, 3, 0, 0]
     values[:, 3] = 1e9 / 3
-    found = correlations(values)
-    np.testing.assert_allclose(found[:3, :3], np.corrcoef(values[:, :3].T), atol=1e-8)
+    found, caption = correlations_of(values)
+    np.testing.assert_allclose(found[:3, :3], np.corrcoef(values[:, :3].T), atol=2e-5)
     assert np.isnan(found[3]).all()
     assert np.isnan(found[:, 3]).all()
-    assert np.isnan(correlations(values[:2])).all()
-    assert np.isfinite(correlations(values[:3, :2])).all()
+    assert "1 regressor without variation (grey)." in caption
+    kept = np.arange(20) % 3 > 0
+    found, _ = correlations_of(values, kept)
+    np.testing.assert_allclose(found[:3, :3], np.corrcoef(values[kept, :3].T), atol=2e-5)
+    assert np.isnan(correlations_of(values[:2])[0]).all()
+    assert np.isfinite(correlations_of(values[:3, :2])[0]).all()
 
 
 def test_negative_controls_in_a_table():

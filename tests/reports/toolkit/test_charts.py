@@ -200,14 +200,6 @@ def test_places_of_the_words_of_a_frame():
     ]
 
 
-def test_circles_have_a_size_each():
-    path = circles(np.array([[5.0, 7.0], [50, 60]]), [1, 3])
-    assert path.split("M")[1:] == [
-        "4.0,7.0a1.0,1.0 0 1,0 2.0,0a1.0,1.0 0 1,0 -2.0,0",
-        "47.0,60.0a3.0,3.0 0 1,0 6.0,0a3.0,3.0 0 1,0 -6.0,0",
-    ]
-
-
 @pytest.mark.parametrize(
     ("places", "low", "high", "expected"),
     [

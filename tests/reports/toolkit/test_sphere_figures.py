@@ -216,3 +216,101 @@ def test_without_background_and_image_outlines_are_left(brain):
     bare = Scene(brain.centres, brain.radii, given_colours=brain.given_colours)
     pixels = mosaic(bare, None).astype(int)
     assert ((pixels[..., 2] - pixels[..., 0]) > 60).sum() > 100
+
+
+@pytest.mark.parametrize(
+    ("radii", "regions", "words"),
+    [
+        ([5.0, 5], False, "2 spheres with a radius of 5 mm."),
+        ([0.0], False, "1 sphere of one voxel each, the one that holds the seed."),
+        ([7.25, 0, 3], False, "3 spheres with radii from 0 to 7.25 mm."),
+        (
+            [6.20351, 7.81593],
+            True,
+            "2 regions of 1 to 2 cm³, drawn as balls of their volumes around their centres.",
+        ),
+        (
+            [6.20351] * 2,
+            True,
+            "2 regions of 1 cm³, drawn as balls of their volumes around their centres.",
+        ),
+    ],
+)
+def test_numbers_and_sizes_of_spheres_in_words(radii, regions, words):
+    assert spheres.describe_spheres(np.array(radii), regions=regions) == words
+
+
+def bare_scene(centres, radii, **more):
+    return Scene(np.array(centres, float), np.array(radii, float), **more)
+
+
+def test_ticks_are_six_steps_at_most():
+    """Spheres of 5 mm with a margin of 10 mm around them."""
+    scene = bare_scene([[0, 0, 0], [30, 30.5, -70]], [5, 5])
+    axial, coronal = three_panels(scene.box, 780)[2], three_panels(scene.box, 780)[1]
+    assert spheres.ticks(axial, 0)[:, 0].tolist() == [-10, 0, 10, 20, 30, 40]
+    assert spheres.ticks(axial, 1)[:, 1].tolist() == [0, 20, 40]
+    assert spheres.ticks(coronal, 2)[:, 2].tolist() == [-80, -60, -40, -20, 0]
+    np.testing.assert_array_equal(spheres.ticks(axial, 0)[:, 1:], np.tile([-15, -85], (6, 1)))
+    assert "-0.0" not in str(spheres.ticks(axial, 0)[:, 0].tolist())
+
+
+def test_hairs_by_arithmetic():
+    scene = bare_scene([[0, 0, 0], [30, 30, -70]], [5, 5])
+    panel = three_panels(scene.box, 780, top=22)[2]
+    seed = np.array([10.0, -5, 3])
+    across, down = panel.pixel(seed)
+    for radius, gap in ((6.0, 6 * panel.scale + 4), (0.5, max(0.5 * panel.scale, 4) + 4)):
+        left, right, above, below = spheres.hairs(panel, seed, radius)
+        assert left.tolist() == [[panel.left, down], [across - gap, down]]
+        assert right.tolist() == [[across + gap, down], [panel.right, down]]
+        assert above.tolist() == [[across, panel.top], [across, down - gap]]
+        assert below.tolist() == [[across, down + gap], [across, panel.bottom]]
+    # A sphere as large as the panel leaves no room for them.
+    assert spheres.hairs(panel, seed, 200.0) == []
+
+
+def test_spheres_that_touch_do_not_overlap():
+    scene = bare_scene([[0, 0, 0], [9, 0, 0], [0, 8.99, 0]], [5, 4, 4])
+    assert [scene.overlapping(s).tolist() for s in range(3)] == [[2], [], [0]]
+    panel = three_panels(scene.box, 780)[2]
+    (ring,) = scene.outline(0, panel, 3.0)
+    np.testing.assert_allclose(ring, panel.circle(scene.centres[0], 4.0))
+    assert scene.outline(0, panel, 5.1) == []
+    assert bare_scene([[0, 0, 0]], [0]).outline(0, panel, 0.0) == []
+
+
+def test_depths_leave_out_four_per_cent_at_either_end():
+    centres = np.zeros((101, 3))
+    centres[:, 2] = np.arange(101)
+    scene = bare_scene(centres, np.ones(101))
+    np.testing.assert_allclose(depths(scene, VIEWS[2], 5), np.linspace(4, 96, 5))
+    colours = np.array([FULL] * 51 + [EMPTY] * 50)
+    scene = bare_scene(centres, np.ones(101), given_colours=colours)
+    np.testing.assert_allclose(depths(scene, VIEWS[2], 3), [2, 25, 48])
+    nothing = bare_scene(centres, np.ones(101), given_colours=np.array([EMPTY] * 101))
+    np.testing.assert_allclose(depths(nothing, VIEWS[2], 2), [4, 96])
+
+
+@pytest.mark.parametrize("n", [2, 6, 7])
+def test_places_of_slices(n):
+    """At most six columns and at least three, 6 pixels apart, below one another at one scale."""
+    centres = np.stack([10.0 * np.arange(n), 5.0 * np.arange(n), np.zeros(n)], axis=1)
+    scene = bare_scene(centres, np.full(n, 4.0))
+    size = scene.box.size
+    np.testing.assert_allclose(size, [10 * (n - 1) + 28, 5 * (n - 1) + 28, 28])
+    columns = min(max(n, 3), 6)
+    room = 786 / columns - 6
+    scale = min((room - 1) / size[:2].max(), 200 / size[1:].max())
+    panels = slice_panels(scene)
+    assert len(panels) == 3 * min(n, 6)
+    top = 18
+    for row, (view, across, up) in enumerate(zip(VIEWS, (1, 0, 0), (2, 2, 1), strict=True)):
+        own = panels[row * min(n, 6) : (row + 1) * min(n, 6)]
+        spare = (room - size[across] * scale) / 2
+        for i, (panel, _, sphere) in enumerate(own):
+            assert (panel.view, panel.top) == (view, top)
+            assert panel.scale == pytest.approx(scale)
+            assert panel.left == int(i * (room + 6) + spare)
+            assert sphere == (i if n <= 6 else None)
+        top += round(size[up] * scale) + 18 + 6
