@@ -221,11 +221,9 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
         share = image.coverage["share"].to_numpy(np.float64)
         colours = np.select([share < HALF, share < 1], [EMPTY, PARTIAL], FULL)
         radii = image.coverage["radius"].to_numpy(np.float64)
-        back = None if behind is None else behind.picture
-        scene = Scene(image.points, radii, back, given_colours=colours)
+        scene = Scene(image.points, radii, behind.picture, given_colours=colours)
         sentences, legend = _describe(image, share)
-        caption = f"All {image.noun}s{'' if behind is None else f' over {behind.words}'}{legend}"
-        caption += scene.too_far(image.names)
+        caption = f"All {image.noun}s{behind.over}{legend}{scene.too_far(image.names)}"
         if is_native(image.space):
             caption += (
                 " Every participant has coordinates of their own in this space; the figure and the "
@@ -274,21 +272,22 @@ def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
     return (sentence, *((signal,) if np.isfinite(mean) else ())), legend
 
 
-def find_group_background(image: GroupFiles) -> Background | None:
+def find_group_background(image: GroupFiles) -> Background:
     """The template, else the brain of the first participant, else one of the same size."""
     if is_native(image.space):
-        return None
+        return Background()
     links = read_links(image.root)
-    if template := find_background({"SpatialReference": image.space}, links):
+    template = find_background({"SpatialReference": image.space}, links)
+    if template.words:
         return template
     first = next(iter(labels_with_folders(image.root, "sub")), "")
     spheres = (own.spheres for run in find_runs(image.root, first) for own in run.seed_sets)
     sidecars = (table.sidecar for table in spheres if table)
     sidecar = next((s for s in sidecars if s.get("SpatialReference") == image.space), None)
-    if sidecar and (background := find_background(sidecar, links)):
+    if sidecar and (background := find_background(sidecar, links)).words:
         return replace(background, words=f"the brain of sub-{first}")
     if not image.space.startswith("MNI"):
-        return None
+        return Background()
     affine = np.diag([4.0, 4, 4, 1])
     affine[:3, 3] = -76, -113, -77
     grid = Grid((39, 49, 43), affine)

@@ -71,7 +71,7 @@ def map_sections(level: Level) -> Iterator[render.Section]:
         )
 
 
-def _slices(own: ContrastMap, background: Background | None) -> render.Graphic | None:
+def _slices(own: ContrastMap, background: Background) -> render.Graphic | None:
     """Slices through the peaks of a map; None where an image can't be read."""
     corrected = [name for name in CORRECTIONS if name in own.stats][-1]
     image, p = (read_image(own.image_path(stat)) for stat in (own.statistic, corrected))
@@ -87,17 +87,14 @@ def _slices(own: ContrastMap, background: Background | None) -> render.Graphic |
     words = f"{symbol} of {own.contrast} after {own.strategy}. {shown}"
     coloured = VoxelMap(grid, values.ravel(order="F"))
     names, peaks = _peaks(own, coloured)
-    behind = None if background is None else background.picture
-    scene = Scene(peaks, np.full(len(peaks), _RING), behind)
-    maps = len(peaks) * [coloured]
-    strongest = float(np.abs(values).max()) or 1.0
+    scene = Scene(peaks, np.full(len(peaks), _RING), background.picture)
+    maps, strongest = len(peaks) * [coloured], float(np.abs(values).max()) or 1.0
     pixels = sphere_figures.map_slices(scene, maps, names, limits=(_LEAST, strongest))
-    lowest = f"-{number(strongest)}"
-    span = "White to red: F from 0" if symbol == "F" else f"Blue to red: t from {lowest}"
-    over = "" if background is None else f" over {background.words}"
+    end = number(strongest)
+    span = "White to red: F from 0" if symbol == "F" else f"Blue to red: t from -{end}"
     caption = (
-        f"{words} Slices through peaks{over}, those of clusters named by the nearest seed. {span} "
-        f"to {number(strongest)}; white rings: peaks."
+        f"{words} Slices through peaks{background.over}, those of clusters named by the nearest "
+        f"seed. {span} to {end}; white rings: peaks."
     )
     return sphere_figures.map_graphic(pixels, words, caption, own.strategy)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.engine.spheres import ball_volume
-from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster, round_ticks, shorten
+from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster, shorten
 from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, move, pen_strokes, picture
 from bids_spheres.reports.toolkit.geometry import (
     VIEWS,
@@ -217,9 +217,12 @@ def _draw_rulers(sheet: Sheet, panel: Panel) -> None:
 
 def ticks(panel: Panel, axis: int) -> FloatArray:
     """Points ((N, 3), mm) at round numbers along one side of a panel."""
-    values = round_ticks(float(panel.box.lower[axis]), float(panel.box.upper[axis]))
-    points = np.tile(panel.box.lower, (len(values), 1))
-    points[:, axis] = values
+    length = float(panel.box.size[axis])
+    step = next((s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if length / s <= 6), length)
+    first = np.ceil(panel.box.lower[axis] / step)
+    last = np.floor(panel.box.upper[axis] / step)
+    points = np.tile(panel.box.lower, (int(last - first) + 1, 1))
+    points[:, axis] = np.arange(first, last + 1) * step + 0.0  # no minus zero
     return points
 
 
