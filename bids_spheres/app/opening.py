@@ -133,8 +133,8 @@ def job_memory(job: Job) -> int:
     """Bytes that a job is expected to need, on the safe side, by the headers of its images.
 
     A run of 97 x 115 x 97 x 490 voxels took at its peak, with 264 seeds, 165 MB; smoothed 264 MB;
-    with the median over each sphere 260 MB; with maps of 36 seeds 243 MB. It is taken for 350,
-    350, 520 and 500.
+    with the median over each sphere 260 MB; with maps of 36 seeds 243 MB. It is taken for 380,
+    380, 520 and 510.
     """
     rules, tables, sizes = job.work.processing, job.work.seed_sets, [0]
     seeds, most = sum(len(table) for table in tables), max(len(table) for table in tables)

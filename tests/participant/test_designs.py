@@ -24,12 +24,14 @@ from bids_spheres.engine import stream
 from bids_spheres.engine.despike import despike
 from bids_spheres.errors import DataError, MissingInputError, OutputError
 from bids_spheres.files.names import parse_name
+from bids_spheres.inputs.runs import Tables
 from bids_spheres.outputs.shared import EXCLUSION_COLUMNS
 from bids_spheres.participant.designs import (
     RunDesign,
     StrategyFailures,
     Timing,
     failing,
+    own_tables_of,
     run_timing,
 )
 from bids_spheres.settings.table import Processing
@@ -1269,3 +1271,20 @@ def test_which_jobs_and_strategies_problems_keep_from_being_done():
     every = {(two, "a"), (two, "b")}
     assert failing(jobs, [Problem("x", ("sub-2",), "", None)]) == every
     assert failing(jobs, [Problem("x", ("sub-3",), "a", None)]) == set()
+
+
+def test_tables_of_the_users_own_are_those_with_columns_of_the_design(tmp_path):
+    tables = {
+        "sub-1_desc-one_timeseries.tsv": "a\tboth\n",
+        "sub-1_desc-two_timeseries.tsv": "b\tboth\n",
+        "sub-1_desc-three_timeseries.tsv": "a\n",
+    }
+    paths = [tmp_path / name for name in tables]
+    for path, text in zip(paths, tables.values(), strict=True):
+        path.write_text(text + "1\t" * text.count("\t") + "1\n")
+    one, two, three = paths
+    own = Tables(own=(("x", one), ("x", two), ("y", three)))
+    assert own_tables_of(own, ["trans_x", "x.a"]) == [one]
+    assert own_tables_of(own, ["y.a", "x:two.both"]) == [two, three]
+    assert own_tables_of(own, ["a", "xy.a", "z.a"]) == []
+    assert own_tables_of(own, ["x.c"]) == []

@@ -23,7 +23,7 @@ from bids_spheres.participant.plan import (
     load_strategies,
     make_jobs,
 )
-from bids_spheres.participant.sidecars import image_sidecar, smoothed_before
+from bids_spheres.participant.sphere_sets import image_sidecar, smoothed_before
 from bids_spheres.settings.table import Processing
 
 STEM = "sub-01_task-x_space-MNI152NLin2009cAsym"
@@ -250,3 +250,17 @@ def test_a_mask_of_all_runs(mine, tmp_path, monkeypatch, space):
         assert mask("template") == Path(f"{space}.nii")
     with pytest.raises(MissingInputError):
         mask(str(tmp_path / "none.nii"))
+
+
+def test_seeds_are_placed_in_a_run_by_the_transforms_of_all_datasets(mine, tmp_path, monkeypatch):
+    asked = []
+    placed = lambda *words, warp: asked.append((*words, warp)) or ("there",)  # noqa: E731
+    monkeypatch.setattr(plan, "place_in_run", placed)
+    seeds, rules = load_seed_sets((), [mine], ()), Processing(warp_seeds=True)
+    links = (("a", tmp_path / "a"), ("b", tmp_path / "b"))
+    (job,) = make_jobs(Work(seeds, (strategy("a"),), rules, tmp_path, links), [run_with("preproc")])
+    assert job.placed() is job  # a template's
+    there = replace(job, placements=()).placed()
+    assert there.placements == ("there",)
+    assert there == replace(job, placements=("there",))
+    assert asked == [(seeds, job.run, [tmp_path / "a", tmp_path / "b"], True)]

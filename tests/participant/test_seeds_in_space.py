@@ -18,6 +18,13 @@ import requests
 from nibabel.affines import apply_affine
 
 from bids_spheres.app.main import main
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.errors import UsageError
+from bids_spheres.participant.seeds_in_space import (
+    can_use,
+    place_in_template,
+    transformed_labels,
+)
 
 FSL, ICBM = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
 TRUTH = Path(__file__).parents[1] / "spaces" / "data"
@@ -758,3 +765,74 @@ def test_cohorts_are_chosen_by_their_names(run_app, tiny, tmp_path, label):
     assert done.status == 0, done.err
     spaces = {p.name.split("_space-")[1].split("_")[0] for p in tmp_path.rglob("*_dseg.tsv")}
     assert spaces == {"MNIInfant+2"} | ({"MNIInfant+1"} if label == "MNIInfant" else set())
+
+
+# Whether there is a way, and whether it moves seeds
+
+
+def seeds_in(space, label="mine", regions=None):
+    xyz = np.array([[1.0, 2, 3], [-4, 5, 6]])
+    return SeedTable(label, ("a", "b"), xyz, np.full(2, 5.0), space=space, regions=regions)
+
+
+@pytest.mark.parametrize(
+    ("space", "images", "usable"),
+    [
+        (None, ICBM, True),
+        (None, "T1w", False),
+        (FSL, ICBM, True),
+        (FSL, "T1w", True),
+        ("T1w", "T1w", True),
+        ("T1w", "boldref", True),
+        ("T1w", ICBM, False),
+        ("Talairach", ICBM, True),
+    ],
+)
+def test_which_seeds_can_be_used_with_which_images(space, images, usable):
+    sets = [seeds_in("T1w" if images in ("T1w", "boldref") else None), seeds_in(space)]
+    assert can_use(sets, images, warp=False) is usable
+    assert can_use(sets[::-1], images, warp=False) is usable
+    if usable:
+        assert bool(place_in_template(sets, images, warp=False)) == (images == ICBM)
+    else:
+        with pytest.raises(UsageError):
+            place_in_template(sets, images, warp=False)
+
+
+def test_seeds_of_a_near_template_are_used_as_they_are_with_a_note(caplog):
+    sets = [seeds_in(FSL), seeds_in(FSL, "other"), seeds_in(ICBM), seeds_in(None)]
+    with caplog.at_level("INFO", "bids_spheres"):
+        placed = place_in_template(sets, ICBM, warp=False)
+    for before, after in zip(sets, placed, strict=True):
+        assert after.table.coordinates.tolist() == before.coordinates.tolist()
+        assert after.moved == ()
+    assert [bool(each.note) for each in placed] == [True, True, False, False]
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+    notes = list(dict.fromkeys(each.note for each in placed if each.note))
+    assert caplog.messages == notes
+
+
+def test_which_sets_are_transformed():
+    regions = seeds_in(FSL, "regions", regions=object())
+    sets = [
+        *(seeds_in(FSL, "six"), seeds_in(ICBM, "nine"), seeds_in(None, "none"), regions),
+        seeds_in("Talairach", "old"),
+    ]
+    assert transformed_labels(sets, [ICBM], warp=False) == ("old",)
+    assert transformed_labels(sets, [ICBM], warp=True) == ("six", "old")
+    assert transformed_labels(sets, [FSL, ICBM], warp=True) == ("six", "nine", "old")
+    assert transformed_labels(sets, ["T1w", ICBM], warp=False) == ("six", "nine", "old")
+    assert transformed_labels([seeds_in("func")], ["func", "boldref"], warp=True) == ()
+    assert transformed_labels([seeds_in("T1w")], ["T1w"], warp=True) == ()
+    assert transformed_labels([seeds_in("T1w")], ["boldref"], warp=True) == ("mine",)
+
+
+@pytest.mark.parametrize(
+    ("space", "images", "usable"),
+    [
+        *((FSL, ICBM, True), (ICBM, ICBM, True), ("T1w", "T1w", True), ("MNI305", FSL, True)),
+        *((FSL, "T1w", False), ("T1w", FSL, False), ("Talairach", FSL, False)),
+    ],
+)
+def test_regions_are_used_in_their_space_or_in_another_template_of_the_mni(space, images, usable):
+    assert can_use([seeds_in(space, regions=object())], images, warp=True) is usable
