@@ -250,6 +250,13 @@ class VoxelMap:
         positions = mesh_positions(self.grid, mesh)
         return np.where(positions >= 0, self.values[positions], 0)
 
+    def extremes(self) -> tuple[list[str], FloatArray]:
+        """Names and places, (P, 3) mm, of the highest and the lowest value that is not 0."""
+        found = {int(self.values.argmax()): "highest", int(self.values.argmin()): "lowest"}
+        kept = {voxel: name for voxel, name in found.items() if self.values[voxel]} or found
+        ijk = np.transpose(np.unravel_index([*kept], self.grid.shape, order="F"))
+        return [*kept.values()], self.grid.to_mm(ijk)
+
 
 def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> ByteArray:
     """Slices in three directions where spheres are, with names of seeds, (H, W, 3) pixels.
