@@ -29,6 +29,7 @@ from bids_spheres.settings.option import SECTIONS, Declared, build, declared_opt
 from bids_spheres.settings.table import (
     GROUP,
     IGNORED,
+    LEVELS,
     MASKS,
     PARTICIPANT,
     Execution,
@@ -55,12 +56,7 @@ bids-spheres seeds describe the denoising strategies and the seed sets, and bids
 writes results for other programs.\
 """
 
-EXPORT_FORMATS = ("npz", "mat", "csv", "graphml", "brainnet", "nbs")
-
-_BOTH = (PARTICIPANT, GROUP)
-
-
-_talk = partial(option, section="running", levels=_BOTH)
+_talk = partial(option, section="running", levels=LEVELS)
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Talk:
     debug: bool = _talk("show tracebacks")
 
 
-_about = partial(option, section="keeping and repeating", levels=_BOTH, common=True)
+_about = partial(option, section="keeping and repeating", levels=LEVELS, common=True)
 
 
 @dataclass(frozen=True)
@@ -283,7 +279,7 @@ def export_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
         "--format",
         nargs="+",
         required=True,
-        choices=EXPORT_FORMATS,
+        choices=("npz", "mat", "csv", "graphml", "brainnet", "nbs"),
         help="npz (NumPy), mat (MATLAB, Octave), csv, graphml (NetworkX, Gephi), brainnet "
         "(BrainNet Viewer), nbs (Network-Based Statistic Toolbox)",
     )
@@ -389,7 +385,7 @@ def ignored_options(options: argparse.Namespace, typed: Collection[str]) -> list
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Settings of the options of `main_parser`; an error when these contradict each other."""
-    if options.analysis_level not in _BOTH:
+    if options.analysis_level not in LEVELS:
         raise UnknownLevelError(
             f"Unknown analysis level {options.analysis_level!r}.",
             hint=f"The levels are {PARTICIPANT} and, when that is done, {GROUP}.",

@@ -135,15 +135,15 @@ def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tu
     kinds: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         kinds[kind_of(problem.message)].append(str(problem))
-    for alike in kinds.values():
-        shown, others = alike, len(alike) - 1
+    for messages in kinds.values():
+        shown, others = messages, len(messages) - 1
         if others >= _FEW:
             with suppress(OSError):  # without room for the list all are shown
                 handle, path = mkstemp(prefix="bids-spheres-problems-", suffix=".txt")
                 os.close(handle)
-                Path(path).write_text("".join(f"{printable(text)}\n" for text in alike), "utf-8")
+                Path(path).write_text("".join(f"{printable(text)}\n" for text in messages), "utf-8")
                 more = f"{others} more of this kind are listed with it in {path}"
-                shown = [f"{alike[0]}\n  {more}"]
+                shown = [f"{messages[0]}\n  {more}"]
         for text in shown:
             logger.warning("%s", text)
     return failing(jobs, problems)

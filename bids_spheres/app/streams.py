@@ -81,12 +81,12 @@ def configure_logging(verbosity: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     handler.setFormatter(_Lines(colour=sys.stderr.isatty() and not plain))
-    said: set[str] = set()
+    logged: set[str] = set()
 
     def is_logged(record: logging.LogRecord) -> bool:
         """A warning is logged the first time only."""
-        is_new = record.levelno != logging.WARNING or record.getMessage() not in said
-        said.add(record.getMessage())
+        is_new = record.levelno != logging.WARNING or record.getMessage() not in logged
+        logged.add(record.getMessage())
         return is_new
 
     handler.addFilter(is_logged)

@@ -96,8 +96,8 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
             hint="Give the output folder of the participant level, and a participant in it.",
         )
     given = {key: getattr(options, name) for name, key in EDGE_ENTITIES.items()}
-    asked = {key: label for key, label in given.items() if label}
-    fitting = Results(out, tuple(files)).select(**asked).files
+    labels = {key: label for key, label in given.items() if label}
+    fitting = Results(out, tuple(files)).select(**labels).files
     matrices = [(file, read_matrix(file.path)) for file in fitting]
     edges = [(f, m, edge) for f, m in matrices if (edge := edge_ends(options.edge, m.names))]
     if not edges:
@@ -110,11 +110,11 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
     if len(edges) > 1:
         choices = []
         for name, key in EDGE_ENTITIES.items():
-            labels = list(dict.fromkeys(label_of(file.name, key) for file, *_ in edges))
+            known = list(dict.fromkeys(label_of(file.name, key) for file, *_ in edges))
             if name == "radius":
-                labels = [label.removesuffix("mm").replace("p", ".") for label in labels]
-            if len(labels) > 1:
-                choices.append(f"--{name.replace('_', '-')} {' or '.join(filter(None, labels))}")
+                known = [label.removesuffix("mm").replace("p", ".") for label in known]
+            if len(known) > 1:
+                choices.append(f"--{name.replace('_', '-')} {' or '.join(filter(None, known))}")
         raise UsageError(
             f"{len(edges)} correlations of {options.edge} match.",
             hint=f"Choose one: {'; '.join(choices)}.",
@@ -173,9 +173,9 @@ class _Recomputed:
             raise failures.as_error()
         self.job, self.edge, self.design = job, edge, designs[0]
         # Control spheres and random placements are not part of the correlation.
-        drawn = replace(rules, controls=False, placement_jitter=None)
-        lone = replace(job, work=replace(job.work, processing=drawn))
-        opened = open_spheres(lone, job.images[0].bold, job.placements)
+        alone = replace(rules, controls=False, placement_jitter=None)
+        spheres_alone = replace(job, work=replace(job.work, processing=alone))
+        opened = open_spheres(spheres_alone, job.images[0].bold, job.placements)
         self.usable = opened.usable
         self.extraction, (self.spheres,) = extract_spheres(
             *(opened.volumes, opened.sphere_sets, rules, job.work.threads)

@@ -63,44 +63,43 @@ def write_spheres(
     ``tsnr`` and those of `EXTRA_COLUMNS` that are known; `sidecar` describes image and seeds.
     """
     atomic.write_image(paths.spheres(seeds, ".nii.gz"), _label_image(seeds, bold, weights))
-    regions = seeds.regions
-    size = {"volume": ball_volume(seeds.radii).round(1)} if regions else {"radius": seeds.radii}
-    table = pd.DataFrame(
-        {
-            "index": np.arange(1, len(seeds) + 1),
-            "name": seeds.names,
-            **dict(zip("xyz", seeds.coordinates.T, strict=True)),
-            **size,
-            "network": seeds.networks or [atomic.MISSING] * len(seeds),
-            "voxels_asked": weights.asked,
-            "voxels_used": weights.used,
-            "coverage": measured["coverage"],
-            "used": np.asarray(measured["used"]).astype(int),
-            **({} if regions else {"seed_in_mask": weights.seed_used.astype(int)}),
-            "overlap": weights.overlaps,
-            "tsnr": measured["tsnr"],
-            **{name: measured[name] for name in sidecars.EXTRA_COLUMNS if name in measured},
-        }
-    )
-    atomic.write_table(paths.spheres(seeds), table)
-    noun, columns = (
-        ("Regions", sidecars.REGION_COLUMNS) if regions else ("Spheres", sidecars.SPHERE_COLUMNS)
-    )
-    about: dict[str, object] = {
+    size: dict[str, NDArray[Any]] = {"radius": seeds.radii}
+    in_mask: dict[str, NDArray[Any]] = {"seed_in_mask": weights.seed_used.astype(int)}
+    own: dict[str, object] = {"SeedsOutsideMask": int((~weights.seed_used).sum())}
+    noun, columns = "Spheres", sidecars.SPHERE_COLUMNS
+    if regions := seeds.regions:
+        size, in_mask = {"volume": ball_volume(seeds.radii).round(1)}, {}
+        kind = regions.weighting if regions.kind == "maps" else "labels"
+        files = [path.name for path in regions.paths]
+        own = {"Parcellation": files, "RegionSignals": _SIGNALS[kind]}
+        noun, columns = "Regions", sidecars.REGION_COLUMNS
+    extra = {name: text for name, text in sidecars.EXTRA_COLUMNS.items() if name in measured}
+    used = np.asarray(measured["used"]).astype(int)
+    table = {
+        "index": np.arange(1, len(seeds) + 1),
+        "name": seeds.names,
+        **dict(zip("xyz", seeds.coordinates.T, strict=True)),
+        **size,
+        "network": seeds.networks or [atomic.MISSING] * len(seeds),
+        "voxels_asked": weights.asked,
+        "voxels_used": weights.used,
+        "coverage": measured["coverage"],
+        "used": used,
+        **in_mask,
+        "overlap": weights.overlaps,
+        "tsnr": measured["tsnr"],
+        **{name: measured[name] for name in extra},
+    }
+    atomic.write_table(paths.spheres(seeds), pd.DataFrame(table))
+    about = {
         "Description": _LABELS[noun],
         "Resolution": "Grid of the BOLD image",
         f"{noun}WithoutVoxels": int(weights.empty.sum()),
         f"{noun}PartlyOutsideMask": int(weights.partial.sum()),
-        f"{noun}OfTooLittleCoverage": int((table["used"] == 0).sum()),
+        f"{noun}OfTooLittleCoverage": int((used == 0).sum()),
     }
-    if regions:
-        about["Parcellation"] = [path.name for path in regions.paths]
-        kind = regions.weighting if regions.kind == "maps" else "labels"
-        about["RegionSignals"] = _SIGNALS[kind]
-    else:
-        about["SeedsOutsideMask"] = int((~weights.seed_used).sum())
-    extra = {name: text for name, text in sidecars.EXTRA_COLUMNS.items() if name in measured}
-    atomic.write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **columns, **extra})
+    content = {**sidecar, **about, **own, **columns, **extra}
+    atomic.write_json(paths.spheres(seeds, ".json"), content)
 
 
 def _label_image(seeds: SeedTable, bold: Path, weights: SphereWeights) -> nib.Nifti1Image:

@@ -85,16 +85,16 @@ def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
         members[job.run.name.with_("relmat", ".tsv", **dropped)].append(job)
     groups = []
     for name, runs in members.items():
-        alike = [job for job in runs if job.run.name.with_("relmat", ".tsv") == name]
-        if alike and len(runs) > 1:
+        same_name = [job for job in runs if job.run.name.with_("relmat", ".tsv") == name]
+        if same_name and len(runs) > 1:
             keys = " or ".join(f"{key}-" for key in _DROPPED[level])
             raise UsageError(
-                f"--concatenate {level}: the name of {alike[0].images[0].bold} has no {keys}, so "
-                f"that its own matrices would have the names of those of {len(runs)} runs "
+                f"--concatenate {level}: the name of {same_name[0].images[0].bold} has no {keys}, "
+                f"so that its own matrices would have the names of those of {len(runs)} runs "
                 "together.",
                 hint="Give it a run label, or select the other runs, e.g. with --run.",
             )
-        if not alike:
+        if not same_name:
             groups.append(RunGroup(name, tuple(runs)))
     return groups
 

@@ -27,12 +27,12 @@ from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import PLACEMENT_MEAN, PLACEMENT_SD, OutputPaths
 from bids_spheres.outputs.sidecars import ControlsSidecar
 from bids_spheres.participant.series import (
+    PLACEMENT_SEED,
     clean_columns,
     clean_series,
     effective_dof,
     regressed_out,
 )
-from bids_spheres.participant.sidecars import PLACEMENT_SEED
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:

@@ -101,9 +101,7 @@ class RunDesign:
         chosen = places[:number]
         if (seed := self.processing.equal_seconds_seed) is not None:
             chosen = np.random.default_rng(seed).choice(places, number, replace=False)
-        used = np.zeros_like(kept)
-        used[chosen] = True
-        return used
+        return np.isin(np.arange(len(kept)), chosen)
 
     @property
     def reasons(self) -> dict[str, BoolArray]:

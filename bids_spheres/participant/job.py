@@ -32,17 +32,19 @@ from bids_spheres.participant.designs import (
 )
 from bids_spheres.participant.series import (
     clean_columns,
+    cleaning_sidecar,
+    design_sidecar,
     effective_dof,
     recording_voxels,
     write_seed_maps,
     write_series,
 )
-from bids_spheres.participant.sidecars import cleaning_sidecar, design_sidecar, smoothed_before
 from bids_spheres.participant.sphere_sets import (
     SphereSet,
     coverage_note,
     extract_spheres,
     open_spheres,
+    smoothed_before,
     sphere_warnings,
 )
 from bids_spheres.process.versions import versions

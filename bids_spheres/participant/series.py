@@ -1,32 +1,36 @@
-"""Series of a run through the steps of a strategy, their relations and maps, and the files."""
+"""Series of a run through the steps of a strategy, relations, maps, files and their sidecars."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, cast
 
 import nibabel as nib
 import numpy as np
 
+from bids_spheres import __version__
 from bids_spheres.confounds.design import removed_regressors, temporal_steps
 from bids_spheres.engine.aggregate import VoxelSeries, aggregate_cleaned
 from bids_spheres.engine.clean import clean
-from bids_spheres.engine.connectivity import measure
+from bids_spheres.engine.connectivity import Measure, measure
 from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
 from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps, spooled
 from bids_spheres.errors import UsageError, did_you_mean
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.files.names import plain_label
 from bids_spheres.outputs import write
-from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD, OutputPaths
 from bids_spheres.outputs.sidecars import (
+    GENERATOR,
     CleaningSidecar,
+    DesignSidecar,
+    MatrixSidecar,
     SeedMapSidecar,
     SeriesSidecar,
     sampling,
     sidecar_path,
 )
-from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
-from bids_spheres.settings.table import ALL
+from bids_spheres.settings.table import ALL, Processing, sidecar_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +44,6 @@ if TYPE_CHECKING:
     from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
-    from bids_spheres.settings.table import Processing
 
 
 def clean_series(
@@ -279,3 +282,81 @@ def seed_labels(seeds: SeedTable) -> tuple[str, ...]:
         label if single else f"{label}x{number}"
         for number, (label, single) in enumerate(zip(plain, alone, strict=True), start=1)
     )
+
+
+def design_sidecar(run_design: RunDesign, sources: Sequence[str]) -> DesignSidecar:
+    """Sidecar of regressors and censored volumes; `sources` are URIs of the tables."""
+    return DesignSidecar(
+        Sources=list(sources),
+        Strategy=run_design.strategy.name,
+        Description=run_design.strategy.description,
+        NuisanceParameters=list(run_design.design.columns),
+        StrategyNotes=list(run_design.design.notes),
+    )
+
+
+def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningSidecar:
+    """What was done to series, and what is left of them; `sources` are URIs of the tables."""
+    left, design = run_design.degrees_of_freedom, run_design.design
+    strategy, motion = run_design.strategy, design.motion
+    known = np.empty(0) if motion is None else motion.displacement
+    known = known[np.isfinite(known)]
+    about = CleaningSidecar(
+        **design_sidecar(run_design, sources),
+        SoftwareFilters={"Temporal": asdict(strategy.filter)} if strategy.filter else "n/a",
+        NumberOfVolumes=left.volumes,
+        NumberOfVolumesKept=left.kept,
+        NumberOfVolumesCensored=left.volumes - left.kept,
+        NumberOfVolumesUsed=int(run_design.used.sum()),
+        CensoredVolumes={name: int(flags.sum()) for name, flags in run_design.reasons.items()},
+        CensoringThresholds=asdict(strategy.censor),
+        HeadMotion=asdict(strategy.head_motion) if strategy.head_motion else None,
+        HeadRadius=motion.head_radius if motion else None,
+        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
+        MeanFramewiseDisplacementRecomputed=float(known.mean()) if known.size else None,
+        RankRemoved=left.rank,
+        DimensionsLostToFilter=left.filtered,
+        DimensionsLostToCensoring=left.censored,
+        DimensionsLostToDrawing=left.undrawn,
+        DegreesOfFreedom=left.residual,
+        MeanFramewiseDisplacement=design.mean_framewise_displacement,
+        VolumesWithFramewiseDisplacement=design.n_framewise_displacement,
+        Excluded=run_design.exclusion.reason if run_design.exclusion else None,
+    )
+    rules = run_design.processing
+    content = {**about, **sidecar_of(rules, "design"), **sidecar_of(rules, "series")}
+    return cast("CleaningSidecar", content)
+
+
+def matrix_sidecar(chosen: Measure, nodes: Sequence[str]) -> MatrixSidecar:
+    """Sidecar of a matrix over pairs of spheres, whose tables have the URIs `nodes`."""
+    return MatrixSidecar(
+        RelationshipMeasure=chosen.title,
+        Weighted=True,
+        Directed=False,
+        ValidDiagonal=chosen.valid_diagonal,
+        StorageFormat="Full",
+        NodeFiles=list(nodes),
+        Software=f"{GENERATOR} {__version__}",
+    )
+
+
+PLACEMENT_SEED = 0  # of random shifts of spheres, the same in all runs with as many seeds
+_OVER_PLACEMENTS = "{} of Fisher's z of Pearson's r over random placements of the spheres"
+_NO_MEASURE = {
+    EFFECTIVE_DOF: "Effective number of volumes of the correlation of two spheres, given the "
+    "autocorrelation of both (Dutilleul 1993, doi:10.2307/2532625); the variance of Fisher's z is "
+    "1 / (this - 3)",
+    PLACEMENT_MEAN: _OVER_PLACEMENTS.format("Mean"),
+    PLACEMENT_SD: _OVER_PLACEMENTS.format("Standard deviation"),
+}
+
+
+def sidecar_beside(stat: str, nodes: Sequence[str], rules: Processing) -> MatrixSidecar:
+    """Sidecar of a matrix that says how good correlations are."""
+    about = matrix_sidecar(measure("pearson"), nodes)
+    about["RelationshipMeasure"] = _NO_MEASURE[stat]
+    if stat in (PLACEMENT_MEAN, PLACEMENT_SD) and rules.placements:
+        about["PlacementJitter"], about["NumberOfPlacements"] = rules.placements
+        about["PlacementSeed"] = PLACEMENT_SEED
+    return about

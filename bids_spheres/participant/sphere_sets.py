@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
+from bids_spheres.confounds.strategy import SMOOTHED_BEFORE
 from bids_spheres.engine.extract import Extraction, extract
 from bids_spheres.engine.regions import image_on_grid, row_weights
 from bids_spheres.engine.seedmaps import SpooledVolumes
@@ -16,8 +17,9 @@ from bids_spheres.engine.stream import Mask, Volumes, open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
 from bids_spheres.inputs.matching import lesion_masks, tissue_images
+from bids_spheres.outputs.sidecars import ImageSidecar, bids_uri, generated_by
 from bids_spheres.participant.controls import PlacedSeries, control_sets, shifts
-from bids_spheres.participant.sidecars import image_sidecar
+from bids_spheres.settings.table import Processing, sidecar_of
 from bids_spheres.settings.values import OFF
 from bids_spheres.wording import count, plural
 
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid, SphereWeights
     from bids_spheres.inputs.runs import Run
-    from bids_spheres.outputs.sidecars import ImageSidecar
-    from bids_spheres.participant.plan import Job
-    from bids_spheres.settings.table import Processing
+    from bids_spheres.participant.plan import Job, Work
     from bids_spheres.spaces.placement import SeedsInSpace
 
 COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}  # with the shares of tissues
@@ -177,6 +177,40 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
                 shifted.append(_weights(moved, volumes.grid, usable, overlap))
         sphere_sets[i] = replace(spheres, controls=controls, shifted=tuple(shifted))
     return ImageSpheres(volumes, mask, usable, sphere_sets)
+
+
+def image_sidecar(
+    run: Run, bold: Path, mask: Path | None, placement: SeedsInSpace, work: Work
+) -> ImageSidecar:
+    """Which seeds on which image of a run."""
+    seeds, before = placement.table, smoothed_before(run, bold)
+    about = ImageSidecar(
+        Sources=[bids_uri(path, work.links) for path in (bold, mask) if path],
+        GeneratedBy=generated_by(),
+        SpatialReference=run.space,
+        Seeds=seeds.label,
+    )
+    if placement.note:
+        about["SeedSpace"] = seeds.metadata.get("Space")
+        about["SpaceNote"] = placement.note
+        about["SeedTransforms"] = [bids_uri(path, work.links) for path in placement.transforms]
+    if seeds.regions is None:
+        same = (seeds.radii == seeds.radii[0]).all()
+        about["Radius"] = float(seeds.radii[0]) if same else seeds.radii.tolist()
+        about["RadiusUnits"] = "mm"
+    recorded = sidecar_of(work.processing, "spheres")
+    ours = work.processing.smoothing_fwhm or 0
+    # Variances of Gaussians add up.
+    recorded["SmoothingFWHM"] = float(np.hypot(ours, before)) if before else ours
+    smoothed = f"{before:g} mm by FSL SUSAN, in fMRIPrep's workflow of ICA-AROMA"
+    content = {**about, **recorded, "SmoothingBefore": smoothed if before else None}
+    return cast("ImageSidecar", content)
+
+
+def smoothed_before(run: Run, bold: Path) -> float:
+    """Width by which an image was smoothed when it was made, mm; 0 when it wasn't."""
+    kinds = {path: kind for kind, path in run.images}
+    return SMOOTHED_BEFORE.get(kinds.get(bold, ""), 0.0)
 
 
 def _weights(seeds: SeedTable, grid: Grid, usable: UsableVoxels, overlap: str) -> SphereWeights:

@@ -12,7 +12,6 @@ from bids_spheres.data.published import seed_set_name, strategy_name
 from bids_spheres.settings.option import Output, build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
-    FileOrSeed,
     Kind,
     Labels,
     Memory,
@@ -21,6 +20,7 @@ from bids_spheres.settings.values import (
     Number,
     PathName,
     choice,
+    file_or_seed,
     jitter,
     key_and_value,
     tissue_rule,
@@ -39,11 +39,10 @@ if TYPE_CHECKING:
 DEFAULT_STRATEGY = "simple"
 
 Level = Literal["session", "participant"]  # whose runs are put one after the other
-PARTICIPANT, GROUP = "participant", "group"  # analysis levels
+PARTICIPANT, GROUP = LEVELS = ("participant", "group")  # analysis levels
 MASKS = ("run", "template", OFF)  # what mask can be instead of a file
 ALL = "all"  # word for all seeds, where some can be named
 
-_BOTH = (PARTICIPANT, GROUP)
 _FILE, _FOLDER, _NAME = PathName("FILE"), PathName(), Kind("NAME")
 _COUNT = Number(least=1, whole=True)
 _WHOLE = Number(whole=True)
@@ -57,7 +56,7 @@ _DESIGN: tuple[Output, ...] = ("design", "series")
 
 # Options of each section of the help; of the first two, those that sidecars record as well.
 _seeds = partial(option, section="seeds")
-_seeds_at_both = partial(_seeds, levels=_BOTH)
+_seeds_at_both = partial(_seeds, levels=LEVELS)
 _spheres = partial(_seeds, affects=_SPHERES, mixing="refuse")
 _voxels = partial(_spheres, voxels=True)
 _denoising = partial(option, section="denoising")
@@ -66,7 +65,7 @@ _selection = partial(option, section="selection of runs")
 _group = partial(option, section="group level", levels=(GROUP,))
 _keeping = partial(option, section="keeping and repeating")
 # The group level says by itself that they have no effect there.
-_clusters = partial(option, section="clusters", levels=_BOTH)
+_clusters = partial(option, section="clusters", levels=LEVELS)
 
 
 @dataclass(frozen=True)
@@ -312,7 +311,7 @@ class StrategyChanges:
 
 def _labels(what: str, key: str, otherwise: str = "all", **rest: Any) -> Any:
     text = f"{what} to use, with or without {key}-, or @FILE of them (default: {otherwise})"
-    return _selection(text, Labels(key=key), default=(), levels=_BOTH, **rest)
+    return _selection(text, Labels(key=key), default=(), levels=LEVELS, **rest)
 
 
 @dataclass(frozen=True)
@@ -509,7 +508,7 @@ class Execution:
         "runs to process in parallel (default: 1)",
         _COUNT,
         default=1,
-        levels=_BOTH,
+        levels=LEVELS,
         common=True,
         aliases=("--n-cpus", "-n-cpus", "--nthreads"),
         section="running",
@@ -569,15 +568,15 @@ class Settings:
         "fMRIPrep's output, or a dataset with derivatives/fmriprep* in it",
         default=MISSING,
         kind=_FOLDER,
-        levels=_BOTH,
+        levels=LEVELS,
     )
-    output_dir: Path = option("folder of the results", default=MISSING, kind=_FOLDER, levels=_BOTH)
+    output_dir: Path = option("folder of the results", default=MISSING, kind=_FOLDER, levels=LEVELS)
     analysis_level: str = option(
         "participant: time series and connectivity of every run; group: a summary of what the "
         "participant level has written, or of the part that the options select",
         default=PARTICIPANT,
         kind=Kind("LEVEL"),
-        levels=_BOTH,
+        levels=LEVELS,
     )
     atlas: tuple[str, ...] = _seeds_at_both(
         "built-in seed sets: Power2011, Dosenbach2010, Seitzman2018, Raichle2011",
@@ -588,7 +587,7 @@ class Settings:
     seeds: tuple[Path | str, ...] = _seeds_at_both(
         "your own seeds: tables with columns x, y, z in mm and optionally name, radius, network, "
         'and "Space" in a JSON file beside it; or typed, as PCC=0,-52,18',
-        FileOrSeed(),
+        PathName("FILE|[NAME=]X,Y,Z", read=file_or_seed),
         default=(),
         common=True,
     )
@@ -632,7 +631,7 @@ class Settings:
         "strategies), or JSON or YAML files of your own",
         NameOrPath("NAME", read=strategy_name, is_path=attrgetter("suffix")),
         default=(DEFAULT_STRATEGY,),
-        levels=_BOTH,
+        levels=LEVELS,
         selects_at_group=True,
         common=True,
     )
@@ -663,11 +662,11 @@ class Settings:
         _FOLDER,
         short="-w",
         common=True,
-        levels=_BOTH,
+        levels=LEVELS,
     )
     overwrite: bool = _keeping(
         "make everything again (default: only what is missing or out of date)",
-        levels=_BOTH,
+        levels=LEVELS,
         common=True,
     )
     hash_inputs: bool = _keeping(
@@ -683,11 +682,11 @@ class Settings:
         "one page for each participant (default), for each session, or none",
         choice("participant", "session", OFF),
         default="participant",
-        levels=_BOTH,
+        levels=LEVELS,
         section="reports",
     )
     reports_only: bool = option(
-        "only make the pages again, from existing results", levels=_BOTH, section="reports"
+        "only make the pages again, from existing results", levels=LEVELS, section="reports"
     )
     execution: Execution = field(default_factory=Execution)
 

@@ -69,15 +69,9 @@ class PathName(Kind):
     read: Callable[[str], object] = field(default=Path, kw_only=True)
 
 
-@dataclass(frozen=True)
-class FileOrSeed(PathName):
+def file_or_seed(text: str) -> Path | str:
     """Path of a seed table, or a seed as it was typed, which stays text."""
-
-    metavar: str = "FILE|[NAME=]X,Y,Z"
-
-    def __call__(self, text: str) -> Any:
-        """Path of a word, or the seed."""
-        return text.strip() if is_typed_seed(text) else Path(text)
+    return text.strip() if is_typed_seed(text) else Path(text)
 
 
 @dataclass(frozen=True)

@@ -80,3 +80,23 @@ def test_results_are_kept_by_value_up_to_a_number():
     assert len(calls) == 4
     double(np.arange(3))
     assert len(calls) == 5
+
+
+def test_arguments_in_lists_and_tuples_are_told_apart_by_value():
+    """Also where arrays are too long to be written out."""
+    calls = []
+
+    @memoized(maxsize=9)
+    def total(parts):
+        calls.append(parts)
+        return sum(part.sum() for part in parts)
+
+    first, other = np.zeros(5000), np.zeros(5000)
+    other[2500] = 1
+    for kind in (list, tuple):
+        assert [total(kind([first, first])), total(kind([first, other]))] == [0, 1]
+    assert len(calls) == 2
+    assert total([other, first]) == 1
+    assert len(calls) == 3
+    assert total([other]) == 1
+    assert len(calls) == 4

@@ -16,6 +16,7 @@ from bids_spheres.data import published
 from bids_spheres.engine import clean, pearson_correlation
 from bids_spheres.engine.connectivity import (
     MEASURES,
+    Moments,
     concatenate,
     covariance,
     fisher_transform,
@@ -439,3 +440,21 @@ def test_a_series_missing_in_one_run_is_missing_in_all(bad):
 def test_runs_that_can_not_be_put_together(shapes, message):
     with pytest.raises(DataError, match=message):
         concatenate([np.ones(shape) for shape in shapes])
+
+
+def test_moments_of_arrays_with_gaps_are_those_of_numpy():
+    rng = np.random.default_rng(0)
+    arrays = 1e6 + rng.standard_normal((9, 5)) * [1, 10, 0.1, 1, 1]
+    arrays[rng.random((9, 5)) < 0.3] = np.nan
+    arrays[:, 3] = np.nan
+    arrays[1:, 4], arrays[0, 4] = np.nan, 7
+    moments = Moments(5)
+    for values in arrays:
+        moments.add(values)
+    known = np.isfinite(arrays)
+    np.testing.assert_array_equal(moments.n, known.sum(axis=0))
+    np.testing.assert_allclose(moments.known_mean[:3], np.nanmean(arrays[:, :3], axis=0))
+    np.testing.assert_allclose(moments.sd[:3], np.nanstd(arrays[:, :3], axis=0, ddof=1), rtol=1e-6)
+    assert moments.mean[3:].tolist() == [0, 7]
+    np.testing.assert_array_equal(moments.known_mean[3:], [np.nan, 7])
+    assert np.isnan(moments.sd[3:]).all()

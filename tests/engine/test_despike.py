@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from bids_spheres.engine.aggregate import VoxelSeries, eigenvariate
 from bids_spheres.engine.despike import despike, least_absolute_fit
 from bids_spheres.errors import DataError
 
@@ -99,3 +100,38 @@ def test_a_constant_voxel_stays(voxels, value, n_volumes):
 def test_a_short_run_is_refused():
     with pytest.raises(DataError, match="needs 15 volumes or more, not 14"):
         despike(np.zeros((14, 3)))
+
+
+def test_spheres_lose_the_spikes_of_their_usable_voxels_in_real_units(voxels):
+    """Stored as whole numbers, 0.5 and 100 apart from real ones; one sphere has no voxel left."""
+    stored = np.rint((voxels - 100) / 0.5).astype(np.int16)
+    starts, stops = np.array([0, 3, 4]), np.array([3, 4, 6])
+    usable = np.array([True, False, True, False, True, True])
+    series = VoxelSeries(stored, (0.5, 100.0), starts, stops, usable)
+    despiked, shares = series.despiked()
+    assert despiked.scaling == (1, 0)
+    for sphere, columns in enumerate(([0, 2], [], [4, 5])):
+        real = 0.5 * stored[:, columns] + 100
+        np.testing.assert_allclose(series.of_sphere(sphere), real)
+        if columns:
+            values, spikes = despike(real)
+            np.testing.assert_allclose(despiked.of_sphere(sphere), values)
+            assert shares[sphere] == pytest.approx(spikes.mean())
+            assert (sphere == 2) or shares[sphere] > 0
+    assert np.isnan(shares[1])
+    medians = series.aggregated("median")
+    np.testing.assert_allclose(medians[:, 2], np.median(0.5 * stored[:, [4, 5]] + 100, axis=1))
+    assert np.isnan(medians[:, 1]).all()
+    swapped = series.of(np.array([2, 0])).aggregated("mean")
+    np.testing.assert_allclose(swapped, series.aggregated("mean")[:, [2, 0]])
+
+
+def test_an_eigenvariate_goes_with_most_of_its_voxels():
+    """Three of five rise, and so does it, whatever the sign that the decomposition has."""
+    course = np.sin(np.arange(40.0))
+    for signs in ([1, 1, 1, -1, -1], [-1, 1, -1, 1, -1]):
+        series = 10 + course[:, None] * signs
+        found = eigenvariate(series)
+        sign = np.sign(sum(signs))
+        expected = sign * np.sqrt(5) * (course - course.mean()) / np.sqrt(5) + series.mean()
+        np.testing.assert_allclose(found, expected)

@@ -241,37 +241,39 @@ def usable_means(data, balls, fwhm):
     return np.column_stack([clean[ball & usable].mean(axis=0) for ball in balls]), usable
 
 
-@pytest.mark.parametrize(("dtype", "slope", "inter"), STORED)
+def is_stored(data, dtype):
+    """Whether a type has the values: whole numbers are finite, and of few bits."""
+    return np.dtype(dtype).kind == "f" or (np.isfinite(data).all() and data.max() < 5000)
+
+
 @pytest.mark.parametrize("fwhm", [None, 6])
-@pytest.mark.parametrize("name", ["run.nii.gz", "run.nii", None])
 @pytest.mark.parametrize("how", UNUSABLE)
-def test_a_voxel_that_is_not_finite_or_constant_is_none(
-    tmp_path, how, name, fwhm, dtype, slope, inter
-):
+def test_a_voxel_that_is_not_finite_or_constant_is_none(tmp_path, how, fwhm):
     rng = np.random.default_rng(11)
     data = rng.normal(1000, 50, (*SHAPE, 40))
     where = (rng.random(SHAPE) < 0.15) & (np.indices(SHAPE)[0] > 3)
     UNUSABLE[how](data, where)
-    if np.dtype(dtype).kind != "f" and not (np.isfinite(data).all() and data.max() < 5000):
-        pytest.skip("whole numbers are finite, and of few bits")
-    stored = ((data - inter) / slope).astype(dtype)
-    img = nib.Nifti1Image(stored, AFFINE, dtype=dtype)
-    if name:
-        img.header.set_slope_inter(slope, inter)
-        img.to_filename(tmp_path / name)
-    elif (slope, inter) != (1, 0):
-        pytest.skip("an array in memory is not scaled")
     balls = [in_ball(seed, 6) for seed in SEEDS]
-    expected, usable = usable_means(stored * np.float64(slope) + inter, balls, fwhm)
-    concerned = [bool((ball & ~usable).any()) for ball in balls]
-    assert any(concerned)
-    source = tmp_path / name if name else img
-    with pytest.warns(UserWarning, match=f"of {sum(concerned)} spheres are constant, or not fin"):
-        extraction = extract_spheres(source, SEEDS, 6, smoothing_fwhm=fwhm)
-    np.testing.assert_allclose(extraction.timeseries, expected, rtol=2e-7)
-    assert extraction.reduced.tolist() == concerned
-    unusable = ~usable.reshape(-1, order="F")[extraction.weights.voxels]
-    np.testing.assert_array_equal(extraction.unusable, unusable)
+    for dtype, slope, inter in [kind for kind in STORED if is_stored(data, kind[0])]:
+        stored = ((data - inter) / slope).astype(dtype)
+        img = nib.Nifti1Image(stored, AFFINE, dtype=dtype)
+        # An array in memory is not scaled.
+        sources = [] if (slope, inter) != (1, 0) else [nib.Nifti1Image(stored, AFFINE, dtype=dtype)]
+        img.header.set_slope_inter(slope, inter)
+        for name in ("run.nii.gz", "run.nii"):
+            img.to_filename(tmp_path / name)
+            sources.append(tmp_path / name)
+        expected, usable = usable_means(stored * np.float64(slope) + inter, balls, fwhm)
+        concerned = [bool((ball & ~usable).any()) for ball in balls]
+        assert any(concerned)
+        said = f"of {sum(concerned)} spheres are constant, or not fin"
+        for source in sources:
+            with pytest.warns(UserWarning, match=said):
+                extraction = extract_spheres(source, SEEDS, 6, smoothing_fwhm=fwhm)
+            np.testing.assert_allclose(extraction.timeseries, expected, rtol=2e-7)
+            assert extraction.reduced.tolist() == concerned
+            unusable = ~usable.reshape(-1, order="F")[extraction.weights.voxels]
+            np.testing.assert_array_equal(extraction.unusable, unusable)
 
 
 @pytest.mark.parametrize("fwhm", [None, 6])
@@ -537,3 +539,18 @@ def test_weights_of_another_grid_are_an_error(data, grid):
 def test_seeds_that_are_no_table_of_three_columns_are_an_error(data, seeds):
     with pytest.raises(UsageError, match=r"\(S, 3\)|three coordinates"):
         extract_spheres(image(data), seeds, 5)
+
+
+def test_voxels_that_vary_little_have_a_signal():
+    """A standard deviation of a ten-thousandth, beside voxels that do not vary."""
+    rng = np.random.default_rng(0)
+    values = np.full((3, 3, 3, 40), 7.0)
+    values[1, 1] += 1e-4 * rng.standard_normal((3, 40))
+    volumes = open_volumes(nib.Nifti1Image(values, np.eye(4)))
+    weights = sphere_weights([[1, 1, 1], [0, 0, 0]], 1, volumes.grid)
+    moments = extract(volumes, weights, moments=True).moments
+    expected = (weights.voxels % 9) == 4
+    assert moments.alive.tolist() == expected.tolist()
+    np.testing.assert_allclose(moments.coverage(weights), [3 / 7, 0])
+    ratio = values[1, 1].mean(axis=1) / values[1, 1].std(axis=1, ddof=1)
+    np.testing.assert_allclose(moments.tsnr(weights), [ratio.mean(), np.nan], rtol=1e-6)

@@ -23,7 +23,7 @@ from bids_spheres.participant.plan import (
     load_strategies,
     make_jobs,
 )
-from bids_spheres.participant.sidecars import image_sidecar, smoothed_before
+from bids_spheres.participant.sphere_sets import image_sidecar, smoothed_before
 from bids_spheres.settings.table import Processing
 
 STEM = "sub-01_task-x_space-MNI152NLin2009cAsym"

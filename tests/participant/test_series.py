@@ -24,12 +24,13 @@ from bids_spheres.participant.series import (
     check_chosen,
     chosen_seeds,
     clean_series,
+    cleaning_sidecar,
     effective_dof,
     regressed_out,
     seed_labels,
+    sidecar_beside,
     write_relations,
 )
-from bids_spheres.participant.sidecars import cleaning_sidecar, sidecar_beside
 from bids_spheres.settings.table import Processing
 
 T_R = 2.0

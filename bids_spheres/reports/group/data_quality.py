@@ -221,16 +221,29 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
         share = image.coverage["share"].to_numpy(np.float64)
         colours = np.select([share < HALF, share < 1], [EMPTY, PARTIAL], FULL)
         radii = image.coverage["radius"].to_numpy(np.float64)
-        back = None if behind is None else behind.picture
-        scene = Scene(image.points, radii, back, given_colours=colours)
+        scene = Scene(image.points, radii, behind.picture, given_colours=colours)
         sentences, legend = _describe(image, share)
-        caption = f"All {image.noun}s{'' if behind is None else f' over {behind.words}'}{legend}"
-        caption += scene.too_far(image.names)
+        caption = f"All {image.noun}s{behind.over}{legend}{scene.too_far(image.names)}"
         if is_native(image.space):
             caption += (
                 " Every participant has coordinates of their own in this space; the figure and the "
                 "table show their means, which are approximate."
             )
+        seeds = image.coverage.sort_values(["share", "coverage"], kind="stable")[:_MOST_SEEDS]
+        rest = len(image.coverage) - len(seeds)
+        more = f" The other {rest:,} are in the table of coverage." if rest > 0 else ""
+        tones = np.select([seeds["share"] < HALF, seeds["share"] < 1], ["bad", "warn"], "").tolist()
+        networks = render.text_column("Network", seeds["network"])
+        table = render.table_of(
+            f"{image.noun.capitalize()}s; those that most participants lack come first.{more}",
+            render.text_column(image.noun.capitalize(), seeds["name"]),
+            *((networks,) if (image.coverage["network"] != MISSING).any() else ()),
+            *(render.number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
+            render.number_column("Participants", seeds["participants"]),
+            render.percent_column("Share", seeds["share"], tones),
+            render.percent_column("Coverage", seeds["coverage"]),
+            file=f"group/{image.path('coverage').name}",
+        )
         alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
         shown = picture(overview(scene, image.networks), alt)
         yield render.Section(
@@ -239,7 +252,7 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
             ", ".join(parts.values()) or image.image_title,
             sentences=sentences,
             figures=(render.Figure(f"{image.anchor}-seeds", shown, caption),),
-            tables=(_seeds_table(image),),
+            tables=(table,),
             stage=Stage.of(scene, f"{image.anchor}-glass"),
         )
 
@@ -274,21 +287,22 @@ def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
     return (sentence, *((signal,) if np.isfinite(mean) else ())), legend
 
 
-def find_group_background(image: GroupFiles) -> Background | None:
+def find_group_background(image: GroupFiles) -> Background:
     """The template, else the brain of the first participant, else one of the same size."""
     if is_native(image.space):
-        return None
+        return Background()
     links = read_links(image.root)
-    if template := find_background({"SpatialReference": image.space}, links):
+    template = find_background({"SpatialReference": image.space}, links)
+    if template.words:
         return template
     first = next(iter(labels_with_folders(image.root, "sub")), "")
     spheres = (own.spheres for run in find_runs(image.root, first) for own in run.seed_sets)
     sidecars = (table.sidecar for table in spheres if table)
     sidecar = next((s for s in sidecars if s.get("SpatialReference") == image.space), None)
-    if sidecar and (background := find_background(sidecar, links)):
+    if sidecar and (background := find_background(sidecar, links)).words:
         return replace(background, words=f"the brain of sub-{first}")
     if not image.space.startswith("MNI"):
-        return None
+        return Background()
     affine = np.diag([4.0, 4, 4, 1])
     affine[:3, 3] = -76, -113, -77
     grid = Grid((39, 49, 43), affine)
@@ -296,22 +310,3 @@ def find_group_background(image: GroupFiles) -> Background | None:
     distance = np.linalg.norm((places - _MNI_CENTRE) / _MNI_RADII, axis=1).reshape(grid.shape)
     brain = backdrop(np.clip(1.2 - distance**6, 0, 1), grid)
     return Background(brain, "an ellipsoid of the size of a brain")
-
-
-def _seeds_table(image: Image) -> render.Table:
-    """Seeds, those that most participants lack first."""
-    seeds = image.coverage.sort_values(["share", "coverage"], kind="stable")[:_MOST_SEEDS]
-    rest = len(image.coverage) - len(seeds)
-    more = f" The other {rest:,} are in the table of coverage." if rest else ""
-    tones = np.select([seeds["share"] < HALF, seeds["share"] < 1], ["bad", "warn"], "").tolist()
-    networks = render.text_column("Network", seeds["network"])
-    return render.table_of(
-        f"{image.noun.capitalize()}s; those that most participants lack come first.{more}",
-        render.text_column(image.noun.capitalize(), seeds["name"]),
-        *((networks,) if (image.coverage["network"] != MISSING).any() else ()),
-        *(render.number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
-        render.number_column("Participants", seeds["participants"]),
-        render.percent_column("Share", seeds["share"], tones),
-        render.percent_column("Coverage", seeds["coverage"]),
-        file=f"group/{image.path('coverage').name}",
-    )

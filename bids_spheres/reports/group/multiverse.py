@@ -225,8 +225,9 @@ class _Columns:
         """A mark for each strategy, of the paths of its chosen columns."""
         shown = zip(self.effect.rows["strategy"], paths, chosen, strict=True)
         own = collect((strategy, path) for strategy, path, is_chosen in shown if is_chosen)
-        for strategy, parts in own.items():
-            yield Mark("".join(parts), f"{style} {self.level.styles[strategy]}", strategy)
+        for strategy in self.effect.rows["strategy"].unique():
+            look = f"{style} {self.level.styles[strategy]}"
+            yield Mark("".join(own.get(strategy, [])), look, strategy)
 
     def dots(self, down: ArrayLike, style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """Dots at these pixels from the top."""

@@ -19,7 +19,6 @@ from bids_spheres.wording import count, listing, number, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.reports.group.load import ContrastMap, Level
     from bids_spheres.reports.participant.sphere_section import Background
 
@@ -71,7 +70,7 @@ def map_sections(level: Level) -> Iterator[render.Section]:
         )
 
 
-def _slices(own: ContrastMap, background: Background | None) -> render.Graphic | None:
+def _slices(own: ContrastMap, background: Background) -> render.Graphic | None:
     """Slices through the peaks of a map; None where an image can't be read."""
     corrected = [name for name in CORRECTIONS if name in own.stats][-1]
     image, p = (read_image(own.image_path(stat)) for stat in (own.statistic, corrected))
@@ -86,34 +85,21 @@ def _slices(own: ContrastMap, background: Background | None) -> render.Graphic |
     symbol = "F" if own.statistic == "f" else "t"
     words = f"{symbol} of {own.contrast} after {own.strategy}. {shown}"
     coloured = VoxelMap(grid, values.ravel(order="F"))
-    names, peaks = _peaks(own, coloured)
-    behind = None if background is None else background.picture
-    scene = Scene(peaks, np.full(len(peaks), _RING), behind)
-    maps = len(peaks) * [coloured]
-    strongest = float(np.abs(values).max()) or 1.0
-    pixels = sphere_figures.map_slices(scene, maps, names, limits=(_LEAST, strongest))
-    lowest = f"-{number(strongest)}"
-    span = "White to red: F from 0" if symbol == "F" else f"Blue to red: t from {lowest}"
-    over = "" if background is None else f" over {background.words}"
-    caption = (
-        f"{words} Slices through peaks{over}, those of clusters named by the nearest seed. {span} "
-        f"to {number(strongest)}; white rings: peaks."
-    )
-    return sphere_figures.map_graphic(pixels, words, caption, own.strategy)
-
-
-def _peaks(own: ContrastMap, coloured: VoxelMap) -> tuple[list[str], FloatArray]:
-    """Names and places ((P, 3), mm) of coloured peaks of clusters, else of both extremes."""
+    names, peaks = coloured.extremes()
     if own.clusters is not None:
         places = own.clusters[[*"xyz"]].to_numpy(np.float64)
-        chosen = np.flatnonzero(coloured.at((places[:, 0], places[:, 1], places[:, 2])))[:COLUMNS]
-        if len(chosen):
-            return own.clusters["nearest_seed"].iloc[chosen].tolist(), places[chosen]
-    values, shape = coloured.values, coloured.grid.shape
-    extremes = {int(values.argmax()): "highest", int(values.argmin()): "lowest"}
-    kept = {voxel: name for voxel, name in extremes.items() if values[voxel]} or extremes
-    ijk = np.transpose(np.unravel_index([*kept], shape, order="F"))
-    return [*kept.values()], coloured.grid.to_mm(ijk)
+        if len(chosen := np.flatnonzero(coloured.at([*places.T]))[:COLUMNS]):
+            names, peaks = own.clusters["nearest_seed"].iloc[chosen].tolist(), places[chosen]
+    scene = Scene(peaks, np.full(len(peaks), _RING), background.picture)
+    maps, strongest = len(peaks) * [coloured], float(np.abs(values).max()) or 1.0
+    pixels = sphere_figures.map_slices(scene, maps, names, limits=(_LEAST, strongest))
+    end = number(strongest)
+    span = "White to red: F from 0" if symbol == "F" else f"Blue to red: t from -{end}"
+    caption = (
+        f"{words} Slices through peaks{background.over}, those of clusters named by the nearest "
+        f"seed. {span} to {end}; white rings: peaks."
+    )
+    return sphere_figures.map_graphic(pixels, words, caption, own.strategy)
 
 
 def _cluster_tables(maps: Sequence[ContrastMap]) -> tuple[render.Table, ...]:

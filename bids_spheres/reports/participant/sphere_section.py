@@ -50,13 +50,18 @@ _TSNR_IN_WORDS = (
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """Grey values of a brain, and a description of the image."""
+    """Grey values of a brain, if an image has them, and a description of the image."""
 
-    picture: Backdrop
-    words: str
+    picture: Backdrop | None = None
+    words: str = ""
+
+    @property
+    def over(self) -> str:
+        """What spheres are drawn over, behind their name in a caption."""
+        return f" over {self.words}" if self.words else ""
 
 
-def find_background(facts: Sidecar, links: Links) -> Background | None:
+def find_background(facts: Sidecar, links: Links) -> Background:
     """First image that can be read, by the sidecar of the spheres; never the BOLD image itself."""
     bold, space = links.first(facts, "_bold.nii.gz"), facts.get("SpatialReference", "")
     candidates = []
@@ -77,7 +82,7 @@ def find_background(facts: Sidecar, links: Links) -> Background | None:
         if path.is_file() and path.stat().st_size and (image := read_image(path)) is not None:
             data, grid = image
             return Background(backdrop(data[..., 0] if data.ndim == 4 else data, grid), words)
-    return None
+    return Background()
 
 
 def read_image(path: Path) -> tuple[NDArray[np.number], Grid] | None:
@@ -95,10 +100,9 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
     background = find_background(spheres.sidecar, links)
     inks = sphere_figures.EMPTY, sphere_figures.PARTIAL, sphere_figures.FULL
     colours = _by_coverage(spheres, *inks)
-    image = None if background is None else background.picture
-    scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
+    places = spheres.coordinates, spheres.radii
+    scene = Scene(*places, background.picture, given_colours=colours)
     sentences = tuple(_sentences(spheres))
-    behind = "" if background is None else f" over {background.words}"
     title, noun = f"{run.title}: {seeds.title}", spheres.noun
     of_region = "of the region on the grid of the image"
     expected = of_region if noun == "region" else "whose centre lies in the sphere"
@@ -111,7 +115,7 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
         title,
         title,
         sentences=sentences,
-        figures=tuple(_figures(seeds.anchor, scene, spheres, behind, " ".join(sentences))),
+        figures=tuple(_figures(seeds.anchor, scene, spheres, background.over, " ".join(sentences))),
         tables=(_table(spheres, "" if file is None else file.name),),
         notes=tuple(notes),
         stage=Stage.of(scene, f"{seeds.anchor}-glass"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.engine.spheres import ball_volume
-from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster, round_ticks, shorten
+from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster, shorten
 from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, move, pen_strokes, picture
 from bids_spheres.reports.toolkit.geometry import (
     VIEWS,
@@ -217,9 +217,12 @@ def _draw_rulers(sheet: Sheet, panel: Panel) -> None:
 
 def ticks(panel: Panel, axis: int) -> FloatArray:
     """Points ((N, 3), mm) at round numbers along one side of a panel."""
-    values = round_ticks(float(panel.box.lower[axis]), float(panel.box.upper[axis]))
-    points = np.tile(panel.box.lower, (len(values), 1))
-    points[:, axis] = values
+    length = float(panel.box.size[axis])
+    step = next((s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if length / s <= 6), length)
+    first = np.ceil(panel.box.lower[axis] / step)
+    last = np.floor(panel.box.upper[axis] / step)
+    points = np.tile(panel.box.lower, (int(last - first) + 1, 1))
+    points[:, axis] = np.arange(first, last + 1) * step + 0.0  # no minus zero
     return points
 
 
@@ -246,6 +249,13 @@ class VoxelMap:
         """Values at the points of a mesh (mm), 0 outside."""
         positions = mesh_positions(self.grid, mesh)
         return np.where(positions >= 0, self.values[positions], 0)
+
+    def extremes(self) -> tuple[list[str], FloatArray]:
+        """Names and places, (P, 3) mm, of the highest and the lowest value that is not 0."""
+        found = {int(self.values.argmax()): "highest", int(self.values.argmin()): "lowest"}
+        kept = {voxel: name for voxel, name in found.items() if self.values[voxel]} or found
+        ijk = np.transpose(np.unravel_index([*kept], self.grid.shape, order="F"))
+        return [*kept.values()], self.grid.to_mm(ijk)
 
 
 def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> ByteArray:
