@@ -49,9 +49,6 @@ _MOST_SEEDS = 400
 _MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
 
 
-# Participants and runs
-
-
 def absent_table(level: Level) -> Iterator[render.Table]:
     """Participants without a result in some group; nothing without such."""
     groups = collect(
@@ -209,9 +206,6 @@ def distributions(level: Level, runs: pd.DataFrame) -> render.Block:
         graphics.append(render.Graphic(chart, words, title, legend=legend))
     heading = "Distributions over runs" if len(runs) > 1 else "Quality of the run"
     return render.Block(heading, tuple(graphics), tuple(notes), columns=2)
-
-
-# Seeds
 
 
 def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:

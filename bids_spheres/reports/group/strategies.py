@@ -223,9 +223,6 @@ def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
         yield strategy, _TOP + _ROW * (row + 0.5)
 
 
-# QC-FC of all pairs
-
-
 def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.Block]:
     """How pairs correlate with motion; nothing where that is not known."""
     samples, half = [], 0.0  # half of the degrees of freedom
@@ -250,8 +247,6 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.B
             by_chance=by_chance if half > 0 else None,
         )
 
-
-# The table
 
 _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
     ("participants", "N", "", 1, 0),

@@ -87,9 +87,6 @@ def citation_file(facts: MethodsFacts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-# Images, seeds and signals before cleaning
-
-
 def material(facts: MethodsFacts) -> Iterator[str]:
     """Sentences from the images to the signals, before cleaning."""
     yield from _images(facts)

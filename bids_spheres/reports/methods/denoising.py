@@ -287,9 +287,6 @@ def _filtering(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
     )
 
 
-# For every strategy
-
-
 def cleaning(facts: MethodsFacts) -> Iterator[str]:
     """What all strategies have in common."""
     if len(facts.strategies) > 1:

@@ -47,9 +47,6 @@ BORDERS = (0.01, 0.1)
 (Biswal 1995, doi:10.1002/mrm.1910340409), and higher frequencies."""
 
 
-# Motion
-
-
 @dataclass(frozen=True)
 class Measure:
     """A measure of motion: its names, and the columns that have it."""
@@ -204,9 +201,6 @@ def _read_columns(path: Path, wanted: Sequence[str]) -> dict[str, FloatArray]:
             file, sep="\t", usecols=lambda name: name.strip() in wanted, na_values=[MISSING]
         )
     return {name.strip(): table[name].to_numpy(dtype=np.float64) for name in map(str, table)}
-
-
-# Series
 
 
 def signal_view(

@@ -159,9 +159,6 @@ def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
     return sentence(f"{count(len(radii), 'sphere')} {words}")
 
 
-# All spheres from three sides
-
-
 def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
     """All spheres from three sides over the brightest voxels behind them, (H, W, 3) pixels.
 
@@ -233,9 +230,6 @@ def _heading(sheet: Sheet, panel: Panel, words: str = "") -> Text:
 def _letter_sides(sheet: Sheet, panel: Panel) -> None:
     sheet.text(panel.left + 6, panel.top - _HEADING, panel.view.left, weight="bold")
     sheet.text(panel.right - 6, panel.top - _HEADING, panel.view.right, weight="bold")
-
-
-# Slices through the whole image
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,9 +362,6 @@ def slice_panels(scene: Scene) -> list[tuple[Panel, float, int | None]]:
             panels.append((panel, float(depth), sphere))
         top += panels[-1][0].height + _HEAD + _BETWEEN
     return panels
-
-
-# One sphere
 
 
 class SlicePainter:
