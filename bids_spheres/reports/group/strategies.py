@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 60, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
 _NUMBER = 0.35  # Room for a number right of the last dot, as a share of the width left of it
-
 _ON_MOTION = (
     "The first three columns say how much head motion is left in connectivity: the nearer to the "
     "grey bars, which are what chance alone gives, the better."

@@ -55,7 +55,6 @@ NETWORK_COLOURS = (
 COLUMNS = 6
 # Absolute values below which a map is transparent, and from which on it has its full colour
 LEAST_SHOWN, STRONGEST = 0.2, 0.8
-
 _OTHER_NETWORK = "#9aa3ad"
 _RING, _OTHER_RING, _HAIR, _INK = "#ffd23f", "#f2f2f2", "#b4b4b4", "#e6e6e6"
 _TINT = np.array([0, 190, 255], dtype=np.float32)
