@@ -39,7 +39,6 @@ _MOST_NAMES = 24  # Seeds up to which each has its name beside a matrix
 SIGNIFICANT = 0.05  # Corrected p below which a pair counts as related
 # Rows from which on values are rounded to the decimals shown, where these fit into a byte
 _MANY = 400
-
 _PLACES = np.linspace(0, len(_ANCHORS) - 1, 255)
 _CHANNELS = [np.interp(_PLACES, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T]
 # Red, green and blue of 255 colours from blue over white to red, and of missing, (256, 3)
@@ -258,10 +257,8 @@ def _numbers(values: FloatArray, limit: float, frame: charts.Frame) -> Iterator[
 
 
 MOST_ROWS, MOST_COLUMNS = 264, 308  # Pixels of the picture: room in half the width of a page
-
 _N_GREYS = 32
 _REACH = 2.0  # Standard deviations from black to white
-
 _SHADES = np.repeat(np.linspace(0, 255, _N_GREYS)[:, None], 3, axis=1)
 # Greys from black to white, and the colour of missing values
 GREYS = np.rint([*_SHADES, (201, 120, 32)]).astype(np.uint8)
