@@ -215,10 +215,7 @@ class Selection:
 def select(
     strategy: Strategy, names: tuple[str, ...], metadata: Mapping[str, object], *, one_mask: bool
 ) -> Selection:
-    """Columns of one run that a strategy regresses out, of its `names` as fMRIPrep has them today.
-
-    `metadata` is the JSON file beside the table; `one_mask`: fMRIPrep had only the combined mask.
-    """
+    """Columns that a strategy regresses out; `one_mask`: CompCor had only the combined mask."""
     chosen = Selection(names)
     cosines = [name for name in names if COSINE.match(name)]
     if strategy.wants_cosines:

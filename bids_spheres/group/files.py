@@ -174,7 +174,17 @@ class ExpectedParticipants:
             self._matrices[file.participant].setdefault(own, file)
         self._folders = {f"sub-{label}" for label in labels_with_folders(output_dir, "sub")}
         self._listed = dict(options.expected)
-        self._exclusions = _read_exclusions(output_dir / EXCLUSIONS.name)
+        columns: dict[str, tuple[str, ...]] = {}
+        try:
+            if (path := output_dir / EXCLUSIONS.name).is_file():
+                columns = read_columns(path, ("participant_id", "source", "strategy", "reason"))
+        except BidsSpheresError as error:
+            # Matrices of excluded runs say why as well.
+            logger.warning("Reasons of exclusions are not all known: %s", error)
+        self._exclusions: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
+        for participant, source, strategy, reason in zip(*columns.values(), strict=True):
+            task = re.search(r"task-([^_.]+)[^/]*$", source)
+            self._exclusions[participant].append((task and task[1], strategy, reason))
         self._crashes: dict[str, list[Crash]] = defaultdict(list)
         for crash in find_crashes(output_dir):
             self._crashes[f"sub-{crash.entities['sub']}"].append(crash)
@@ -226,22 +236,6 @@ class ExpectedParticipants:
         if label in self._folders:
             return "no matrix among the outputs"
         return self._listed.get(label, "no outputs")
-
-
-def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str]]]:
-    """Task, strategy and reason of every exclusion, by participants."""
-    exclusions: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
-    columns: dict[str, tuple[str, ...]] = {}
-    try:
-        if path.is_file():
-            columns = read_columns(path, ("participant_id", "source", "strategy", "reason"))
-    except BidsSpheresError as error:
-        # Matrices of excluded runs say why as well.
-        logger.warning("Reasons of exclusions are not all known: %s", error)
-    for participant, source, strategy, reason in zip(*columns.values(), strict=True):
-        task = re.search(r"task-([^_.]+)[^/]*$", source)
-        exclusions[participant].append((task and task[1], strategy, reason))
-    return exclusions
 
 
 def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:

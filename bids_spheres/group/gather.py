@@ -83,7 +83,16 @@ class Image:
         }
         geometry = facts.pick(content, facts.GEOMETRY)
         self.geometry[path] = self._alike.setdefault(geometry, geometry)
-        identity = _identity(spheres, file.space, moved=bool(content.get("SeedTransforms")))
+        # A participant's own space has its own places, and so has a template to which seeds were
+        # moved from another. Coordinates agree to 0.1 micrometre.
+        places = [] if is_native(file.space) else np.round(spheres.coordinates, 4).tolist()
+        moved = f" in {file.space}" if content.get("SeedTransforms") else ""
+        identity = (
+            ("names of spheres", json.dumps(spheres.names)),
+            ("networks", json.dumps(spheres.networks)),
+            (f"coordinates{moved}", json.dumps(places)),
+            ("radius", json.dumps(np.nan_to_num(spheres.radii).tolist())),
+        )
         self._identities.append((participant, self._alike.setdefault(identity, identity)))
         self._mixed |= any(self._known.setdefault(key, value) != value for key, value in identity)
         if self._mixed:
@@ -125,21 +134,6 @@ class Image:
                 "coverage": np.mean([own.mean for own in self._coverage.values()], axis=0),
             }
         )
-
-
-def _identity(spheres: Spheres, space: str, *, moved: bool) -> facts.Settings:
-    """What must be the same in all runs of a group.
-
-    A participant's own space has its own places, and so has a template to which seeds were moved
-    from another. Coordinates agree to 0.1 micrometre.
-    """
-    places = [] if is_native(space) else np.round(spheres.coordinates, 4).tolist()
-    return (
-        ("names of spheres", json.dumps(spheres.names)),
-        ("networks", json.dumps(spheres.networks)),
-        (f"coordinates in {space}" if moved else "coordinates", json.dumps(places)),
-        ("radius", json.dumps(np.nan_to_num(spheres.radii).tolist())),
-    )
 
 
 def gather_image(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> Image:

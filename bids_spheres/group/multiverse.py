@@ -28,7 +28,7 @@ from bids_spheres.outputs.paths import FISHER_Z, PEARSON, SEEDS, label_of, title
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
@@ -134,8 +134,12 @@ class Multiverse:
         """Write tables in place of earlier ones; return their entities, and why some lack."""
         written: set[Path] = set()
         names, problems = [], [*self._without_effects()]
+        z, r = f"_stat-{FISHER_Z}_", f"_stat-{PEARSON}_"
         for (_, nodes, _), family in self._families.items():
-            groups = _each_once(family)
+            # Fisher's z is left out where there are Pearson correlations.
+            by_name = {title(group): group for group in family}
+            own = [each for each in by_name if z not in each or each.replace(z, r) not in by_name]
+            groups = [by_name[each] for each in sorted(own, key=natural)]
             kept = (pair for pair in groups[0].entities if pair[0] not in CHOICES.values())
             name = Name(tuple(kept), "", "")
             if len(groups) < 2:
@@ -197,14 +201,6 @@ class Multiverse:
             "Tail": options.tail,
             "MinimumParticipants": options.min_participants,
         }
-
-
-def _each_once(groups: Iterable[Name]) -> list[Name]:
-    """Groups but for those of Fisher's z whose Pearson correlations are there, in order."""
-    by_name = {title(group): group for group in groups}
-    z, r = f"_stat-{FISHER_Z}_", f"_stat-{PEARSON}_"
-    own = [name for name in by_name if z not in name or name.replace(z, r) not in by_name]
-    return [by_name[name] for name in sorted(own, key=natural)]
 
 
 def estimate_effects(

@@ -144,21 +144,18 @@ class _Level:
         for group, own in groups.items():
             try:
                 gathered = gather_group(group, own, image, self.motion, self.unusable)
-                self._do_group(self._with_absent(gathered), image)
+                self._do_group(gathered, image)
             except DataError as error:
                 self._refuse(group, error)
 
-    def _with_absent(self, group: Group) -> Group:
-        """The group with those who are absent or have runs that failed."""
+    def _do_group(self, group: Group, image: Image) -> None:
         people = {person.label: person for person in group.participants}
         failed = {w: self.expected.failed_runs(group.name, own) for w, own in people.items()}
         failed = {label: names for label, names in failed.items() if names}
         absent = self.expected.absent_from(group.name, people, self.unusable)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.failed[group.title], self.absent[group.title] = failed, {**excluded, **absent}
-        return replace(group, absent=absent, failed=failed)
-
-    def _do_group(self, group: Group, image: Image) -> None:
+        group = replace(group, absent=absent, failed=failed)
         for run in group.runs:
             row = quality.run_row(run, image.quality[run.file.spheres])
             self.runs[str(run.file.spheres), str(row["strategy"])] = row
@@ -170,13 +167,13 @@ class _Level:
         if few := tuple(p.label for p in group.with_result if p.degrees_of_freedom < FEW_DOF):
             self.few_dof.setdefault(few, []).append(group.title)
         n, least = len(group.with_result), self.analysis.options.min_participants
-        people = count(n, "participant")
-        logger.info("%s: %s with a result", group.title, people)
+        who = count(n, "participant")
+        logger.info("%s: %s with a result", group.title, who)
         if n == 1:
             logger.warning("%s: one participant has neither spread nor tests.", group.title)
         elif 1 < n < least and group.scale.tested:
             needed = "%s: %s, and a test needs %d (--min-participants)."
-            logger.warning(needed, group.title, people, least)
+            logger.warning(needed, group.title, who, least)
         done = summarize(group, self.output_dir, self.analysis)
         files.discard_earlier(self.output_dir, group.name, done.writer.written)
         self.problems.extend(done.problems)

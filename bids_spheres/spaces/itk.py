@@ -119,22 +119,12 @@ def _through_file(points: FloatArray, path: Path) -> MovedPoints:
         raise not_fetched(path) or missing from error
     except OSError as error:
         raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
+    through = _through_h5 if path.suffix == ".h5" else _through_matrix
     try:
         # numpy warns of numbers that are refused below, and of text lines without numbers.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if path.suffix == ".h5":
-                moved = _through_h5(points, path)
-            else:
-                content = read_limited(path, "linear transform", _LINEAR_BYTES)
-                linear = import_module("nitransforms.io.itk").ITKLinearTransform
-                is_binary = path.suffix == ".mat"
-                transform = (
-                    linear.from_binary(BytesIO(content))
-                    if is_binary
-                    else linear.from_string(content.decode())
-                )
-                moved = _by_affine(points, transform)
+            moved = through(points, path)
     except DataError:
         raise
     except _NotATransformError as error:
@@ -151,6 +141,14 @@ def _not_a_transform(path: Path, why: str = "") -> DataError:
         f"{path} can't be read as a transform of ITK{why}.",
         hint="Is it complete? If it was being copied or downloaded, remove it and get it again.",
     )
+
+
+def _through_matrix(points: FloatArray, path: Path) -> MovedPoints:
+    content = read_limited(path, "linear transform", _LINEAR_BYTES)
+    linear = import_module("nitransforms.io.itk").ITKLinearTransform
+    if path.suffix == ".mat":
+        return _by_affine(points, linear.from_binary(BytesIO(content)))
+    return _by_affine(points, linear.from_string(content.decode()))
 
 
 def _by_affine(points: FloatArray, transform: ITKLinearTransform) -> MovedPoints:

@@ -173,8 +173,16 @@ def test_what_memory_limits_is_told(processes, caplog, options, lines):
     assert caplog.messages == lines
 
 
-def work_of(*strategies):
-    return SimpleNamespace(job=SimpleNamespace(work=SimpleNamespace(strategies=strategies)))
+def test_memory_of_one_run_at_a_time_is_not_looked_up(tmp_path, monkeypatch):
+    """The headers of all images would be read for it."""
+    monkeypatch.setattr(opening, "largest_job", None)
+    monkeypatch.setattr(opening, "group_memory", lambda: 10**9)
+    with open_executor(Settings(tmp_path, tmp_path / "out"), ["a", "b"]) as opened:
+        assert opened.processes == 1
+    monkeypatch.setattr(opening, "group_memory", lambda: None)
+    settings = Settings(tmp_path, tmp_path / "out", execution=Execution(nprocs=2))
+    with open_executor(settings, ["a", "b"]) as opened:
+        assert opened.processes == 2
 
 
 def test_what_is_asked_of_slurm_and_of_a_cluster_here(tmp_path, monkeypatch):

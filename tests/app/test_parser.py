@@ -252,6 +252,7 @@ def test_a_level_that_is_unknown():
 
 @pytest.mark.parametrize("option", ["--dask-scheduler", "--dask-scheduler-file"])
 def test_where_workers_are_named_dask_is_meant(option):
+    assert of("--executor", "dask").execution.executor == "dask"
     assert of(option, "x").execution.executor == "dask"
     assert of(option, "x", "--executor", "dask").execution.executor == "dask"
     with pytest.raises(UsageError, match=f"--mem limits a call on one machine, and {option} has"):

@@ -921,3 +921,29 @@ def test_warnings_point_at_the_caller():
     with pytest.warns(UserWarning, match="mean 0") as caught:
         clean(np.zeros((9, 1)), standardize="psc", detrend=False)
     assert caught[0].filename == __file__
+
+
+def test_a_constant_signal_beside_one_that_is_not_finite_becomes_0():
+    series = noise(60, 3)
+    series[:, 0] = 1000.1
+    series[7, 1] = np.nan
+    ours = clean(series)
+    np.testing.assert_array_equal(ours[:, 0], 0)
+    np.testing.assert_allclose(ours[:, 2], clean(series[:, 2:])[:, 0])
+
+
+def test_the_unit_of_confounds_plays_no_part_where_they_are_not_standardized():
+    series, confounds = noise(60, 2), noise(60, 3, seed=1)
+    options = {"standardize_confounds": False, "standardize": None}
+    for detrend in (True, False):
+        expected = quietly(clean, series, confounds=confounds, detrend=detrend, **options)
+        for unit in (1e-7, 1e5):
+            ours = quietly(clean, series, confounds=unit * confounds, detrend=detrend, **options)
+            np.testing.assert_allclose(ours, expected, atol=1e-8)
+
+
+def test_confounds_in_a_tuple_are_those_of_a_list():
+    series, parts = noise(60, 2), [noise(60, 1, seed=1), noise(60, 2, seed=2)]
+    expected = clean(series, confounds=np.hstack(parts))
+    for given_ in (parts, tuple(parts)):
+        np.testing.assert_allclose(clean(series, confounds=given_), expected, atol=1e-10)

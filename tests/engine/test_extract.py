@@ -539,3 +539,18 @@ def test_weights_of_another_grid_are_an_error(data, grid):
 def test_seeds_that_are_no_table_of_three_columns_are_an_error(data, seeds):
     with pytest.raises(UsageError, match=r"\(S, 3\)|three coordinates"):
         extract_spheres(image(data), seeds, 5)
+
+
+def test_voxels_that_vary_little_have_a_signal():
+    """A standard deviation of a ten-thousandth, beside voxels that do not vary."""
+    rng = np.random.default_rng(0)
+    values = np.full((3, 3, 3, 40), 7.0)
+    values[1, 1] += 1e-4 * rng.standard_normal((3, 40))
+    volumes = open_volumes(nib.Nifti1Image(values, np.eye(4)))
+    weights = sphere_weights([[1, 1, 1], [0, 0, 0]], 1, volumes.grid)
+    moments = extract(volumes, weights, moments=True).moments
+    expected = (weights.voxels % 9) == 4
+    assert moments.alive.tolist() == expected.tolist()
+    np.testing.assert_allclose(moments.coverage(weights), [3 / 7, 0])
+    ratio = values[1, 1].mean(axis=1) / values[1, 1].std(axis=1, ddof=1)
+    np.testing.assert_allclose(moments.tsnr(weights), [ratio.mean(), np.nan], rtol=1e-6)

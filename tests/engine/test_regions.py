@@ -17,7 +17,7 @@ from bids_spheres.engine.regions import (
     region_labels,
     row_weights,
 )
-from bids_spheres.engine.spheres import label_volume, sphere_weights, stack_weights
+from bids_spheres.engine.spheres import Grid, label_volume, sphere_weights, stack_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
 from bids_spheres.errors import DataError, UsageError
 
@@ -424,3 +424,31 @@ def test_what_is_no_parcellation(tmp_path, values, table, phrase):
         (tmp_path / "a.tsv").write_text(table)
     with pytest.raises(DataError, match=phrase):
         load_parcellation(save(tmp_path, values, AFFINE, "a.nii"), "mine", "MNI")
+
+
+def test_a_region_between_the_voxels_of_the_image_is_empty(tmp_path):
+    """One voxel of 1 mm that no centre of a voxel of 4 mm falls into; first or last of all."""
+    grid = Grid((3, 3, 3), np.diag([4.0, 4, 4, 1]))
+    for lost, used in ((5, [18, 0]), (1, [0, 18])):
+        labels = np.zeros((12, 12, 12), np.int16)
+        labels[:6] = 3
+        labels[7, 7, 7] = lost
+        path = tmp_path / f"{lost}_dseg.nii"
+        nib.Nifti1Image(labels, np.eye(4)).to_filename(path)
+        table, _ = load_parcellation(path, "x", "MNI")
+        weights = row_weights(table, grid)
+        assert weights.used.tolist() == used
+        assert weights.asked.tolist() == [max(n, 1) for n in used]
+        assert weights.empty.tolist() == [n == 0 for n in used]
+        small = table.coordinates[used.index(0)]
+        assert small.tolist() == [7, 7, 7]
+        assert table.radii[used.index(0)] == pytest.approx((3 / (4 * np.pi)) ** (1 / 3), abs=1e-4)
+        assert table.regions.values == tuple(sorted((3, lost)))
+
+
+@pytest.mark.parametrize("text", ["", "# index name\n", "\n \n"])
+def test_a_table_without_a_row_names_nothing(tmp_path, text):
+    path = tmp_path / "a_dseg.nii"
+    path.with_suffix(".tsv").write_text(text)
+    with pytest.raises(DataError, match=r"a_dseg\.tsv"):
+        region_labels(path, [1, 2], maps=False)

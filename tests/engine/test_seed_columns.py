@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_spheres.engine.seed_columns import read_columns
 from bids_spheres.engine.seeds import load_seeds, seeds_from, typed_seeds
 from bids_spheres.errors import DataError
 
@@ -226,3 +227,25 @@ def test_seeds_of_a_data_frame(tmp_path):
     assert seeds_from(str(tmp_path / "list.csv")).names == NAMES
     assert len(seeds_from("Raichle2011")) == 36
     assert seeds_from([(0, 0, 0)]) is None
+
+
+def test_a_plain_table_and_one_without_a_header_leave_little_to_say():
+    plain = read_columns("name\tx\ty\tz\tradius\na\t1\t2\t3\t4\nb\t5\t6\t7\t8\n", "t")
+    assert (plain.notes, plain.space, plain.in_mm, plain.halved) == ((), None, False, False)
+    assert plain.cells == {
+        "name": ["a", "b"],
+        "x": ["1", "5"],
+        "y": ["2", "6"],
+        "z": ["3", "7"],
+        "radius": ["4", "8"],
+    }
+    assert plain.described == ("name", "x", "y", "z", "radius")
+    bare = read_columns("1,2,3,left\n4,5,6,right\n", "t")
+    assert bare.notes == ("The table has no header; its columns are taken for x, y, z and name.",)
+    named = read_columns("x (mm),y (mm),z (mm),ROI name,diam\n1,2,3,a,9\n", "t")
+    (note,) = named.notes
+    assert note == (
+        "Columns: x from x (mm), y from y (mm), z from z (mm), radius from diam, name from ROI "
+        "name."
+    )
+    assert (named.in_mm, named.halved) == (True, True)

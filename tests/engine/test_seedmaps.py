@@ -550,3 +550,50 @@ def test_memory_factor_that_is_documented(series):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 * block.nbytes
+
+
+@pytest.mark.parametrize("fwhm", [None, 7.0])
+def test_what_is_kept_is_an_image_of_its_own_in_real_units(tmp_path, series, mask, fwhm):
+    """Of scaled whole numbers; a constant voxel has no signal in a smoothed image."""
+    series = series.copy()
+    series[3, 3, 3] = 980
+    path = write(tmp_path / "run.nii.gz", series, np.int16, (0.5, 70))
+    real = nib.load(path).get_fdata()
+    mask[3, 3, 3] = True
+    volumes = open_volumes(path)
+    voxels = mask_voxels(volumes.grid, mask)
+    with spooled(volumes, voxels, tmp_path, fwhm) as recording:
+        weights = sphere_weights(SEEDS, RADIUS, volumes.grid, mask)
+        extract(recording, weights, fwhm)
+        kept = recording.kept_volumes()
+        found = np.vstack(list(kept.blocks(voxels[5:50])))
+        everything = np.vstack(list(kept.blocks(voxels)))
+        over_time = recording.over_time(slice(5, 50))
+    expected = real
+    if fwhm:
+        sigma = fwhm / np.sqrt(8 * np.log(2)) / np.linalg.norm(AFFINE[:3, :3], axis=0)
+        expected = ndimage.gaussian_filter(real, (*sigma, 0))
+        expected[3, 3, 3] = 0
+    expected = expected.reshape(-1, real.shape[3], order="F")[voxels].T
+    np.testing.assert_allclose(everything, expected, rtol=1e-9)
+    np.testing.assert_array_equal(found, everything[:, 5:50])
+    np.testing.assert_allclose(over_time, found, rtol=1e-12)
+    assert (kept.n_volumes, kept.t_r) == (volumes.n_volumes, volumes.t_r)
+
+
+def test_an_array_on_disk_is_written_in_any_pieces(tmp_path):
+    """Also in blocks as wide as the array is high."""
+    array = np.arange(24.0).reshape(4, 6)
+    disk = seedmaps.DiskArray(tmp_path, (4, 6), np.dtype(np.float64))
+    for column, width in ((0, 1), (1, 4), (5, 1)):
+        disk.write(0, column, array[:, column : column + width])
+    np.testing.assert_array_equal(disk.read(), array)
+    disk.write(1, 0, -array[1:3])
+    array[1:3] *= -1
+    np.testing.assert_array_equal(disk.read(), array)
+    np.testing.assert_array_equal(disk.read(columns=slice(2, 5)), array[:, 2:5])
+    disk.close()
+    with pytest.raises(ReadWriteError) as error:
+        seedmaps.DiskArray(tmp_path / "gone", (1000, 3000), np.dtype(np.float32))
+    assert "need 12 MB there" in error.value.hint
+    assert error.value.message.startswith(f"A temporary file in {tmp_path / 'gone'}: ")

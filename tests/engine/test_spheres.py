@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tracemalloc
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from bids_spheres.engine.spheres import (
     Grid,
+    assemble,
     label_volume,
     nearest_only,
     sphere_weights,
@@ -593,3 +594,30 @@ def test_weights_of_different_grids_do_not_stack():
 def test_coordinates_that_are_no_triplets(shape):
     with pytest.raises(UsageError, match=r"\(S, 3\)"):
         sphere_weights(np.zeros(shape), 1, Grid((5, 5, 5), UNIT))
+
+
+def test_voxels_of_maps_count_by_their_share_of_the_largest_weight():
+    """From a hundredth of it on, whatever the unit of a map."""
+    grid = Grid((3, 3, 3), np.eye(4))
+    owner, position = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 2, 5, 7])
+    flat = assemble(grid, owner, position, np.array([3, 3]), np.array([True, True]))
+    values = np.array([50, 0.4, 0.5, 0.02, 0.0001, 0.0003])
+    maps = replace(flat, values=values, whole=np.array([60, 0.0204]))
+    assert maps.used.tolist() == [2, 2]
+    assert maps.overlaps.tolist() == [1, 1]
+    np.testing.assert_allclose(maps.coverage, [50.9 / 60, 1])
+    alive = (maps.voxels != 0).astype(float)
+    np.testing.assert_allclose(maps.coverage_of(alive), [0.9 / 60, 1])
+    assert replace(maps, whole=np.array([25.45, 0.0204])).coverage.tolist() == [1, 1]
+    assert flat.used.tolist() == [3, 3]
+    np.testing.assert_allclose(flat.coverage_of(alive), [2 / 3, 1])
+    assert (maps.empty.tolist(), maps.partial.tolist()) == ([False] * 2, [True] * 2)
+    some = flat.restricted(np.array([False, True]), flat.voxels != 5)
+    assert (some.used.tolist(), some.asked.tolist()) == ([0, 2], [3, 3])
+    assert some.voxels.tolist() == [2, 7]
+
+
+def test_no_seed_has_no_neighbour_either():
+    grid = Grid((3, 3, 3), np.eye(4))
+    nothing = sphere_weights(np.empty((0, 3)), np.empty(0), grid)
+    assert nearest_only(nothing, np.empty((0, 3)), np.empty(0)).used.tolist() == []

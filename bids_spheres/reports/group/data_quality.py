@@ -35,21 +35,15 @@ if TYPE_CHECKING:
     from bids_spheres.reports.group.load import FloatArray, Image, Level
 
 MOST_ROWS = 2000  # Rows of the table; a browser takes seconds to lay out more
-
 _WORST_OF_STRATEGY = {"degrees_of_freedom": "min", "n_censored": "max"}
 _WORST = {"coverage": "min", "tsnr": "min", "spheres_missing": "max", **_WORST_OF_STRATEGY}
-
 _MOST_VERDICTS = 6
 _TONES = ("bad", "warn", "")
 _MOST_STRATEGIES = 4  # With more strategies, columns have the worst of all
 HALF = 0.5  # Share of participants below which a seed is drawn as missing
-
 _MOST_SEEDS = 400
 # Middle and half the size of the brain in MNI templates, mm
 _MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
-
-
-# Participants and runs
 
 
 def absent_table(level: Level) -> Iterator[render.Table]:
@@ -211,9 +205,6 @@ def distributions(level: Level, runs: pd.DataFrame) -> render.Block:
     return render.Block(heading, tuple(graphics), tuple(notes), columns=2)
 
 
-# Seeds
-
-
 def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
     """Figure, sentences and table of the seeds of each image."""
     for image, parts in zip(images, parts_apart([i.parts for i in images]), strict=True):
@@ -229,6 +220,21 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
                 " Every participant has coordinates of their own in this space; the figure and the "
                 "table show their means, which are approximate."
             )
+        seeds = image.coverage.sort_values(["share", "coverage"], kind="stable")[:_MOST_SEEDS]
+        rest = len(image.coverage) - len(seeds)
+        more = f" The other {rest:,} are in the table of coverage." if rest > 0 else ""
+        tones = np.select([seeds["share"] < HALF, seeds["share"] < 1], ["bad", "warn"], "").tolist()
+        networks = render.text_column("Network", seeds["network"])
+        table = render.table_of(
+            f"{image.noun.capitalize()}s; those that most participants lack come first.{more}",
+            render.text_column(image.noun.capitalize(), seeds["name"]),
+            *((networks,) if (image.coverage["network"] != MISSING).any() else ()),
+            *(render.number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
+            render.number_column("Participants", seeds["participants"]),
+            render.percent_column("Share", seeds["share"], tones),
+            render.percent_column("Coverage", seeds["coverage"]),
+            file=f"group/{image.path('coverage').name}",
+        )
         alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
         shown = picture(overview(scene, image.networks), alt)
         yield render.Section(
@@ -237,7 +243,7 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
             ", ".join(parts.values()) or image.image_title,
             sentences=sentences,
             figures=(render.Figure(f"{image.anchor}-seeds", shown, caption),),
-            tables=(_seeds_table(image),),
+            tables=(table,),
             stage=Stage.of(scene, f"{image.anchor}-glass"),
         )
 
@@ -295,22 +301,3 @@ def find_group_background(image: GroupFiles) -> Background:
     distance = np.linalg.norm((places - _MNI_CENTRE) / _MNI_RADII, axis=1).reshape(grid.shape)
     brain = backdrop(np.clip(1.2 - distance**6, 0, 1), grid)
     return Background(brain, "an ellipsoid of the size of a brain")
-
-
-def _seeds_table(image: Image) -> render.Table:
-    """Seeds, those that most participants lack first."""
-    seeds = image.coverage.sort_values(["share", "coverage"], kind="stable")[:_MOST_SEEDS]
-    rest = len(image.coverage) - len(seeds)
-    more = f" The other {rest:,} are in the table of coverage." if rest else ""
-    tones = np.select([seeds["share"] < HALF, seeds["share"] < 1], ["bad", "warn"], "").tolist()
-    networks = render.text_column("Network", seeds["network"])
-    return render.table_of(
-        f"{image.noun.capitalize()}s; those that most participants lack come first.{more}",
-        render.text_column(image.noun.capitalize(), seeds["name"]),
-        *((networks,) if (image.coverage["network"] != MISSING).any() else ()),
-        *(render.number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
-        render.number_column("Participants", seeds["participants"]),
-        render.percent_column("Share", seeds["share"], tones),
-        render.percent_column("Coverage", seeds["coverage"]),
-        file=f"group/{image.path('coverage').name}",
-    )

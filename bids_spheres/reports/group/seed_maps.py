@@ -19,7 +19,6 @@ from bids_spheres.wording import count, listing, number, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.reports.group.load import ContrastMap, Level
     from bids_spheres.reports.participant.sphere_section import Background
 
@@ -34,7 +33,6 @@ CORRECTIONS = {
 """Images of corrected p and what voxels below a limit have; the last that there is, is shown."""
 
 _MOST_CLUSTERS = 15  # Clusters of each map in the table, the largest first
-
 _MOST_NAMES = 20
 _RING = 5.0  # mm around a peak
 _LEAST = np.finfo(np.float64).tiny  # 0 is transparent
@@ -86,7 +84,11 @@ def _slices(own: ContrastMap, background: Background) -> render.Graphic | None:
     symbol = "F" if own.statistic == "f" else "t"
     words = f"{symbol} of {own.contrast} after {own.strategy}. {shown}"
     coloured = VoxelMap(grid, values.ravel(order="F"))
-    names, peaks = _peaks(own, coloured)
+    names, peaks = coloured.extremes()
+    if own.clusters is not None:
+        places = own.clusters[[*"xyz"]].to_numpy(np.float64)
+        if len(chosen := np.flatnonzero(coloured.at([*places.T]))[:COLUMNS]):
+            names, peaks = own.clusters["nearest_seed"].iloc[chosen].tolist(), places[chosen]
     scene = Scene(peaks, np.full(len(peaks), _RING), background.picture)
     maps, strongest = len(peaks) * [coloured], float(np.abs(values).max()) or 1.0
     pixels = sphere_figures.map_slices(scene, maps, names, limits=(_LEAST, strongest))
@@ -97,20 +99,6 @@ def _slices(own: ContrastMap, background: Background) -> render.Graphic | None:
         f"seed. {span} to {end}; white rings: peaks."
     )
     return sphere_figures.map_graphic(pixels, words, caption, own.strategy)
-
-
-def _peaks(own: ContrastMap, coloured: VoxelMap) -> tuple[list[str], FloatArray]:
-    """Names and places ((P, 3), mm) of coloured peaks of clusters, else of both extremes."""
-    if own.clusters is not None:
-        places = own.clusters[[*"xyz"]].to_numpy(np.float64)
-        chosen = np.flatnonzero(coloured.at((places[:, 0], places[:, 1], places[:, 2])))[:COLUMNS]
-        if len(chosen):
-            return own.clusters["nearest_seed"].iloc[chosen].tolist(), places[chosen]
-    values, shape = coloured.values, coloured.grid.shape
-    extremes = {int(values.argmax()): "highest", int(values.argmin()): "lowest"}
-    kept = {voxel: name for voxel, name in extremes.items() if values[voxel]} or extremes
-    ijk = np.transpose(np.unravel_index([*kept], shape, order="F"))
-    return [*kept.values()], coloured.grid.to_mm(ijk)
 
 
 def _cluster_tables(maps: Sequence[ContrastMap]) -> tuple[render.Table, ...]:

@@ -19,7 +19,7 @@ from bids_spheres.reports.toolkit.render import Block
 from bids_spheres.wording import coefficient, count, listing, naming, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.outputs.read import Spheres
@@ -61,7 +61,18 @@ def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> 
         strongest = (stage.strongest_pairs(matrix, s) for s, matrix in known.items())
         yield Block(f"Strongest pairs: {title}", tuple(strongest))
         samples = [Sample(s, pairs(matrix), styles[s], s) for s, matrix in known.items()]
-        notes = tuple(_effective_volumes(seeds, known)) if stat == PEARSON else ()
+        notes = []
+        for strategy in known if stat == PEARSON else ():
+            # How many independent volumes a pair is worth, where this was written.
+            if (EFFECTIVE_DOF, strategy) not in seeds.files.matrix_paths:
+                continue
+            own = known_pairs(seeds.files.matrix(strategy, EFFECTIVE_DOF).values)
+            if own.size:
+                low, middle, high = (number(float(q), 0) for q in np.percentile(own, (5, 50, 95)))
+                notes.append(
+                    f"{strategy}: a pair is worth {middle} independent volumes (median; 90 % of "
+                    f"pairs from {low} to {high}), given the autocorrelation of both series."
+                )
         label, points = "r" if stat == PEARSON else title, seeds.spheres.coordinates
         yield distribution_block(f"Distribution: {title}", label, samples, points, notes)
     if any((PLACEMENT_SD, strategy) in seeds.files.matrix_paths for strategy in styles):
@@ -131,19 +142,6 @@ def _placement_block(seeds: SeedSet, styles: Mapping[str, str]) -> Block:
     return Block("Placement of spheres", notes=(words,), table=(f"{seeds.anchor}-placement", table))
 
 
-def _effective_volumes(seeds: SeedSet, strategies: Iterable[str]) -> Iterator[str]:
-    """How many independent volumes a pair is worth, where effective degrees were written."""
-    written = [s for s in strategies if (EFFECTIVE_DOF, s) in seeds.files.matrix_paths]
-    for strategy in written:
-        known = known_pairs(seeds.files.matrix(strategy, EFFECTIVE_DOF).values)
-        if known.size:
-            low, middle, high = (number(float(q), 0) for q in np.percentile(known, (5, 50, 95)))
-            yield (
-                f"{strategy}: a pair is worth {middle} independent volumes (median; 90 % of pairs "
-                f"from {low} to {high}), given the autocorrelation of both series."
-            )
-
-
 def controls_table(run: Run) -> render.Table | None:
     """Pairs that correlate and should not, a row for every seed set and strategy."""
     sets = [(seeds, s) for seeds in run.sets for s in run.strategies]
@@ -197,21 +195,16 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
             words += " The strongest correlation, {}, is between {}.".format(*strongest)
         if flat := int(np.isnan(np.diag(matrix)).sum()):
             words += f" {count(flat, 'regressor')} without variation (grey)."
+        kinds = [next((k for start, k in _KINDS if c.startswith(start)), c) for c in columns]
+        groups: list[Group] = []
+        for kind, members in groupby(kinds):
+            start = groups[-1].stop if groups else 0
+            groups.append(Group(kind, start, start + len([*members])))
         many, key = len(columns) > 12, f"{run.anchor}-design-{i}"
-        beside = matrices.Beside(*((_kinds(columns),) if many else ((), columns)))
+        beside = matrices.Beside(tuple(groups) if many else (), () if many else columns)
         about = 1.0, beside, words
         graphic = matrices.matrix_graphic(matrix, *about, strategy=strategy, row_names=key)
         graphics.append(graphic)
         names[key] = columns
     block = Block("Correlation of regressors", tuple(graphics), columns=2) if graphics else None
     return block, names
-
-
-def _kinds(columns: Sequence[str]) -> tuple[Group, ...]:
-    """Neighbours of one kind of regressors."""
-    kinds = (next((k for start, k in _KINDS if c.startswith(start)), c) for c in columns)
-    groups: list[Group] = []
-    for kind, members in groupby(kinds):
-        start = groups[-1].stop if groups else 0
-        groups.append(Group(kind, start, start + len(list(members))))
-    return tuple(groups)

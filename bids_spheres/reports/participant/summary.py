@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Coverage below which a sphere that has a series is warned of: a quarter of it is missing
 _LOW_COVERAGE = 0.75
+_THRESHOLDS = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")  # of head motion
 
 
 def summary(participant: Participant) -> Iterator[str]:
@@ -39,20 +40,18 @@ def summary(participant: Participant) -> Iterator[str]:
         f"{count(len(labels), 'seed set')} ({listing(labels, most=8)}); "
         f"{count(len(strategies), 'strategy', 'strategies')} ({listing(strategies, most=8)})."
     )
-    if keeping := [s for s in strategies if not any(_censors_motion(run, s) for run in single)]:
+    censoring = {
+        strategy
+        for seeds in (seeds for run in single for seeds in run.sets)
+        for strategy, facts in seeds.facts.items()
+        if facts.get("CensoredVolumes", {}).get("external")
+        or any(facts.get("CensoringThresholds", {}).get(key) is not None for key in _THRESHOLDS)
+    }
+    if keeping := [strategy for strategy in strategies if strategy not in censoring]:
         yield (
             f"{listing(keeping, most=16)} {'censors' if len(keeping) == 1 else 'censor'} nothing: "
             "volumes with much motion stay in."
         )
-
-
-def _censors_motion(run: Run, strategy: str) -> bool:
-    """Whether a volume can be censored for motion, by a threshold or a table of outliers."""
-    facts = [seeds.facts.get(strategy, {}) for seeds in run.sets]
-    by_table = any(own.get("CensoredVolumes", {}).get("external") for own in facts)
-    thresholds = [own.get("CensoringThresholds", {}) for own in facts]
-    keys = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
-    return by_table or any(own.get(key) is not None for own in thresholds for key in keys)
 
 
 def verdicts(participant: Participant) -> Iterator[limits.Verdict]:

@@ -55,7 +55,6 @@ NETWORK_COLOURS = (
 COLUMNS = 6
 # Absolute values below which a map is transparent, and from which on it has its full colour
 LEAST_SHOWN, STRONGEST = 0.2, 0.8
-
 _OTHER_NETWORK = "#9aa3ad"
 _RING, _OTHER_RING, _HAIR, _INK = "#ffd23f", "#f2f2f2", "#b4b4b4", "#e6e6e6"
 _TINT = np.array([0, 190, 255], dtype=np.float32)
@@ -159,9 +158,6 @@ def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
     return sentence(f"{count(len(radii), 'sphere')} {words}")
 
 
-# All spheres from three sides
-
-
 def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
     """All spheres from three sides over the brightest voxels behind them, (H, W, 3) pixels.
 
@@ -235,9 +231,6 @@ def _letter_sides(sheet: Sheet, panel: Panel) -> None:
     sheet.text(panel.right - 6, panel.top - _HEADING, panel.view.right, weight="bold")
 
 
-# Slices through the whole image
-
-
 @dataclass(frozen=True, eq=False)
 class VoxelMap:
     """A value of every voxel, such as the number of its sphere, from 1; 0 is none."""
@@ -249,6 +242,13 @@ class VoxelMap:
         """Values at the points of a mesh (mm), 0 outside."""
         positions = mesh_positions(self.grid, mesh)
         return np.where(positions >= 0, self.values[positions], 0)
+
+    def extremes(self) -> tuple[list[str], FloatArray]:
+        """Names and places, (P, 3) mm, of the highest and the lowest value that is not 0."""
+        found = {int(self.values.argmax()): "highest", int(self.values.argmin()): "lowest"}
+        kept = {voxel: name for voxel, name in found.items() if self.values[voxel]} or found
+        ijk = np.transpose(np.unravel_index([*kept], self.grid.shape, order="F"))
+        return [*kept.values()], self.grid.to_mm(ijk)
 
 
 def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> ByteArray:
@@ -361,9 +361,6 @@ def slice_panels(scene: Scene) -> list[tuple[Panel, float, int | None]]:
             panels.append((panel, float(depth), sphere))
         top += panels[-1][0].height + _HEAD + _BETWEEN
     return panels
-
-
-# One sphere
 
 
 class SlicePainter:
