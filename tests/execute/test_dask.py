@@ -77,18 +77,21 @@ def two_workers(deeds, tmp_path_factory):
         yield DaskExecutor(client, source, (), [tmp_path_factory.mktemp("shared")])
 
 
+@pytest.mark.slow
 def test_every_item_is_done_once(two_workers, deeds):
     ends = list(two_workers.run(deeds.double, range(20)))
     assert sorted(ends) == [(number, 2 * number) for number in range(20)]
     assert list(two_workers.run(deeds.double, [])) == []
 
 
+@pytest.mark.slow
 def test_an_item_whose_worker_is_lost_is_tried_again(two_workers, deeds, tmp_path):
     items = [str(tmp_path / name) for name in "abc"]
     ends = dict(two_workers.run(deeds.die_at_first, items))
     assert ends == {item: item for item in items}
 
 
+@pytest.mark.slow
 def test_an_item_of_which_two_workers_are_lost_is_given_up(two_workers, deeds):
     ends = dict(two_workers.run(deeds.die_of, ["poison", *"abcd"]))
     lost = ends.pop("poison")
@@ -98,11 +101,13 @@ def test_an_item_of_which_two_workers_are_lost_is_given_up(two_workers, deeds):
     assert ends == {item: item for item in "abcd"}
 
 
+@pytest.mark.slow
 def test_what_is_handed_out_leaves_nothing(two_workers, deeds):
     assert list(two_workers.run(deeds.double, [1])) == [(1, 2)]
     assert not list(two_workers.outputs[0].iterdir())
 
 
+@pytest.mark.slow
 def test_workers_that_see_other_folders_are_not_used(two_workers, deeds, dataset, tmp_path):
     """For as long as a fit one may come; then the reason is told."""
     source = WorkerSource("A scheduler", timeout=2.0)
