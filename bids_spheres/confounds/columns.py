@@ -126,8 +126,8 @@ class Selection:
             elif len(matches) > 1 and not is_pattern:
                 # A key of the strategy, as wm_csf, has fMRIPrep's column.
                 renamed = ["rename the column of your own"] if entry in matches else []
-                ways = [f"name {name}" for name in matches if name != entry] + renamed
-                what = f"{entry} in several tables: {' or '.join(ways)}"
+                ways = [f"write {name}" for name in matches if name != entry] + renamed
+                what = f"{entry} in several tables ({' or '.join(ways)})"
                 self.missing.append(Missing("confounds", problem=what))
             elif matches:
                 self.add(matches)
@@ -215,10 +215,7 @@ class Selection:
 def select(
     strategy: Strategy, names: tuple[str, ...], metadata: Mapping[str, object], *, one_mask: bool
 ) -> Selection:
-    """Columns of one run that a strategy regresses out, of its `names` as fMRIPrep has them today.
-
-    `metadata` is the JSON file beside the table; `one_mask`: fMRIPrep had only the combined mask.
-    """
+    """Columns that a strategy regresses out; `one_mask`: CompCor had only the combined mask."""
     chosen = Selection(names)
     cosines = [name for name in names if COSINE.match(name)]
     if strategy.wants_cosines:

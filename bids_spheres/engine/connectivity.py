@@ -275,11 +275,7 @@ class Moments:
 
 
 def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
-    """Runs of the same series, (T_i, S), one after the other, each standardized first.
-
-    Otherwise differences between runs would count as relations. A series that is missing or
-    constant in one run is missing in all, so that all entries rest on the same volumes.
-    """
+    """Runs of the same series, (T_i, S), each standardized; missing in one is missing in all."""
     if not len(parts):
         raise DataError("No runs to put together.")
     widths = sorted({np.shape(part)[1:] for part in parts})
@@ -289,6 +285,7 @@ def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
     shortest = min(len(part) for part in parts)
     if shortest < 2:
         raise DataError(f"A run of {count(shortest, 'volume')} can't be put together with others.")
+    # Else differences between runs would count as relations.
     together = np.vstack([_standardized(part) for part in parts])
     together[:, np.isnan(together).any(axis=0)] = np.nan
     return together

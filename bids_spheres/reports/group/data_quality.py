@@ -35,21 +35,15 @@ if TYPE_CHECKING:
     from bids_spheres.reports.group.load import FloatArray, Image, Level
 
 MOST_ROWS = 2000  # Rows of the table; a browser takes seconds to lay out more
-
 _WORST_OF_STRATEGY = {"degrees_of_freedom": "min", "n_censored": "max"}
 _WORST = {"coverage": "min", "tsnr": "min", "spheres_missing": "max", **_WORST_OF_STRATEGY}
-
 _MOST_VERDICTS = 6
 _TONES = ("bad", "warn", "")
 _MOST_STRATEGIES = 4  # With more strategies, columns have the worst of all
 HALF = 0.5  # Share of participants below which a seed is drawn as missing
-
 _MOST_SEEDS = 400
 # Middle and half the size of the brain in MNI templates, mm
 _MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
-
-
-# Participants and runs
 
 
 def absent_table(level: Level) -> Iterator[render.Table]:
@@ -209,9 +203,6 @@ def distributions(level: Level, runs: pd.DataFrame) -> render.Block:
         graphics.append(render.Graphic(chart, words, title, legend=legend))
     heading = "Distributions over runs" if len(runs) > 1 else "Quality of the run"
     return render.Block(heading, tuple(graphics), tuple(notes), columns=2)
-
-
-# Seeds
 
 
 def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:

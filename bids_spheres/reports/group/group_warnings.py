@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # Below this, QC-FC is mostly chance: that of unrelated values is 0.16 in the median
 FEW_PARTICIPANTS = 20
-
 _MOST_LABELS = 8
 
 

@@ -118,9 +118,6 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
         yield result.seed_matrix(result.mean, words, **about)
 
 
-# Networks
-
-
 def network_names(results: Sequence[Result]) -> tuple[str, ...]:
     """Networks, in the order in which matrices show them."""
     tables = [own for result in results if (own := result.networks) is not None]

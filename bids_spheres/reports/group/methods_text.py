@@ -23,7 +23,6 @@ _TAILS = {
     "positive": "one-sided (positive)",
     "negative": "one-sided (negative)",
 }
-
 _WAYS = {
     "maxt": "single {things} by the largest statistic of all {things} (max-T)",
     "nbs": "components of pairs{how} by the network-based statistic, in extent and intensity "
@@ -33,13 +32,11 @@ _WAYS = {
     "cluster": "clusters of voxels that share faces{how}, in size and mass",
     "tfce": "voxels by threshold-free cluster enhancement{how} [@smith2009]",
 }
-
 _RELIABILITY = (
     "Reliability over repeated measurements was ICC(2,1) and ICC(3,1) of each pair, with 95 % "
     "confidence intervals [@shrout1979], and the share of participants who are identified by the "
     "largest correlation, that of their own measurements [@finn2015]."
 )
-
 _STABILITY = (
     "Matrices of Fisher's z of split halves of every run were correlated with one another, and "
     "those of its first 2, 4, 6 ... minutes with that of the whole; the minutes were interpolated "

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 PAGE = "group.html"  # Name of the page in the output dataset
 MOST_BYTES = 8e6  # Size of all matrices of a page together, which a browser opens without a pause
 MOST_CHOICES = 40  # Pictures of one kind among which readers can choose
-
 _BYTES_OF_PAIR = 2.7  # in base64, of a picture or of values
 _MOST_FILES = 600
 

@@ -33,7 +33,6 @@ CORRECTIONS = {
 """Images of corrected p and what voxels below a limit have; the last that there is, is shown."""
 
 _MOST_CLUSTERS = 15  # Clusters of each map in the table, the largest first
-
 _MOST_NAMES = 20
 _RING = 5.0  # mm around a peak
 _LEAST = np.finfo(np.float64).tiny  # 0 is transparent

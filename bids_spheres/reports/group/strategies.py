@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 60, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
 _NUMBER = 0.35  # Room for a number right of the last dot, as a share of the width left of it
-
 _ON_MOTION = (
     "The first three columns say how much head motion is left in connectivity: the nearer to the "
     "grey bars, which are what chance alone gives, the better."
@@ -223,9 +222,6 @@ def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
         yield strategy, _TOP + _ROW * (row + 0.5)
 
 
-# QC-FC of all pairs
-
-
 def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.Block]:
     """How pairs correlate with motion; nothing where that is not known."""
     samples, half = [], 0.0  # half of the degrees of freedom
@@ -250,8 +246,6 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.B
             by_chance=by_chance if half > 0 else None,
         )
 
-
-# The table
 
 _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
     ("participants", "N", "", 1, 0),

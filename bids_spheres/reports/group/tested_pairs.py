@@ -134,9 +134,6 @@ def _matrices(tests: Sequence[Tested], shown: str, label: str) -> Iterator[rende
         yield test.result.seed_matrix(square(test.statistic), f"{words}.", **about)
 
 
-# The model of participants' variables
-
-
 def model_sections(level: Level, shown: Collection[str]) -> Iterator[render.Section]:
     """Every condition with a model of which a group is shown."""
     for condition in level.conditions:
@@ -214,9 +211,6 @@ def _strongest_table(terms: Sequence[Tested]) -> render.Table:
         render.number_column("Participants", rows["n"]),
         file="group/*_model.tsv",
     )
-
-
-# Contrasts
 
 
 def contrast_sections(

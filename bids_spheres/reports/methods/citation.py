@@ -33,12 +33,9 @@ _HOW_TO_USE = (
     "these results, check it against what your study did, and cite the references: pandoc finds "
     "their keys (`[@key]`) in the BibTeX at the end."
 )
-
 # Publications of the templates, as fMRIPrep cites them
 _TEMPLATES = {"MNI152NLin2009cAsym": "fonov2009", "MNI152NLin6Asym": "evans2012"}
-
 _TISSUES = {"GM": "grey matter", "WM": "white matter", "CSF": "cerebrospinal fluid"}
-
 _FEW_RADII = 3  # Up to this many different radii are listed; of more, the range is given
 
 
@@ -85,9 +82,6 @@ def citation_file(facts: MethodsFacts) -> str:
         f"```bibtex\n{bibliography(text)}\n```",
     ]
     return "\n\n".join(sections) + "\n"
-
-
-# Images, seeds and signals before cleaning
 
 
 def material(facts: MethodsFacts) -> Iterator[str]:

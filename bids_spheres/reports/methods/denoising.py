@@ -32,13 +32,11 @@ _EXPANSIONS: dict[Expansion, str] = {
     "derivatives": "backward differences",
     "full": "backward differences and the squares of both",
 }
-
 _TISSUES = {
     "combined": "the combined mask of white matter and cerebrospinal fluid",
     "WM": "white matter",
     "CSF": "cerebrospinal fluid",
 }
-
 _IMAGES = {
     "preproc": "the preprocessed images",
     "smoothAROMAnonaggr": "images that fMRIPrep had smoothed (FSL SUSAN, 6 mm full width at half "
@@ -49,21 +47,17 @@ _IMAGES = {
     "optcom": "the optimal combination of echoes",
     "denoised": "images that tedana had denoised",
 }
-
 _AROMA = cite("pruim2015")
 _TEDANA = cite("dupre2021", "kundu2012")
-
 _AROMA_COMPONENTS = {
     "basic": "(aggressive regression)",
     "orthogonal": "(orthogonalized with respect to the other components if fMRIPost-AROMA had done "
     "so, and otherwise aggressive regression)",
 }
-
 _TEDANA_COMPONENTS = {
     "aggressive": "",
     "orthogonal": ", orthogonalized with respect to the accepted components",
 }
-
 # Beginnings of the columns that fMRIPrep computes after its high-pass filter
 _COMPONENTS = ("a_comp_cor_", "t_comp_cor_", "w_comp_cor_", "c_comp_cor_", "edge_comp_")
 
@@ -287,9 +281,6 @@ def _filtering(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
     )
 
 
-# For every strategy
-
-
 def cleaning(facts: MethodsFacts) -> Iterator[str]:
     """What all strategies have in common."""
     if len(facts.strategies) > 1:
@@ -336,7 +327,6 @@ def cleaning(facts: MethodsFacts) -> Iterator[str]:
 
 
 _SHRUNK = f"a covariance shrunk after Ledoit and Wolf {cite('ledoit2004')}"
-
 _MEASURES = {
     "pearsoncorrelation": "Pearson's correlation coefficient",
     "fisherz": "Fisher's z, the inverse hyperbolic tangent of Pearson's correlation coefficient "

@@ -24,7 +24,6 @@ _SPECIAL = r"[\\`*_{}\[\]<>#|@$^~&!]"
 
 _ENTRY = re.compile(r"^@\w+\{(?P<key>\w+),\n(?P<fields>.*?)^\}$", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^  (\w+) = \{(.*)\},$", re.MULTILINE)
-
 _KEY = re.compile(r"@(\w+)")
 _CODE = r"(?P<fence>(?<!`)`+(?!`))(?P<code>.+?)(?<!`)(?P=fence)(?!`)"
 _CITATION = r"(?<!\\)\[(?P<keys>@\w+(?:; @\w+)*)\]"

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 # Coverage below which a sphere that has a series is warned of: a quarter of it is missing
 _LOW_COVERAGE = 0.75
-
 _THRESHOLDS = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")  # of head motion
 
 

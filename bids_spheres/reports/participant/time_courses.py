@@ -28,26 +28,18 @@ if TYPE_CHECKING:
 
 # Pixels beside charts along time, the same for all of a run, so that volumes line up
 LEFT, RIGHT = 130, 16
-
 _HEIGHT, _GAP, _STRIPE = 84, 14, 14
-
 _NO_COURSES = (
     "The confounds table that the sidecars name does not exist, or has no measure of motion; only "
     "censored volumes are shown."
 )
-
 _CARPET, _LEAST, _SPECTRUM = matrices.MOST_ROWS, 48, 200  # pixels high
 _TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next
-
 BEFORE = "Before cleaning"  # Name of the series before cleaning
 MOST_FREQUENCIES = 160  # Points of a spectrum that a chart can show
-
 BORDERS = (0.01, 0.1)
 """Between bands whose share of the power is given, Hz: drift, the range of resting-state networks
 (Biswal 1995, doi:10.1002/mrm.1910340409), and higher frequencies."""
-
-
-# Motion
 
 
 @dataclass(frozen=True)
@@ -204,9 +196,6 @@ def _read_columns(path: Path, wanted: Sequence[str]) -> dict[str, FloatArray]:
             file, sep="\t", usecols=lambda name: name.strip() in wanted, na_values=[MISSING]
         )
     return {name.strip(): table[name].to_numpy(dtype=np.float64) for name in map(str, table)}
-
-
-# Series
 
 
 def signal_view(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bids_spheres.execute import Executor
 
 logger = logging.getLogger(__name__)
-
 # What each page is about; ``"none"``: no pages
 ReportLevel = Literal["participant", "session", "none"]
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import FloatArray
 
 STEP = 10.0  # Width of the bins along distance, mm
-
 _LEFT, _HEIGHT = 56, 190  # pixels
 _FEWEST_BINS, _N_BINS = 6, 50
 # Fewer values than this are dots in rows, so many pixels high, instead of a histogram

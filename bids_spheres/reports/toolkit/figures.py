@@ -32,11 +32,9 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import FloatArray
 
 _DPI = 100
-
 DENSITY = 2  # Pixels of an image, across and down, in one of a page: screens show up to so many
 # Environment variable that names matplotlib's folder of settings and caches
 _CONFIG = "MPLCONFIGDIR"
-
 _LOOK = {
     "agg.path.chunksize": 0,
     "font.family": ["DejaVu Sans"],

@@ -34,11 +34,11 @@ _ANCHORS = np.array(
 )
 # Rows above which a matrix has the whole column, and up to which its values are written in it
 _LARGE, _SMALL = 100, 12
+_LONGEST_NAME = 20  # Letters beside a matrix
 _MOST_NAMES = 24  # Seeds up to which each has its name beside a matrix
 SIGNIFICANT = 0.05  # Corrected p below which a pair counts as related
 # Rows from which on values are rounded to the decimals shown, where these fit into a byte
 _MANY = 400
-
 _PLACES = np.linspace(0, len(_ANCHORS) - 1, 255)
 _CHANNELS = [np.interp(_PLACES, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T]
 # Red, green and blue of 255 colours from blue over white to red, and of missing, (256, 3)
@@ -205,7 +205,9 @@ def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) ->
     n, top = len(values), 6
     each = tuple(charts.Group(name, i, i + 1) for i, name in enumerate(beside.names))
     groups = each or beside.groups
-    left, below = (128, 122) if groups else (40, 16)
+    letters = min(max((len(group.name) for group in groups), default=0), _LONGEST_NAME)
+    room = round(7.2 * letters)
+    left, below = (max(40, 20 + room), 14 + room) if groups else (40, 16)
     width = charts.WIDTH if n > _LARGE else charts.HALF
     side = width - left - 8
     floor, scale = top + side, top + side + below + 12
@@ -219,7 +221,7 @@ def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) ->
     marks: list[charts.Mark] = []
     labels: list[charts.Label] = []
     for is_below in (False, True) if groups else ():
-        brackets, names = charts.names_beside(groups, frame, letters=15, below=is_below)
+        brackets, names = charts.names_beside(groups, frame, letters, below=is_below)
         marks += brackets
         labels += names
     if not groups:
@@ -255,10 +257,8 @@ def _numbers(values: FloatArray, limit: float, frame: charts.Frame) -> Iterator[
 
 
 MOST_ROWS, MOST_COLUMNS = 264, 308  # Pixels of the picture: room in half the width of a page
-
 _N_GREYS = 32
 _REACH = 2.0  # Standard deviations from black to white
-
 _SHADES = np.repeat(np.linspace(0, 255, _N_GREYS)[:, None], 3, axis=1)
 # Greys from black to white, and the colour of missing values
 GREYS = np.rint([*_SHADES, (201, 120, 32)]).astype(np.uint8)

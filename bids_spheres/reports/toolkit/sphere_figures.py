@@ -55,7 +55,6 @@ NETWORK_COLOURS = (
 COLUMNS = 6
 # Absolute values below which a map is transparent, and from which on it has its full colour
 LEAST_SHOWN, STRONGEST = 0.2, 0.8
-
 _OTHER_NETWORK = "#9aa3ad"
 _RING, _OTHER_RING, _HAIR, _INK = "#ffd23f", "#f2f2f2", "#b4b4b4", "#e6e6e6"
 _TINT = np.array([0, 190, 255], dtype=np.float32)
@@ -159,9 +158,6 @@ def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
     return sentence(f"{count(len(radii), 'sphere')} {words}")
 
 
-# All spheres from three sides
-
-
 def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
     """All spheres from three sides over the brightest voxels behind them, (H, W, 3) pixels.
 
@@ -233,9 +229,6 @@ def _heading(sheet: Sheet, panel: Panel, words: str = "") -> Text:
 def _letter_sides(sheet: Sheet, panel: Panel) -> None:
     sheet.text(panel.left + 6, panel.top - _HEADING, panel.view.left, weight="bold")
     sheet.text(panel.right - 6, panel.top - _HEADING, panel.view.right, weight="bold")
-
-
-# Slices through the whole image
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,9 +361,6 @@ def slice_panels(scene: Scene) -> list[tuple[Panel, float, int | None]]:
             panels.append((panel, float(depth), sphere))
         top += panels[-1][0].height + _HEAD + _BETWEEN
     return panels
-
-
-# One sphere
 
 
 class SlicePainter:

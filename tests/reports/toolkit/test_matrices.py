@@ -180,9 +180,9 @@ def test_names_of_groups_stand_beside_their_rows():
 
 
 def test_many_groups_name_the_largest_without_overlap():
-    sizes = [1 + i % 7 for i in range(60)]
+    sizes = [1 + i % 7 for i in range(90)]
     edges = np.cumsum([0, *sizes])
-    groups = tuple(Group(f"g{i}", edges[i], edges[i + 1]) for i in range(60))
+    groups = tuple(Group(f"g{i}", edges[i], edges[i + 1]) for i in range(90))
     chart = graphic(symmetric(edges[-1]), 1.0, Beside(groups), "").chart
     names = [label for label in chart.labels if label.style == "name" and not label.turned]
     assert np.all(np.diff([label.down for label in names]) > 11)
@@ -341,14 +341,15 @@ def test_bytes_of_packed_values(n, high, digits, n_bytes, step):
 
 
 @pytest.mark.parametrize(
-    ("n", "named", "width", "left", "below"),
+    ("n", "longest", "width", "left", "below"),
     [
-        *((100, False, 384, 40, 16), (101, False, 780, 40, 16)),
-        *((100, True, 384, 128, 122), (101, True, 780, 128, 122)),
+        *((100, 0, 384, 40, 16), (101, 0, 780, 40, 16)),
+        *((100, 15, 384, 128, 122), (101, 15, 780, 128, 122), (50, 2, 384, 40, 28)),
+        *((101, 20, 780, 164, 158), (101, 33, 780, 164, 158)),
     ],
 )
-def test_places_in_the_picture_of_a_matrix(n, named, width, left, below):
-    groups = (Group("a", 0, 60), Group("b", 60, n)) if named else ()
+def test_places_in_the_picture_of_a_matrix(n, longest, width, left, below):
+    groups = (Group("a", 0, n - 40), Group("b" * longest, n - 40, n)) if longest else ()
     chart = graphic(symmetric(n), 0.5, Beside(groups), "").chart
     side = width - left - 8
     image, scale = chart.rasters
@@ -369,8 +370,8 @@ def test_places_in_the_picture_of_a_matrix(n, named, width, left, below):
         Label(left + side, down, "0.5", "end"),
     )
     (divide,) = (mark.path for mark in chart.marks if mark.style == "divide")
-    at = side * 60 / n
-    lines = f"M{left:.1f},{6 + at:.1f}h{side}M{left + at:.1f},6.0v{side}" if named else ""
+    at = side * (n - 40) / n
+    lines = f"M{left:.1f},{6 + at:.1f}h{side}M{left + at:.1f},6.0v{side}" if longest else ""
     assert divide == lines
 
 
