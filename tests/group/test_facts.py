@@ -16,6 +16,8 @@ from bids_spheres.group.facts import (
     read_facts,
     regressor_kinds,
 )
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.workflow import run_group
 from bids_spheres.outputs.read import read_columns, read_upper_triangle
 from tests.group.conftest import SETTINGS, correlations, without, write_tsv
 
@@ -305,3 +307,11 @@ def test_spheres_that_were_drawn_again_are_told_by_setting():
         "spheres were drawn again after the matrices were made: Radius was 5 and is 6 in 2 "
         "participants (sub-1 and sub-3)."
     )
+
+
+def test_the_space_of_seeds_may_differ_in_pooled_spaces_alone(outputs, rng):
+    for label, space in (("01", "MNI152NLin6Asym"), ("02", "MNI152NLin2009cAsym")):
+        outputs.add(label, correlations(rng, 5), SeedSpace=space)
+    with pytest.raises(DataError, match='SeedSpace is "MNI152NLin6Asym" in 1 participant'):
+        run_group(outputs.root, GroupOptions())
+    assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []

@@ -35,11 +35,12 @@ def three(outputs, rng):
     acq = "task-rest_acq-fast"
     whole = {"NumberOfVolumesKept": 100, "DegreesOfFreedom": 90.0, "RankRemoved": 10}
     gone = {"NumberOfVolumesKept": 30, "DegreesOfFreedom": -3.0, "Excluded": "too short"}
+    gone["NumberOfVolumes"] = 150
     motion = {"VolumesWithFramewiseDisplacement": 99}
     outputs.add("02", correlations(rng, 5), source=acq, **common, **whole, **motion)
     matrix = np.full((5, 5), np.nan)
     moved = {"MeanFramewiseDisplacement": 0.9, **motion}
-    outputs.add("03", matrix, source=acq, **common, **gone, **moved)
+    outputs.add("03", matrix, source=acq, **{**common, **gone, **moved})
     assert run_group(outputs.root, GroupOptions()) == []
     return outputs.root / "group"
 
@@ -98,9 +99,9 @@ def test_every_cell_of_the_table_of_strategies(three):
         "runs": 3,
         "runs_excluded": 1,
         "mean_fd": pytest.approx((0.2 + 0.1) / 2),  # of those with a result
-        "censored": pytest.approx((20 + 0 + 70) / 300),
+        "censored": pytest.approx((0.2 + 0 + 0.8) / 3),  # of runs, long or short
         "degrees_of_freedom": pytest.approx((60.5 + 90 - 3) / 3),
-        "degrees_of_freedom_lost": pytest.approx((39.5 + 10 + 103) / 3),
+        "degrees_of_freedom_lost": pytest.approx((39.5 + 10 + 153) / 3),
         "qc_fc_participants": 2,
         "qc_fc_degrees_of_freedom": 0,
         "qc_fc_edges": 0,

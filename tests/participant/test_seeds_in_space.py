@@ -812,6 +812,15 @@ def test_seeds_of_a_near_template_are_used_as_they_are_with_a_note(caplog):
     assert caplog.messages == notes
 
 
+@pytest.mark.parametrize("warp", [False, True])
+def test_regions_of_another_template_are_never_mapped(warp):
+    regions = seeds_in(FSL, "mine", regions=object())
+    (placed,) = place_in_template([regions], ICBM, warp=warp)
+    assert placed.table.coordinates.tolist() == regions.coordinates.tolist()
+    assert placed.note.startswith(f"The regions of mine are in {FSL} and are used in {ICBM} as")
+    assert (placed.table.space, placed.moved, placed.transforms) == (ICBM, (), ())
+
+
 def test_which_sets_are_transformed():
     regions = seeds_in(FSL, "regions", regions=object())
     sets = [
