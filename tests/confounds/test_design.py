@@ -561,5 +561,6 @@ def test_hints_name_the_nearest_column_alone_and_ways_that_there_are():
     own = pd.DataFrame({"physio.rvt": [1.0, 2], "other.rvt": [1.0, 3]})
     with pytest.raises(DataError) as error:
         make_design(table, strategy_of("rvt"), PATH, 2, extra=[own])
-    ways = "(write physio.rvt or write other.rvt)"
-    assert f"in several tables {ways}, which the" in error.value.message
+    assert (
+        "in several tables (write physio.rvt or write other.rvt), which the" in error.value.message
+    )

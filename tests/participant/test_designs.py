@@ -374,8 +374,9 @@ def test_a_column_of_two_tables_must_be_named_with_its_dataset(place, tiny, tmp_
     refused, _ = place("--strategy", mine, "24P", "-d", *folders)
     assert refused.status == 1
     assert "rvt in several tables (write physio.rvt or write other.rvt)" in refused.err
-    ways = "(write physio.csf or rename the column of your own)"
-    assert f"csf in several tables {ways}" in refused.err
+    assert (
+        "csf in several tables (write physio.csf or rename the column of your own)" in refused.err
+    )
     exact = strategy_file(tmp_path, name="exact", confounds=["other.rvt"], wm_csf="basic")
     finished, out = place("--strategy", exact, "-d", *folders)
     assert finished.status == 0, finished.err
