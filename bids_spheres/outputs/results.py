@@ -458,13 +458,14 @@ def _not_single(
     """Error that says in which entities several files differ, or that there are none."""
     if not files:
         return MissingInputError(f"There are no {what} with these labels.")
-    names = [key for key in keys if key not in ("atlas", "seg")]
-    differing = {_NAMES.get(key, key): own for key, own in _differing(files, names).items()}
+    differing = _differing(files, [key for key in keys if key not in ("atlas", "seg")])
     texts = [
-        f"{word} ({listing([label or 'None' for label in labels])})"
-        for word, labels in differing.items()
+        f"{_NAMES.get(key, key)} ({listing([label or 'None' for label in labels])})"
+        for key, labels in differing.items()
     ]
-    chosen = ", ".join(f"{word}={labels[-1] or None!r}" for word, labels in differing.items())
+    # Labels of a file: those of different files need not occur together.
+    last = {_NAMES.get(key, key): paths.label_of(files[-1].name, key) for key in differing}
+    chosen = ", ".join(f"{word}={label or None!r}" for word, label in last.items())
     return UsageError(
         f"{len(files)} {what} match, which differ in {listing(texts)}.",
         hint=f"Select one of each, as in {'group' if what == 'groups' else 'select'}({chosen}).",
