@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from dataclasses import dataclass
@@ -149,6 +150,12 @@ def _no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _descriptor: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _as_much_is_logged_as_at_first():
+    """How much earlier calls in this process said does not hold for this test."""
+    logging.getLogger("bids_spheres").setLevel(logging.NOTSET)
 
 
 def pytest_configure() -> None:

@@ -126,8 +126,8 @@ class Selection:
             elif len(matches) > 1 and not is_pattern:
                 # A key of the strategy, as wm_csf, has fMRIPrep's column.
                 renamed = ["rename the column of your own"] if entry in matches else []
-                ways = [f"name {name}" for name in matches if name != entry] + renamed
-                what = f"{entry} in several tables: {' or '.join(ways)}"
+                ways = [f"write {name}" for name in matches if name != entry] + renamed
+                what = f"{entry} in several tables ({' or '.join(ways)})"
                 self.missing.append(Missing("confounds", problem=what))
             elif matches:
                 self.add(matches)

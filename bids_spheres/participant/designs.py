@@ -257,7 +257,7 @@ def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[R
 def missing_events() -> MissingInputError:
     """The error about a run without events."""
     return MissingInputError(
-        "No events.tsv belongs to it.",
+        "No events.tsv belongs to the run.",
         hint="It is looked for in the raw dataset (bids_dir, DatasetLinks, or sourcedata/raw), and "
         "in folders that --derivatives NAME=PATH names.",
     )
@@ -416,7 +416,7 @@ def _tables(
     for source, job in first_jobs.items():
         strategies, failures = job.work.strategies, StrategyFailures()
         if (path := job.run.tables.confounds) is None:
-            error = MissingInputError("No confounds table belongs to it.", hint=_NO_TABLE)
+            error = MissingInputError("No confounds table belongs to the run.", hint=_NO_TABLE)
             failures.errors |= {strategy: error for strategy in strategies if strategy.needs_table}
         else:
             with failures.of(*strategies):

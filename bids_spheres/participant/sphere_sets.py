@@ -83,8 +83,12 @@ class SphereSet:
     @property
     def missing(self) -> BoolArray:
         """Spheres without a usable voxel, or with too little coverage, (S,)."""
-        coverage = self.extra.get("coverage", self.weights.coverage)
-        return np.asarray(self.weights.empty | self.too_little(coverage))
+        return np.asarray(self.weights.empty | self.too_little(self.coverage))
+
+    @property
+    def coverage(self) -> FloatArray:
+        """Share of the voxels of each sphere that have a signal, as far as known, (S,)."""
+        return np.asarray(self.extra.get("coverage", self.weights.coverage))
 
     def too_little(self, coverage: FloatArray) -> BoolArray:
         """Whether so much coverage is not enough."""
@@ -120,6 +124,11 @@ def sphere_warnings(spheres: SphereSet, bold: Path) -> Iterator[str]:
             f"{label}: no {noun} has a voxel in image and mask, and all outputs are n/a. Are the "
             f"coordinates millimetres in the space {spheres.sidecar['SpatialReference']}, and is "
             "the mask of this image?"
+        )
+    elif spheres.missing.all() and (largest := np.nanmax(spheres.coverage)) > 0:
+        yield (
+            f"{label}: the largest coverage of a {noun} is {largest:.2g}, below the "
+            f"{spheres.min_coverage:g} of --min-coverage, and all outputs are n/a."
         )
     elif spheres.missing.all():
         yield (

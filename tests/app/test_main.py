@@ -490,6 +490,7 @@ def run_shell(words, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_closed_streams(tiny, seeds_file, tmp_path):
     """Nothing that a caller closes keeps results back, or gets into them."""
     tiny.add_run()

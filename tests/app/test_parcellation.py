@@ -32,6 +32,7 @@ def atlas(tiny, tmp_path):
     return tmp_path / NAME
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_path):
     output = tmp_path / "out"

@@ -504,12 +504,12 @@ def test_two_columns_of_one_name_of_the_users_own():
     table = table_of(csf=[1, 2, 4], rvt=[3, 1, 2])
     own = pd.DataFrame({"physio.rvt": [1.0, 2, 5], "other:a.rvt": [1.0, 3, 5]})
     for entry, ways in (
-        ("rvt", "name physio.rvt or name other:a.rvt or rename the column of your own"),
+        ("rvt", "write physio.rvt or write other:a.rvt or rename the column of your own"),
         ("other.rvt", None),
         ("^rvt", None),
     ):
         if ways:
-            with pytest.raises(DataError, match=f"{entry} in several tables: {ways}, which"):
+            with pytest.raises(DataError, match=rf"{entry} in several tables \({ways}\), which"):
                 make_design(table, strategy_of(entry), PATH, 3, extra=[own])
         else:
             columns = make_design(table, strategy_of(entry), PATH, 3, extra=[own]).columns
@@ -561,4 +561,6 @@ def test_hints_name_the_nearest_column_alone_and_ways_that_there_are():
     own = pd.DataFrame({"physio.rvt": [1.0, 2], "other.rvt": [1.0, 3]})
     with pytest.raises(DataError) as error:
         make_design(table, strategy_of("rvt"), PATH, 2, extra=[own])
-    assert "in several tables: name physio.rvt or name other.rvt, which the" in error.value.message
+    assert (
+        "in several tables (write physio.rvt or write other.rvt), which the" in error.value.message
+    )

@@ -226,7 +226,7 @@ def test_correlations_vary_as_those_of_as_many_independent_volumes(n_volumes, fi
 )
 def test_regressors_cost_what_they_take(phi, of_regressors):
     n_volumes, variances, effective = 200, [], []
-    for seed in range(12):
+    for seed in range(8):
         regressors = autoregressive(of_regressors, n_volumes, 30, seed + 100)
         series = without(regressors, autoregressive(phi, n_volumes, 60, seed))
         found = effective_degrees_of_freedom(series, regressors=regressors)

@@ -373,8 +373,10 @@ def test_a_column_of_two_tables_must_be_named_with_its_dataset(place, tiny, tmp_
     mine = strategy_file(tmp_path, name="mine", confounds=["rvt", "csf"])
     refused, _ = place("--strategy", mine, "24P", "-d", *folders)
     assert refused.status == 1
-    assert "rvt in several tables: name physio.rvt or name other.rvt" in refused.err
-    assert "csf in several tables: name physio.csf or rename the column of your own" in refused.err
+    assert "rvt in several tables (write physio.rvt or write other.rvt)" in refused.err
+    assert (
+        "csf in several tables (write physio.csf or rename the column of your own)" in refused.err
+    )
     exact = strategy_file(tmp_path, name="exact", confounds=["other.rvt"], wm_csf="basic")
     finished, out = place("--strategy", exact, "-d", *folders)
     assert finished.status == 0, finished.err
@@ -398,8 +400,8 @@ def test_a_column_of_two_tables_of_a_dataset_must_be_named_with_their_label(
         both = strategy_file(tmp_path, name=f"both{number}", confounds=[entry])
         refused, _ = place("--strategy", both, "-d", folder)
         assert refused.status == 65  # nothing is left to do
-        ways = "name physio:a.rvt or name physio:b.rvt"
-        assert f"{entry} in several tables: {ways}" in refused.err
+        ways = "(write physio:a.rvt or write physio:b.rvt)"
+        assert f"{entry} in several tables {ways}" in refused.err
     exact = strategy_file(tmp_path, name="exact", confounds=["physio:b.rvt", "^physio:a.r"])
     finished, out = place("--strategy", exact, "-d", folder)
     assert finished.status == 0, finished.err
@@ -486,7 +488,7 @@ def test_a_run_without_events_fails_for_a_strategy_that_needs_them(place, tiny, 
     mine = strategy_file(tmp_path, name="mine", task={"model": "hrf"})
     finished, func = place("--strategy", mine, "none")
     assert finished.status == 1
-    assert "No events.tsv belongs to it." in finished.err
+    assert "No events.tsv belongs to the run." in finished.err
     assert series_file(func, "none").exists()
     other = tmp_path / "elsewhere"
     shutil.copytree(tmp_path / "raw", other)

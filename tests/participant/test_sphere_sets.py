@@ -329,6 +329,10 @@ def test_warnings_of_spheres_without_a_signal():
     assert list(sphere_warnings(spheres, bold)) == []
     (told,) = sphere_warnings(replace(spheres, extra={"coverage": np.zeros(4)}), bold)
     assert told.startswith("mine: no sphere has a signal, and all outputs are n/a. Is a/b.nii")
+    low = {"coverage": np.array([0.4, 0.1, 0, 0.2])}
+    (told,) = sphere_warnings(replace(spheres, extra=low), bold)
+    assert told.startswith("mine: the largest coverage of a sphere is 0.4, below the 0.5 of ")
+    assert "--min-coverage, and all outputs are n/a" in told
     far = sphere_weights(np.full((4, 3), 90.0), spheres.seeds.radii, spheres.weights.grid)
     (told,) = sphere_warnings(replace(spheres, weights=far), bold)
     assert told.startswith("mine: no sphere has a voxel in image and mask, and all outputs are n/a")

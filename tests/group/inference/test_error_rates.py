@@ -136,6 +136,7 @@ def test_harmonization_is_redone_within_sites(groups, permutations):
     assert without > stats.binom.interval(0.999, groups, ALPHA)[1]
 
 
+@pytest.mark.slow
 def test_power_is_where_the_effects_are():
     """Components gain from neighbours, single edges from their size."""
     rng = np.random.default_rng(2)

@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from bids_spheres.integrations.brainlife.command import main
@@ -126,3 +128,17 @@ def run_task(monkeypatch, capsys):
         return status, capsys.readouterr().err
 
     return call
+
+
+def series(task) -> pd.DataFrame:
+    return pd.read_csv(task.folder / "timeseries" / "timeseries.tsv.gz", sep="\t")
+
+
+def matrix(task, name: str = "correlation") -> np.ndarray:
+    """As apps of the platform read it."""
+    return np.loadtxt(task.folder / "conmat" / "csv" / f"{name}.csv", delimiter=",")
+
+
+def real_run(real_scan, run: int) -> Path:
+    stem = f"sub-03_task-functionallocalizer_run-{run}_space-{MNI}_desc-preproc_bold.nii.gz"
+    return real_scan / "sub-03" / "func" / stem

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import shutil
 import subprocess
@@ -11,28 +9,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from bids_spheres.integrations.brainlife.command import main
-from bids_spheres.integrations.brainlife.product import collected_messages
-from tests.integrations.brainlife.conftest import MNI
+from tests.integrations.brainlife.conftest import MNI, matrix, real_run, series
 
 PROJECT = Path(__file__).resolve().parents[3]
-
-
-def series(task) -> pd.DataFrame:
-    return pd.read_csv(task.folder / "timeseries" / "timeseries.tsv.gz", sep="\t")
-
-
-def matrix(task, name: str = "correlation") -> np.ndarray:
-    """As apps of the platform read it."""
-    return np.loadtxt(task.folder / "conmat" / "csv" / f"{name}.csv", delimiter=",")
-
-
-def real_run(real_scan, run: int) -> Path:
-    stem = f"sub-03_task-functionallocalizer_run-{run}_space-{MNI}_desc-preproc_bold.nii.gz"
-    return real_scan / "sub-03" / "func" / stem
 
 
 @pytest.mark.slow
@@ -83,30 +65,6 @@ def test_known_physiology_survives(task, real_scan, run_task):
     assert matrix(task)[0, 1] == pytest.approx(0.74, abs=0.01)
 
 
-@pytest.mark.slow
-def test_product_is_small_and_in_the_platforms_words(task, real_scan, run_task):
-    task.stage_run(real_run(real_scan, 1))
-    task.write()
-    assert run_task(task)[0] == 0
-    product = task.json("product.json")
-    assert (task.folder / "product.json").stat().st_size < 8000
-    messages = [item for item in product["brainlife"] if "msg" in item]
-    assert {item["type"] for item in messages} <= {"error", "danger", "warning", "info", "success"}
-    figures = [item for item in product["brainlife"] if "msg" not in item]
-    assert [figure["type"] for figure in figures] == ["plotly", "plotly"]
-    edges = matrix(task)[np.triu_indices(264, k=1)]
-    assert sum(figures[0]["data"][0]["y"]) == np.isfinite(edges).sum()
-    # The mean of two networks, from the matrix and the labels that are written
-    heat = figures[1]["data"][0]
-    network = np.array([node.get("network") for node in task.json("conmat/label.json")])
-    values = matrix(task)
-    np.fill_diagonal(values, np.nan)
-    for row, column in ((0, 3), (3, 3)):
-        pair = network == heat["y"][row], network == heat["x"][column]
-        assert heat["z"][row][column] == pytest.approx(np.nanmean(values[np.ix_(*pair)]), abs=6e-4)
-    assert product["tags"] == ["seeds-Power2011", "strategy-simple"]
-
-
 def test_a_second_call_does_nothing(tiny_task, run_task):
     tiny_task.write(strategy="gsrOnly")  # no warning of few degrees of freedom, which is said once
     assert run_task(tiny_task)[0] == 0
@@ -134,66 +92,12 @@ def test_without_mask_and_regressors(tiny_task, run_task, unset):
     assert "No regressors are given" in warnings
 
 
-def test_keys_that_are_not_there(tiny_task, run_task):
-    for key in ("mask", "regressors", "strategy", "_inputs", "_outputs", "_app", "_tid"):
-        del tiny_task.config[key]
-    tiny_task.write()
-    status, err = run_task(tiny_task)
-    assert status == 0, err
-    assert list((tiny_task.folder / "fmriprep").glob("sub-01/func/sub-01_task-rest_space-*"))
-
-
 def test_a_strategy_needs_regressors(tiny_task, run_task):
     tiny_task.write(regressors=None)
     status, err = run_task(tiny_task)
     assert status == 65
     assert any("24P" in said and "trans_x" in said for said in tiny_task.messages("error")), err
     assert "No regressors are given" in " ".join(tiny_task.messages("warning"))
-
-
-def test_messages_that_are_logged_and_printed(capsys):
-    with collected_messages() as messages:
-        logger = logging.getLogger("bids_spheres.some.module")
-        logger.info("2 runs")
-        for _ in range(2):
-            logger.warning("sub-01: %s\n  hint: wait", "too")
-        logger.error("sub-02: bad")
-        sys.stderr.write("I 2 runs\nbids-spheres: error: 2 problems:\n")
-        sys.stderr.write("- one\n- two\n  hint: mend\nend\n")
-    assert messages == [
-        {"type": "warning", "msg": "sub-01: too\nhint: wait"},
-        {"type": "error", "msg": "sub-02: bad"},
-        {"type": "error", "msg": "2 problems:\n- one\n- two\nhint: mend"},
-    ]
-    assert "I 2 runs\n" in capsys.readouterr().err
-
-
-def test_runs_are_matched_by_their_metadata(task, tiny, seeds_file, run_task):
-    bolds = [tiny.add_run("sub-03_task-rest_run-1"), tiny.add_run("sub-03_task-rest_run-2")]
-    shutil.copy(bolds[0], bolds[1])  # the same image: only the regressors differ
-    table = bolds[1].with_name("sub-03_task-rest_run-2_desc-confounds_timeseries.tsv")
-    header, *rows = table.read_text().splitlines()
-    table.write_text("\n".join([header, *reversed(rows)]).replace("n/a", "0") + "\n")
-    task.stage_runs(bolds, order=(1, 0))
-    del task.config["atlas"]
-    task.write(seeds=str(seeds_file), radius=6, strategy="24P", concatenate="participant")
-    status, err = run_task(task)
-    assert status == 0, err
-    func = task.folder / "fmriprep" / "sub-03" / "func"
-    linked = [path.resolve() for path in sorted(func.glob("*_desc-confounds_timeseries.tsv"))]
-    assert [path.parent.name for path in linked] == ["regressors1", "regressors2"]
-    names = [each["name"] for each in task.json("conmat/index.json")]
-    runs = [f"sub-03_task-rest_run-0{number}" for number in (1, 2)]
-    assert names[::2] == [f"{stem}_correlation" for stem in (*runs, "sub-03_task-rest")]
-    table = series(task)
-    assert len(table) == 80
-    for number, stem in enumerate(runs):
-        part = table.iloc[40 * number : 40 * (number + 1), :3]
-        np.testing.assert_allclose(
-            matrix(task, f"{stem}_correlation")[:3, :3], np.corrcoef(part.T), atol=1e-8
-        )
-    together = matrix(task, "sub-03_task-rest_correlation")
-    np.testing.assert_allclose(together[:3, :3], np.corrcoef(table.iloc[:, :3].T), atol=1e-8)
 
 
 def test_one_of_two_runs_fails(task, tiny, seeds_file, run_task):
@@ -241,19 +145,6 @@ def test_what_is_wrong_is_said_once_and_everywhere(tiny_task, run_task, changes,
     assert not (tiny_task.folder / "timeseries").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "status"), [(None, 66), ("", 65), ("[1]", 65), ('{"bold": ', 65)], ids=repr
-)
-def test_no_config_that_can_be_read(tiny_task, run_task, text, status):
-    path = tiny_task.folder / "config.json"
-    path.unlink()
-    if text is not None:
-        path.write_text(text)
-    ended, err = run_task(tiny_task)
-    assert (ended, "config.json" in err) == (status, True)
-    assert len(tiny_task.messages("error")) == 1
-
-
 def test_a_failure_leaves_earlier_results(tiny_task, run_task):
     assert run_task(tiny_task)[0] == 0
     product = tiny_task.folder / "product.json"
@@ -275,24 +166,6 @@ def test_another_config_leaves_nothing_of_the_first(tiny_task, run_task):
     links = [path.name for path in (tiny_task.folder / "fmriprep").rglob("sub-*") if path.is_file()]
     assert len(links) == 3  # image, sidecar and table
     assert all("run-07" in name for name in links)
-
-
-def test_metadata_become_the_sidecar(tiny_task, run_task):
-    beside = next((tiny_task.root).rglob("bold.json"))
-    beside.unlink()
-    tiny_task.input_of("bold")["meta"] |= {"RepetitionTime": 2.5, "FlipAngle": 90}
-    tiny_task.config |= {"low_pass": 0.08, "high_pass": "0.02", "filter": "butterworth"}
-    tiny_task.write(strategy="none")
-    status, err = run_task(tiny_task)
-    assert status == 0, err
-    (path,) = (tiny_task.folder / "derivatives").rglob("*_desc-none_timeseries.json")
-    assert json.loads(path.read_text())["RepetitionTime"] == 2.5
-    (sidecar,) = (tiny_task.folder / "fmriprep").rglob("*_bold.json")
-    assert json.loads(sidecar.read_text()) == {
-        "TaskName": "functional localizer",
-        "RepetitionTime": 2.5,
-        "FlipAngle": 90,
-    }
 
 
 @pytest.mark.slow

@@ -138,9 +138,19 @@ def test_when_no_strategy_is_marked_as_best():
     assert marked == ["0.4", "30"]
     smoothed = figure(ROWS.assign(smoothing_fwhm=[0.0, 6]))
     assert smoothed.caption.startswith("None is marked as best, as images were smoothed")
+    both = figure(ROWS.assign(smoothing_fwhm=[0.0, 6], qc_fc_participants=[30, 19]))
+    assert both.caption == smoothed.caption
     assert not any(label.style.endswith("best") for label in smoothed.chart.labels)
     unknown = ROWS.assign(qc_fc_median=np.nan, qc_fc_degrees_of_freedom=0)
     assert "Grey bars" not in figure(unknown).caption
     assert figure(unknown).chart.alt.startswith("Pairs with p")
     assert figure(unknown[:1]) is None
     assert figure(ROWS[:1]) is not None
+
+
+def test_a_value_that_is_missing_has_no_dot():
+    chart = figure(ROWS.assign(modularity=[0.4, np.nan])).chart
+    dots = [sum(mark.style == f"dot series-{i}" for mark in chart.marks) for i in (1, 2)]
+    assert dots == [5, 4]
+    assert not any("nan" in label.text for label in chart.labels)
+    assert "Modularity: s1 0.4. " in chart.alt

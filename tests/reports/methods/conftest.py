@@ -7,15 +7,11 @@ from importlib import resources
 
 import numpy as np
 
-from bids_spheres.confounds.strategy import (
-    Strategy,
-)
+from bids_spheres.confounds.strategy import Strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine.seeds import SeedTable, published_seed_sets
 from bids_spheres.reports.methods.citation import MethodsFacts, methods_paragraph
-from bids_spheres.reports.methods.references import (
-    in_plain_words,
-)
+from bids_spheres.reports.methods.references import in_plain_words
 
 DATA = resources.files("bids_spheres") / "data"
 BIB = (DATA / "references.bib").read_text(encoding="utf-8")

@@ -10,12 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_spheres.confounds.strategy import (
-    Censor,
-    HeadMotion,
-    Task,
-    TemporalFilter,
-)
+from bids_spheres.confounds.strategy import Censor, HeadMotion, Task, TemporalFilter
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.engine.seeds import load_seeds
 from bids_spheres.reports.methods.citation import MethodsFacts, citation_file, methods_paragraph

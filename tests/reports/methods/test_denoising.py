@@ -7,13 +7,7 @@ import re
 import pytest
 
 from bids_spheres.confounds.columns import MASKS_OF, column_names, select
-from bids_spheres.confounds.strategy import (
-    BOLD_KINDS,
-    EXPANSIONS,
-    Censor,
-    CompCor,
-    TemporalFilter,
-)
+from bids_spheres.confounds.strategy import BOLD_KINDS, EXPANSIONS, Censor, CompCor, TemporalFilter
 from tests.reports.methods.conftest import check_prose, own, told
 
 # --- Regressors -------------------------------------------------------------------------------

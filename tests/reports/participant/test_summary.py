@@ -208,3 +208,11 @@ def test_sidecars_that_say_nothing(strategies):
     (verdict,) = verdicts(participant(run_of("r", **strategies)))
     assert (verdict.text, verdict.tone) == ("", "")
     assert cautions(participant(run_of("r", **strategies))) == []
+
+
+def test_volumes_and_degrees_of_freedom_may_be_least_after_different_strategies():
+    (verdict,) = verdicts(participant(run_of("r", a=facts(70, 60), b=facts(90, 20))))
+    assert verdict.text == (
+        "70 of 100 volumes kept after a: many censored; mean FD 0.1 mm; "
+        "20 degrees of freedom after b: few"
+    )

@@ -15,7 +15,10 @@ from bids_spheres.reports.participant.time_courses import (
     motion_block,
     periodogram,
     shared_variance,
+    signal_view,
 )
+from bids_spheres.reports.toolkit.charts import network_order
+from bids_spheres.wording import percent
 
 T_R = 2.0
 
@@ -240,3 +243,73 @@ def test_which_measures_and_thresholds_are_shown(run, tmp_path):
     assert len(block.notes) == 1
     run.files.outliers = {}
     assert motion_block(run, run.links) is None
+
+
+def seeds_of(before=True, n_spheres=3, n=200):
+    """Series of one frequency beside noise, with two volumes left out."""
+    rng = np.random.default_rng(2)
+    kept = ~np.isin(np.arange(n), [3, 50])
+    sine = np.sin(2 * np.pi * 0.05 * T_R * np.arange(n))[:, None]
+    values = sine + 0.01 * rng.standard_normal((n, n_spheres))
+    values[~kept] = np.nan
+    about = {"t_r": T_R, "exclusion": None}
+    noise = SimpleNamespace(values=rng.standard_normal(values.shape), kept=kept | True, **about)
+    return SimpleNamespace(
+        series={"a": SimpleNamespace(values=values, kept=kept, **about)},
+        spheres=object(),
+        uncleaned=noise if before else None,
+        order=network_order(["n/a"] * n_spheres),
+        anchor="set-1",
+        noun="sphere",
+    )
+
+
+def test_carpets_and_spectra_before_and_after_cleaning():
+    seeds = seeds_of()
+    (carpets, spectra), (name, raster) = signal_view(seeds, {"a": "series-1"})
+    assert (carpets.heading, name) == ("Series before and after cleaning", "set-1-before")
+    assert carpets.notes[0].startswith(
+        "A row for each sphere (in the order of the table), a column for each volume; black to"
+    )
+    (graphic,) = carpets.graphics
+    kept = seeds.series["a"].kept
+    shares = [shared_variance(s.values[kept]) for s in (seeds.series["a"], seeds.uncleaned)]
+    assert shares[0] > 0.99
+    assert shares[1] < 0.6
+    assert graphic.caption == (
+        f"3 series in 198 volumes of 200, after a. Their mean explains {percent(shares[0])} of "
+        f"their variance, {percent(shares[1])} before cleaning."
+    )
+    first, second = graphic.chart.rasters
+    assert (first.src, first.left, first.top, first.width, first.height) == (
+        *("#set-1-before", 130, 20, 306, 48),
+    )
+    assert (second.left, second.width, raster.left) == (130 + 306 + 22, 306, 130)
+    (chart,) = spectra.graphics
+    shown = r" a: 0\s% of the power below 0\.01 Hz, 9\d\s% from 0\.01 to 0\.1 Hz, [1-9]\s% above"
+    assert re.search(shown, chart.caption)
+    lines = {mark.style: numbers_in(mark.path).reshape(-1, 2) for mark in chart.chart.marks[-2:]}
+    for style in ("before", "line series-1"):
+        np.testing.assert_allclose(lines[style][[0, -1], 0], [130 + 634 / 100, 764], atol=0.1)
+    peak = lines["line series-1"][:, 1].argmin()
+    assert lines["line series-1"][peak, 0] == pytest.approx(130 + 634 * 0.05 / 0.25, abs=0.1)
+
+
+def test_series_without_those_before_cleaning_or_alone():
+    (carpets, _), picture = signal_view(seeds_of(before=False), {"a": "series-1"})
+    assert (carpets.heading, picture) == ("Series", None)
+    assert carpets.notes[0].endswith("The results do not include the series before cleaning.")
+    (graphic,) = carpets.graphics
+    assert "before cleaning" not in graphic.caption
+    assert [raster.left for raster in graphic.chart.rasters] == [130]
+    (alone, _), _ = signal_view(seeds_of(n_spheres=1), {"a": "series-1"})
+    assert alone.graphics[0].caption == "1 series in 198 volumes of 200, after a."
+    (many, _), _ = signal_view(seeds_of(n_spheres=300, n=400), {"a": "series-1"})
+    assert many.notes[0].startswith("A row for the mean of 2 spheres (in the order of the table)")
+    assert "a column for the mean of 2 volumes;" in many.notes[0]
+    nothing = seeds_of()
+    nothing.spheres = None
+    assert signal_view(nothing, {"a": "series-1"}) == ([], None)
+    excluded = seeds_of()
+    excluded.series["a"].exclusion = "few volumes"
+    assert signal_view(excluded, {"a": "series-1"}) == ([], None)

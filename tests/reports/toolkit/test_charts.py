@@ -170,6 +170,7 @@ def test_ends_and_ticks_of_axes(values, options, low, high, ticks):
     ("low", "high", "most", "expected"),
     [
         (0, 10, 3, (0, 5, 10)),
+        (5, 55, 5, (10, 20, 30, 40, 50)),
         (0, 10, 2, (0, 10)),
         (0.1, 9.9, 2, (5,)),
         (0, 7, 3, (0, 5)),

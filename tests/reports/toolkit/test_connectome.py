@@ -120,4 +120,5 @@ def test_dots_of_spheres_and_letters_of_sides(scene):
     ]
     assert ends == [("A", 2, "end"), ("R", 2, "end"), ("R", 2, "end")]
     assert [label.text for label in chart.labels[1::3]] == ["Sagittal", "Coronal", "Axial"]
+    assert {label.style for label in chart.labels} == {"on-dark"}
     assert (chart.width, chart.height) == (780, stage.picture.height)

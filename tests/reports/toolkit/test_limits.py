@@ -16,22 +16,38 @@ from bids_spheres.reports.toolkit.limits import (
 
 
 @pytest.mark.parametrize(
-    ("judgement", "text", "tone"),
+    ("judge", "numbers", "text", "tone"),
     [
-        (judge_motion(0.25), "mean FD 0.25 mm", ""),
-        (judge_motion(0.251), "mean FD 0.25 mm: high", "warn"),
-        (judge_motion(0.55), "mean FD 0.55 mm: high", "warn"),
-        (judge_motion(0.56), "mean FD 0.56 mm: very high", "bad"),
-        (judge_motion(np.nan), "mean FD not known", ""),
-        (judge_censoring(80, 100), "80 of 100 volumes kept", ""),
-        (judge_censoring(79, 100), "79 of 100 volumes kept: many censored", "warn"),
-        (judge_degrees_of_freedom(25), "25 degrees of freedom", ""),
-        (judge_degrees_of_freedom(24.4), "24 degrees of freedom: few", "warn"),
-        (judge_degrees_of_freedom(2), "2 degrees of freedom: too few", "bad"),
+        (judge_motion, (0.25,), "mean FD 0.25 mm", ""),
+        (judge_motion, (0.251,), "mean FD 0.25 mm: high", "warn"),
+        (judge_motion, (0.55,), "mean FD 0.55 mm: high", "warn"),
+        (judge_motion, (0.56,), "mean FD 0.56 mm: very high", "bad"),
+        (judge_motion, (np.nan,), "mean FD not known", ""),
+        (
+            judge_censoring,
+            (
+                80,
+                100,
+            ),
+            "80 of 100 volumes kept",
+            "",
+        ),
+        (
+            judge_censoring,
+            (
+                79,
+                100,
+            ),
+            "79 of 100 volumes kept: many censored",
+            "warn",
+        ),
+        (judge_degrees_of_freedom, (25,), "25 degrees of freedom", ""),
+        (judge_degrees_of_freedom, (24.4,), "24 degrees of freedom: few", "warn"),
+        (judge_degrees_of_freedom, (2,), "2 degrees of freedom: too few", "bad"),
     ],
 )
-def test_beyond_a_limit_there_is_a_word_and_a_colour(judgement, text, tone):
-    assert judgement == Judgement(text, tone)
+def test_beyond_a_limit_there_is_a_word_and_a_colour(judge, numbers, text, tone):
+    assert judge(*numbers) == Judgement(text, tone)
 
 
 def test_the_limits_are_written():

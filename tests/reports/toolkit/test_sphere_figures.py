@@ -314,3 +314,15 @@ def test_places_of_slices(n):
             assert panel.left == int(i * (room + 6) + spare)
             assert sphere == (i if n <= 6 else None)
         top += round(size[up] * scale) + 18 + 6
+
+
+def test_many_spheres_are_discs_of_a_few_pixels():
+    """A hundred have outlines, more have discs: in three views, of 3 to 6 pixels in the page."""
+    places = 12.0 * np.indices((6, 6, 3)).reshape(3, -1).T
+    rgb = np.frombuffer(bytes.fromhex(FULL[1:]), np.uint8)
+    inked = {}
+    for n in (100, 101):
+        drawn = spheres.overview(bare_scene(places[:n], np.full(n, 3.0)))
+        inked[n] = (np.abs(drawn.astype(int) - rgb).max(axis=-1) < 60).sum() / (3 * n)
+    assert 4 < inked[101] < 4 * 64
+    assert inked[100] != pytest.approx(inked[101], rel=0.1)
