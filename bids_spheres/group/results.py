@@ -131,7 +131,7 @@ COMPONENT_COLUMNS = {
     "component": "Number of the component, the largest first",
     "sign": "1: of positive edges, -1: of negative ones",
     "edges": "Edges of the component",
-    "intensity": "Sum over its edges of the absolute t - Threshold",
+    "intensity": "Sum over its edges of the absolute t, or the root of F, less Threshold",
     "p_extent": "Family-wise p of the number of edges",
     "p_intensity": "Family-wise p of the intensity",
     "n_nodes": "Nodes that its edges join",
