@@ -67,6 +67,11 @@ class Design:
     values: FloatArray
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
+    @property
+    def people(self) -> list[str]:
+        """Participant of each row: repeated measures have the condition behind a space."""
+        return [label.partition(" ")[0] for label in self.participants]
+
     def only(self, participants: Collection[str]) -> Design:
         """The same variables of some of the participants."""
         kept = [row for row, label in enumerate(self.participants) if label in participants]

@@ -97,8 +97,7 @@ def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sa
 
     blocks, clusters = codes(options.blocks), codes(options.clusters)
     if options.within:
-        people = [label.partition(" ")[0] for label in design.participants]
-        clusters = np.unique(people, return_inverse=True)[1]
+        clusters = np.unique(design.people, return_inverse=True)[1]
     variances = rows.variances.rows_of(design.participants).array if options.weights else None
     return Sample(
         values.rows_of(design.participants).array,

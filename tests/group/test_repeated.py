@@ -100,6 +100,10 @@ def test_a_balanced_model_of_sessions_is_the_paired_test_too(sessions, call):
     np.testing.assert_allclose(edges["t"], expected.statistic, rtol=1e-6)
     np.testing.assert_allclose(edges["degrees_of_freedom"], 5, rtol=1e-6)
     assert about["Clusters"] == "participant_id"
+    # Two rows of each of six participants.
+    assert (set(edges["n"]), about["NumberOfParticipantsInModel"]) == ({12}, 6)
+    assert "one for each condition" in about["n"]["Description"]
+    assert "Satterthwaite" in about["degrees_of_freedom"]["Description"]
     people = outputs.result("participants")
     assert people["in_model"].tolist() == [1] * 6
 

@@ -140,6 +140,9 @@ def test_a_radius_selects_whether_names_or_sidecars_have_it(output, tmp_path, ru
     assert results.select(radius=None).seeds == ("mine", "mixed", "other")
     (own,) = results.select(radius=6, run=1).runs["timeseries"]
     assert own.name.count("scale") == 0
+    # Sidecars of controls have no radius; it is that of their spheres.
+    (six,) = (own for run in results.select(radius=6, run=1) for own in run.seed_sets)
+    assert six.controls("none").index.tolist() == ["seeds", "surrogate", "fluid", "mirrored"]
     with pytest.raises(NothingSelectedError, match="scale-7mm") as raised:
         results.select(radius=7)
     assert "scale-5mm, scale-6mm, scale-6p5mm and scale-(none)" in raised.value.hint
@@ -155,6 +158,8 @@ def test_one_of_each_is_read_and_several_are_refused(output):
         part.matrix(measure="covariance").values, own.matrix("simple", "covariance").values
     )
     assert part.regions().names == NAMES
+    # Series before cleaning are of every strategy.
+    assert own.uncleaned.values.shape == (61, 4)
     assert part.sidecar() == own.sidecar("simple")
     assert part.sidecar(measure="pearson")["RelationshipMeasure"] == "Pearson correlation"
     with pytest.raises(UsageError, match=r"2 matrices match, which differ in measure") as error:

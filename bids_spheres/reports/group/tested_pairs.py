@@ -281,7 +281,7 @@ def _network_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
     if (components := _rows(tests, "nbs")) is not None:
         nodes = [listing(str(own).split(";"), _MOST_NODES) for own in components["nodes"]]
         yield render.table_of(
-            "Components of pairs beyond a threshold of t or F"
+            "Components of pairs beyond a threshold of t, or of the root of F"
             f"{': none' if components.empty else ', the largest first'}.",
             render.text_column("Contrast", components["contrast"]),
             render.text_column("Strategy", components["strategy"]),
