@@ -257,7 +257,8 @@ def check_names(wanted: Iterable[str], known: Iterable[object], path: Path, who:
     for name in sorted(set(wanted) - set(names)):
         raise UsageError(
             f"{who} names {name}, which {path} does not have.",
-            hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}.",
+            hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}. "
+            "--participants-table FILE takes another table.",
         )
 
 
