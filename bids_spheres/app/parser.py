@@ -241,6 +241,7 @@ EDGE_ENTITIES = {
     "strategy": "desc",
     "seed_set": SEEDS,
     "radius": "scale",
+    "connectivity": "stat",
 }
 """Options of ``why`` that choose a matrix, and the entities of its name."""
 
@@ -257,6 +258,7 @@ def why_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
         "strategy": ("NAME", published.strategy_name, "after this denoising strategy"),
         "seed_set": ("NAME", published.seed_set_name, "of this set of seeds or regions"),
         "radius": ("MM", Number("MM"), "of spheres of this radius"),
+        "connectivity": ("NAME", str, "of this measure (default: pearson)"),
     }
     for name in EDGE_ENTITIES:
         metavar, kind, text = others.get(name, ("LABEL", str, f"of this {name}"))

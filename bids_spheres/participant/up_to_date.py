@@ -22,10 +22,11 @@ from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from bids_spheres import __version__
-from bids_spheres.errors import DataError
+from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
+from bids_spheres.files.text import read_json_object
 from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.sidecars import bids_uri
@@ -213,7 +214,7 @@ class _Groups:
         self._transforms, self._restricting_files = cache(transform_files), cache(restricting_files)
         self._of_seeds, self._of_strategy = cache(_digest_of_seeds), cache(_digest_of_strategy)
         self._of_rules, self._state = cache(_digest_of_rules), cache(_state)
-        self._hash = cache(_hash) if hash_inputs else None
+        self._timing, self._hash = cache(_timing), cache(_hash) if hash_inputs else None
 
     def of(self, job: Job) -> Iterator[Group]:
         """Everything that a job can be asked to make, spheres first."""
@@ -234,7 +235,8 @@ class _Groups:
             makers, ends = (paths.design, paths.outliers), (".tsv", ".json")
             files = [make(strategy.name, end) for make in makers for end in ends]
             digest = self._of_strategy(strategy)
-            stamp = self._stamp(job, "design", [digest], _tables(job, strategy))
+            timing = self._timing(job.run.sidecar(bold))
+            stamp = self._stamp(job, "design", [digest], _tables(job, strategy), timing)
             yield Group(files[0].stem, record_of_designs, files[0], tuple(files), stamp)
             for seeds in seed_sets:
                 yield from self._of_series(job, record, bold, strategy, seeds)
@@ -244,7 +246,7 @@ class _Groups:
     ) -> Iterator[Group]:
         """Groups of the series, and of each thing that is made of them."""
         settings = [self._of_seeds(seeds), self._of_strategy(strategy)]
-        inputs = [*self._images(job, bold, seeds), job.run.sidecar(bold), *_tables(job, strategy)]
+        inputs = [*self._images(job, bold, seeds), *_tables(job, strategy)]
         rules, name = job.work.processing, strategy.name
         stamp = self._stamp(job, "series", settings, inputs)
         jittered = self._stamp(job, "series", [*settings, rules.placement_jitter or ""], inputs)
@@ -261,17 +263,22 @@ class _Groups:
             yield Group(f"{series.stem}_boldmaps", record, series, files, stamp, name, sparse=True)
 
     def _images(self, job: Job, bold: Path, seeds: SeedTable) -> list[Path]:
-        """The image, its mask, and the transforms of seeds."""
+        """The image with its JSON file, its mask, and the transforms of seeds."""
         own = [placement.transforms for placement in job.placements if placement.table is seeds]
         if not job.placements:
             # Which of them the run will use is known only when it does.
             own = [self._transforms(root, job.run.participant) for _, root in job.work.links]
         masks = [job.mask] if job.mask else []
         masks += self._restricting_files(job.run, bold, job.work.processing)
-        return [bold, *masks, *(path for paths in own for path in paths)]
+        return [bold, job.run.sidecar(bold), *masks, *(path for paths in own for path in paths)]
 
     def _stamp(
-        self, job: Job, output: Output, settings: list[str], inputs: Iterable[Path]
+        self,
+        job: Job,
+        output: Output,
+        settings: list[str],
+        inputs: Iterable[Path],
+        timing: str | None = None,
     ) -> Stamp:
         """Stamp of files that depend on settings, by their digests, and on input files."""
         # Names stay when a dataset is moved, or mounted elsewhere in a container.
@@ -281,21 +288,32 @@ class _Groups:
         return Stamp(
             Version=__version__,
             Settings=_digest([*settings, self._of_rules(job.work.processing, output)]),
-            Inputs=_digest({name: self._state(path) for name, path in names.items()}),
-            Contents=_digest({n: hash_of(path) for n, path in names.items()}) if hash_of else None,
+            Inputs=_digest([timing, {name: self._state(path) for name, path in names.items()}]),
+            Contents=_digest([timing, {n: hash_of(path) for n, path in names.items()}])
+            if hash_of
+            else None,
         )
 
 
 def _tables(job: Job, strategy: Strategy) -> list[Path]:
     """Tables and masks that a design may be made of."""
-    run, tables = job.run, job.run.tables
+    tables = job.run.tables
     own = [path for _, path in tables.own] if strategy.confounds else []
     others = [tables.metadata, job.outliers]
     if strategy.needs_brain_mask:
         others.append(anatomical_mask(job.images[0].bold))
-    if strategy.task:  # with the time of the first volume
-        others += [tables.events, *(run.sidecar(image.bold) for image in job.images)]
+    if strategy.task:
+        others.append(tables.events)
     return [*tables.paths, *own, *(path for path in others if path)]
+
+
+def _timing(sidecar: Path) -> str | None:
+    """Times of volumes in the JSON file of an image, which images in all spaces have in common."""
+    try:
+        content = read_json_object(sidecar, optional=True)
+    except BidsSpheresError:
+        return None  # the run will fail
+    return json.dumps([content.get(key) for key in ("RepetitionTime", "StartTime")])
 
 
 def _record_folder(output_dir: Path, run: Name) -> Path:

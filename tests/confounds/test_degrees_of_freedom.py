@@ -103,14 +103,15 @@ def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes():
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.standard_normal((200, 12)).cumsum(axis=0), columns=names)
     moved = (np.abs(np.arange(200) - 100) < 20).astype(float)
-    table = table.assign(framewise_displacement=moved)
-    high = Strategy(
-        "a", "", names, censor=Censor(fd_threshold=0.5), filter=TemporalFilter(high_pass=0.01)
-    )
+    spike = np.arange(200) == 100  # a regressor of which censoring leaves nothing
+    table = table.assign(framewise_displacement=moved, spike=spike.astype(float))
+    columns, band = (*names, "spike"), TemporalFilter(high_pass=0.01)
+    high = Strategy("a", "", columns, censor=Censor(fd_threshold=0.5), filter=band)
     left = count_degrees_of_freedom(make_design(table, high, PATH, 200), high, 2.0, detrend=True)
     complete = make_design(table, replace(high, censor=Censor()), PATH, 200)
     whole = count_degrees_of_freedom(complete, high, 2.0, detrend=True)
     assert (left.kept, whole.censored) == (161, 0)
+    assert (left.rank, whole.rank) == (14, 15)  # with mean and trend
     assert left.censored > 10
     # The filter takes its share, that of the complete run.
     share = whole.filtered / (whole.kept - whole.rank)

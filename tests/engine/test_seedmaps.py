@@ -525,9 +525,12 @@ def test_maps_of_cleaned_seeds_that_are_given(tmp_path, series, mask, confounds)
     with spooled(volumes, mask_voxels(volumes.grid, mask), tmp_path) as tapped:
         raw = extract(tapped, sphere_weights(SEEDS, RADIUS, volumes.grid)).timeseries
         given = 7 + 3 * clean(raw, **cleaning)
+        before = given.copy(), raw.copy()
         found = np.stack(list(seed_maps(tapped, np.zeros_like(raw), cleaning, cleaned=given)))
         expected = np.stack(list(seed_maps(tapped, raw, cleaning)))
     np.testing.assert_allclose(found[:, mask], expected[:, mask], rtol=0, atol=1e-5)
+    for series_given, as_given in zip((given, raw), before, strict=True):
+        np.testing.assert_array_equal(series_given, as_given)
 
 
 def test_maps_of_an_image_that_was_not_read_are_an_error(tmp_path, series):

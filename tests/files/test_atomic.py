@@ -445,6 +445,8 @@ def test_a_dataset_whose_own_folder_is_a_link(tmp_path):
     (tmp_path / "disk" / "out" / "sub-01").mkdir(parents=True)
     (tmp_path / "out").symlink_to("disk/out")
     check_folders(tmp_path / "out", [tmp_path / "out" / "sub-01"])
+    (tmp_path / "out" / "sub-02").symlink_to("sub-01")
+    check_folders(tmp_path / "out", [tmp_path / "out" / "sub-02" / "func"])
 
 
 def test_links_to_what_git_annex_has_not_fetched_are_not_taken_for_no_file(tmp_path):

@@ -11,7 +11,7 @@ from bids_spheres.group.edges import modularity
 from bids_spheres.group.head_motion import benchmark
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-from tests.group.conftest import new_outputs, read_tsv, upper
+from tests.group.conftest import correlations, new_outputs, read_tsv, upper
 
 
 def test_benchmark_by_scipy(rng):
@@ -173,3 +173,17 @@ def test_the_price_of_a_strategy(compared, simulated):
     assert (table["participants"] == N_PARTICIPANTS).all()
     assert (table["qc_fc_edges"] == N_NODES * (N_NODES - 1) // 2).all()
     np.testing.assert_allclose(table["mean_fd"].loc["none"], np.mean(0.05 + moved / N_VOLUMES))
+
+
+def test_modularity_of_precision_is_that_of_partial_correlations(outputs, rng):
+    """Which are positive where precision is negative; means are over participants."""
+    matrices = []
+    for label in ("01", "02", "03"):
+        matrix = -correlations(rng, 5, shared=0.8)
+        matrices.append(matrix)
+        outputs.add(label, matrix, stat="precision", ValidDiagonal=True)
+    assert run_group(outputs.root, GroupOptions()) == []
+    [row] = read_tsv(outputs.root / "group" / "strategies.tsv").to_dict("records")
+    expected = modularity(-np.mean(matrices, axis=0), outputs.networks)
+    assert row["modularity"] == pytest.approx(expected, rel=1e-6)
+    assert expected != pytest.approx(modularity(np.mean(matrices, axis=0), outputs.networks))

@@ -63,6 +63,16 @@ def test_it_is_over_all_volumes_of_all_runs_excluded_ones_too_for_every_strategy
     assert mean_fd(outputs, "36P")["sub-01"] == pytest.approx(expected, rel=1e-9)
 
 
+def test_runs_that_another_strategy_alone_could_clean_count_when_it_is_not_selected(outputs, rng):
+    runs = [displacement(rng, n) for n in (200, 80)]
+    for run, values in enumerate(runs, start=1):
+        add(outputs, rng, "01", values, source=f"task-rest_run-{run}", strategy="36P")
+    add(outputs, rng, "01", runs[0], source="task-rest_run-1")
+    assert run_group(outputs.root, GroupOptions(select=(("desc", ("simple",)),))) == []
+    expected = np.nanmean(np.concatenate(runs))
+    assert mean_fd(outputs)["sub-01"] == pytest.approx(expected, rel=1e-9)
+
+
 def test_echoes_of_a_run_and_runs_concatenated_do_not_count_again(outputs, rng):
     first, second = displacement(rng, 100), displacement(rng, 60)
     for echo in (1, 2, 3):
@@ -116,6 +126,10 @@ def test_benchmarks_of_too_few_edges_or_equal_distances():
     assert left.spearman == pytest.approx(0.5)
     assert np.isnan(benchmark(r, p, np.full(3, 10.0)).pearson)
     assert np.isnan(benchmark(np.full(3, 0.1), p, np.arange(3.0)).spearman)
+    # Edges that too few have do not count, whatever their distance.
+    holes = np.array([np.nan, 0.1, -0.3, np.nan, 0.2])
+    of_known = benchmark(holes, np.insert(p, [0, 2], np.nan), np.array([90.0, 10, 20, 5, 40]))
+    assert of_known == left
     two = benchmark(r[:2], p[:2], np.array([10.0, 20]))
     assert (two.edges, two.share) == (2, 0.5)
     assert np.isnan([two.spearman, two.pearson]).all()

@@ -323,6 +323,12 @@ def test_parts_of_an_f_test_are_terms_or_columns(text, rows):
     np.testing.assert_array_equal(found.weights, np.eye(7)[rows])
 
 
+def test_commas_in_names_of_levels_do_not_divide_an_f_test():
+    terms = ("Intercept", "C(site)[T.a,b]", "C(site)[T.c]", "age")
+    (contrast,) = read_contrasts(["F:it=C(site)[T.a, b],age"])
+    np.testing.assert_array_equal(contrast_for(contrast, terms, {}).weights, np.eye(4)[[1, 3]])
+
+
 @pytest.mark.parametrize("text", ["2a", "a**2", "a-", "b", "a*2", "poly(a,2)", "--a", "a,ab"])
 def test_texts_that_are_no_sum_of_terms(text):
     (contrast,) = read_contrasts([f"it={text}"])

@@ -136,6 +136,22 @@ def test_numbers_that_decide_can_be_chosen(simulated, call):
     assert row(tables(simulated)[1], DEFAULT).iloc[0]["verdict"] == "fragile"
 
 
+def test_shares_and_q_at_their_limits():
+    """At least the share is robust, q below its limit is significant, and 0 has no sign."""
+    effect = {"effect": 1, "contrast": "mean", "network_1": "a", "network_2": "b"}
+    names = {"scale": "", "measure": "x", "seeds": "y", "qc_fc_within_chance": 1}
+    cells = [("s", 0.1, 0.01), ("t", 0.2, 0.05), ("u", 0.3, 0.04), ("v", 0.4, 0.2)]
+    table = pd.DataFrame(
+        {**effect, **names, "strategy": s, "estimate": estimate, "q": q} for s, estimate, q in cells
+    )
+    for share, verdict in ((0.5, "robust"), (0.51, "fragile")):
+        (row,) = robustness(table, GroupOptions(robust_share=share)).itertuples()
+        assert (row.significant_within_chance, row.within_chance, row.verdict) == (0.5, 4, verdict)
+    table.loc[0, "estimate"] = 0.0
+    (row,) = robustness(table, GroupOptions(robust_share=0.5)).itertuples()
+    assert (row.verdict, row.positive, row.minimum) == ("fragile", 0.75, 0)
+
+
 def test_with_controls_permutations_of_motion_say_what_is_within_chance(simulated, call):
     done = call(simulated, "--multiverse", "--controls", "--robust-qcfc", "1")
     assert done.status == 0, done.err

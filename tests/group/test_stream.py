@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from bids_spheres.errors import UsageError
 from bids_spheres.group.options import GroupOptions
-from bids_spheres.group.stream import stacked_table
+from bids_spheres.group.stream import average_runs, stacked_table
 from tests.group.conftest import correlations, upper
 
 
@@ -102,3 +103,25 @@ def test_nothing_is_left_of_a_table_that_was_not_finished(tmp_path, rows):
     with pytest.raises(Interrupted):
         interrupted()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_means_of_runs_and_their_variances_are_of_the_runs_that_have_an_edge():
+    nan = np.nan
+    values = {2.0: [1, nan, 3, nan], 6.0: [5, 7, nan, nan]}  # by weights, 1 / variance
+    runs = [SimpleNamespace(facts=SimpleNamespace(weight=w, variance=1 / w)) for w in values]
+
+    def read(run):
+        return np.array(values[run.facts.weight])
+
+    edges = average_runs(runs, read, GroupOptions(weights="precision"))
+    np.testing.assert_allclose(edges.mean, [(2 * 1 + 6 * 5) / 8, 7, 3, nan])
+    np.testing.assert_allclose(edges.variance, [1 / 8, 1 / 6, 1 / 2, nan])
+    # Variances of their own, as by effective degrees of freedom: var = sum(w^2 v) / sum(w)^2.
+    own = {2.0: np.array([0.1, 0.2, 0.3, 1]), 6.0: np.array([0.4, nan, 0.5, 1])}
+    edges = average_runs(
+        runs, read, GroupOptions(weights="precision"), lambda run: own[run.facts.weight]
+    )
+    np.testing.assert_allclose(
+        edges.variance, [(2**2 * 0.1 + 6**2 * 0.4) / 8**2, nan, 0.3, nan], rtol=1e-12
+    )
+    assert average_runs(runs, read, GroupOptions()).variance is None

@@ -6,13 +6,18 @@ import json
 from itertools import combinations, permutations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from nilearn.mass_univariate import permuted_ols
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
+from bids_spheres.group.formula import read_formula
+from bids_spheres.group.model import Model, design_for
 from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.stream import ParticipantEdges
+from bids_spheres.group.testing import Rows, sample_of_model
 from bids_spheres.group.workflow import run_group
 from tests.group.conftest import PEARSON, correlations, read_tsv, upper, without
 
@@ -47,6 +52,23 @@ def fill(outputs, rng, n, *, lacking=(), **columns):
 def table_of(outputs, contrast, what):
     path = outputs.path(f"stat-{PEARSON}_desc-simple_contrast-{contrast}_{what}.tsv")
     return read_tsv(path), json.loads(path.with_suffix(".json").read_text())
+
+
+def test_variances_are_those_of_the_participants_in_the_model(rng, tmp_path):
+    """One lacks a variable, and comes before others who have it."""
+    labels = [f"sub-{i}" for i in range(1, 7)]
+    z, variances = rng.standard_normal((6, 3)), rng.uniform(0.01, 0.2, (6, 3))
+    rows = Rows(3)
+    for own in zip(labels, z, variances, strict=True):
+        rows.add(own[0], ParticipantEdges(*own[1:], {}))
+    table = pd.DataFrame({"age": [20, 31, np.nan, 25, 36, 47]}, index=labels)
+    model = Model(read_formula("age"), table, tmp_path / "participants.tsv")
+    design = design_for(model, dict.fromkeys(labels, 0.1))
+    sample = sample_of_model(rows, design, GroupOptions(model="age", weights="precision"))
+    kept = [0, 1, 3, 4, 5]
+    assert sample.design.participants == tuple(labels[i] for i in kept)
+    np.testing.assert_array_equal(sample.rows, z[kept])
+    np.testing.assert_array_equal(sample.variances, variances[kept])
 
 
 def mean_t(z):
@@ -217,6 +239,19 @@ def test_components_of_an_f_test_have_the_p_of_the_threshold(outputs, rng, call)
         np.testing.assert_allclose(
             numbers[:, own], [[row.edges] * len(own), [row.intensity] * len(own)], rtol=1e-6
         )
+
+
+@pytest.mark.parametrize("tail", ["positive", "negative"])
+def test_coefficients_have_p_of_both_tails_whatever_that_of_contrasts(outputs, rng, call, tail):
+    fill(outputs, rng, 7, age=rng.uniform(20, 60, 7))
+    words = ("--model", "age", "--contrast", "age=age", "--tail", tail)
+    assert call(outputs, *words).status == 0
+    model, contrast = outputs.result("model"), table_of(outputs, "age", "edges")[0]
+    t, of_age = model["t"], model[model["term"] == "age"]
+    np.testing.assert_allclose(model["p"], 2 * stats.t.sf(np.abs(t), 5), rtol=1e-6)
+    np.testing.assert_allclose(of_age["t"], contrast["t"], rtol=1e-6)
+    sign = 1 if tail == "positive" else -1
+    np.testing.assert_allclose(contrast["p"], stats.t.sf(sign * contrast["t"], 5), rtol=1e-6)
 
 
 def test_components_of_the_negative_tail(outputs, rng, call):

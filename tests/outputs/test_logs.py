@@ -30,6 +30,7 @@ def test_the_newest_record_that_is_wanted(tmp_path):
     folder, own = tmp_path / "logs", calls_folder(tmp_path, "01")
     own.mkdir(parents=True)
     records = [(folder, 1, "x"), (own, 2, "x"), (folder, 3, "y"), (own, 4, "y"), (folder, 5, "z")]
+    records.append((own, 0, "z"))
     for place, number, level in records:
         path = place / f"2026010{number}T000000000000Z_settings.json"
         path.write_text(json.dumps({"level": level, "number": number}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -139,6 +140,9 @@ def test_a_radius_selects_whether_names_or_sidecars_have_it(output, tmp_path, ru
     assert results.select(radius=None).seeds == ("mine", "mixed", "other")
     (own,) = results.select(radius=6, run=1).runs["timeseries"]
     assert own.name.count("scale") == 0
+    # Sidecars of controls have no radius; it is that of their spheres.
+    (six,) = (own for run in results.select(radius=6, run=1) for own in run.seed_sets)
+    assert six.controls("none").index.tolist() == ["seeds", "surrogate", "fluid", "mirrored"]
     with pytest.raises(NothingSelectedError, match="scale-7mm") as raised:
         results.select(radius=7)
     assert "scale-5mm, scale-6mm, scale-6p5mm and scale-(none)" in raised.value.hint
@@ -154,11 +158,16 @@ def test_one_of_each_is_read_and_several_are_refused(output):
         part.matrix(measure="covariance").values, own.matrix("simple", "covariance").values
     )
     assert part.regions().names == NAMES
+    # Series before cleaning are of every strategy.
+    assert own.uncleaned.values.shape == (61, 4)
     assert part.sidecar() == own.sidecar("simple")
     assert part.sidecar(measure="pearson")["RelationshipMeasure"] == "Pearson correlation"
     with pytest.raises(UsageError, match=r"2 matrices match, which differ in measure") as error:
         part.matrix()
     assert "pearsoncorrelation" in error.value.message
+    chosen = "select(measure='pearsoncorrelation')"
+    assert error.value.hint == f"Select one of each, as in {chosen}."
+    assert part.select(measure="pearsoncorrelation").matrix().names == NAMES
     with pytest.raises(UsageError, match=r"differ in run \(1 and 2\) and strategy"):
         results.timeseries()
 
@@ -229,8 +238,12 @@ def test_groups(output, run_app):
         group.table("egdes")
     assert error.value.hint.startswith("Did you mean edges? Available: edges, ")
     assert repr(group).startswith("<task-rest_space-MNI152NLin2009cAsym_seg-mine_")
-    with pytest.raises(UsageError, match="4 groups match"):
+    with pytest.raises(UsageError, match="4 groups match, which differ in ") as ambiguous:
         results.group()
+    named = re.search(r"group\((.*)\)", ambiguous.value.hint)
+    labels = dict(re.findall(r"(\w+)='(\w+)'", named[1]))
+    assert sorted(labels) == ["measure", "strategy"]
+    assert results.group(**labels).strategy == labels["strategy"]
 
 
 def test_pybids_tells_files_apart(output, run_app):

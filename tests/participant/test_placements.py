@@ -118,6 +118,19 @@ def test_there_are_50_placements_unless_a_number_is_given(run_app, tiny, tmp_pat
     np.testing.assert_allclose(sd, expected[1], atol=1e-6)
 
 
+def test_spheres_may_share_voxels_once_they_are_shifted(run_app, tiny, tmp_path):
+    """Overlap is an error of the places that are wanted, not of random ones."""
+    bold = tiny.add_run()
+    mask = bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))
+    points = INSIDE[:2]
+    placed = [points + shift for shift in shifts(4, 12, 2)]
+    assert min(np.linalg.norm(a - b) for a, b in placed) < 7 < 2 * RADIUS
+    options = ("--placement-jitter", "4:12", "--overlap", "error")
+    mean, sd, _ = spread(run_app, tiny, tmp_path, points, *options)
+    expected = statistics(np.array([fisher_z(brute_force(bold, mask, at)) for at in placed]))
+    np.testing.assert_allclose([mean, sd], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_placements_outside_the_mask_do_not_count(run_app, tiny, tmp_path, aggregation):
     """Seeds on the mask's edge, with voxels of which none is finite throughout beside it."""

@@ -732,18 +732,41 @@ def test_each_input_alone_makes_stale_what_is_made_of_it(tiny, seeds_file, tmp_p
         (mask, SPHERES | CLEANED),
         (table, DESIGN | CLEANED),
         (events, DESIGN | CLEANED),
-        # It has the time of the first volume, on the clock of the events.
-        (sidecar, DESIGN | CLEANED),
+        # The series before cleaning have its repetition time.
+        (sidecar, SPHERES | CLEANED),
     ):
         record(jobs)
         assert stale(jobs) == (set(), {None})
         os.utime(path, ns=(1, path.stat().st_size))
         assert stale(jobs) == (kinds, {freshness.OTHER_INPUTS}), path
+    # Designs have it too, and the time of the first volume, on the clock of the events.
+    for text in ('{"RepetitionTime": 2.5}', '{"RepetitionTime": 2.5, "StartTime": 1}'):
+        record(jobs)
+        sidecar.write_text(text)
+        assert stale(jobs) == (EVERYTHING | DESIGN, {freshness.OTHER_INPUTS})
     record(jobs)
     plain = jobs_of(tiny, seeds_file, tmp_path, "--strategy", "24P")
     record(plain)
     os.utime(events, ns=(2, 2))
     assert stale(plain) == (set(), {None})
+    os.utime(sidecar, ns=(2, 2))
+    assert stale(plain) == (SPHERES | CLEANED, {freshness.OTHER_INPUTS})
+
+
+def test_a_design_of_several_spaces_is_as_new_for_each(tiny, seeds_file, tmp_path):
+    """Their JSON files were written at different times, and say the same of the times."""
+    spaces = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
+    for number, space in enumerate(spaces):
+        bold = tiny.add_run(space=space)
+        os.utime(bold.with_name(bold.name.replace(".nii.gz", ".json")), ns=(1, number))
+    (raw := tmp_path / "raw" / "sub-01" / "func").mkdir(parents=True)
+    (raw / "sub-01_task-rest_events.tsv").write_text("onset\tduration\n4\t3\n30\t3\n")
+    own = tmp_path / "own.json"
+    own.write_text('{"name": "own", "task": {"model": "hrf"}}')
+    words = ("--strategy", own, "-d", f"raw={tmp_path / 'raw'}", "--space", *spaces)
+    jobs = jobs_of(tiny, seeds_file, tmp_path, *words)
+    record(jobs)
+    assert stale(jobs) == (set(), {None})
 
 
 # One group by hand

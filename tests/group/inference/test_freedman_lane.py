@@ -127,6 +127,16 @@ def test_smallest_p_of_one_tail_and_of_two_groups():
     assert (test.exhaustive, test.n_permutations, test.smallest_p) == (False, 69, 1 / 70)
 
 
+@pytest.mark.parametrize("tail", ["two", "positive", "negative"])
+def test_smallest_p_of_an_f_test_has_no_tail(tail):
+    """Of both means together: the other sign of a whole group gives the same F."""
+    z = np.array([[0.5], [0.3], [0.7], [-0.4], [-0.2], [-0.5], [-0.9]])
+    cells = np.repeat(np.eye(2), [3, 4], axis=0)
+    [test] = permutation_test(z, cells, [Contrast("both", np.eye(2))], MAXT, tail=tail)
+    assert (test.scheme, test.exhaustive, test.n_permutations) == ("flip", True, 2**7)
+    assert test.smallest_p == 4 / 2**7 == test.corrections["maxt"].p_fwe[0, 0]
+
+
 def test_smallest_p_counts_arrangements_that_keep_the_tested_factor():
     """Of two crossed factors: to exchange them keeps the model, and gives other statistics."""
     table = np.array([[1, a, b] for a in (-1.0, 1) for b in (-1.0, 1)])
