@@ -304,8 +304,8 @@ def contrast_for(
 ) -> Contrast:
     """Weights of a contrast for the k terms of a design, whose groups are columns of factors.
 
-    The `noun` is what a message calls the terms. UsageError when a part is neither a column nor a term; DataError when its rows are not
-    independent, or all weights are 0.
+    The `noun` is what a message calls the terms. UsageError when a part is neither a column nor a
+    term; DataError when its rows are not independent, or all weights are 0.
     """
     columns = {_plain(term): [number] for number, term in enumerate(terms)}
     columns = {_plain(term): list(numbers) for term, numbers in groups.items()} | columns
