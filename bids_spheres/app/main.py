@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from contextlib import ExitStack, redirect_stdout
@@ -19,7 +20,7 @@ from bids_spheres.app import parser as cli
 from bids_spheres.app import streams
 from bids_spheres.app.config_file import typed_options, with_config
 from bids_spheres.app.memory_limits import prepare_for_limits
-from bids_spheres.data.published import is_typed_seed
+from bids_spheres.data.published import begins_like_a_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
 from bids_spheres.process.signals import ended_at_once, ended_by_sigterm
 from bids_spheres.settings.table import GROUP
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # argparse takes -38,-22,56 for an option, and not what begins with a blank. --seeds=-38,-22,56
     # is an option with a value, though its beginning could be the name of a seed.
     words = [
-        f" {word}" if word[:1] == "-" and word[:2] != "--" and is_typed_seed(word) else word
+        f" {word}" if re.match(r"-[^-].*,", word) and begins_like_a_seed(word) else word
         for word in given
     ]
     streams.open_missing_streams()

@@ -97,7 +97,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are a line and a hint, without a page of all options."""
 
     def error(self, message: str) -> NoReturn:
-        hint = f"{self.prog} --help lists the options."
+        every = "--help-all" if "--help-all" in self._option_string_actions else "--help"
+        hint = f"{self.prog} {every} lists all options."
         _, is_unknown, words = message.partition("unrecognized arguments: ")
         if is_unknown:
             flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
@@ -240,6 +241,7 @@ EDGE_ENTITIES = {
     "strategy": "desc",
     "seed_set": SEEDS,
     "radius": "scale",
+    "connectivity": "stat",
 }
 """Options of ``why`` that choose a matrix, and the entities of its name."""
 
@@ -256,6 +258,7 @@ def why_arguments(parser: argparse.ArgumentParser) -> Sequence[Declared]:
         "strategy": ("NAME", published.strategy_name, "after this denoising strategy"),
         "seed_set": ("NAME", published.seed_set_name, "of this set of seeds or regions"),
         "radius": ("MM", Number("MM"), "of spheres of this radius"),
+        "connectivity": ("NAME", str, "of this measure (default: pearson)"),
     }
     for name in EDGE_ENTITIES:
         metavar, kind, text = others.get(name, ("LABEL", str, f"of this {name}"))

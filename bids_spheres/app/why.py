@@ -13,6 +13,7 @@ from bids_spheres.app.listings import describe_filter
 from bids_spheres.app.parser import EDGE_ENTITIES, main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.confounds.degrees_of_freedom import parts, rounded
+from bids_spheres.data.published import MEASURES, measure_name
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.regions import row_weights
 from bids_spheres.errors import (
@@ -22,6 +23,7 @@ from bids_spheres.errors import (
     UsageError,
     did_you_mean,
 )
+from bids_spheres.files.names import parse_name
 from bids_spheres.group.edges import edge_ends
 from bids_spheres.outputs.find import run_files, with_radius
 from bids_spheres.outputs.logs import LOGS, recorded_settings
@@ -29,7 +31,7 @@ from bids_spheres.outputs.paths import PEARSON, label_of
 from bids_spheres.outputs.read import Matrix, read_matrix
 from bids_spheres.outputs.results import Results
 from bids_spheres.outputs.sidecars import read_sidecar
-from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs
+from bids_spheres.participant.designs import RunDesign, StrategyFailures, own_tables_of, run_designs
 from bids_spheres.participant.series import clean_series
 from bids_spheres.participant.sphere_sets import extract_spheres, open_spheres
 from bids_spheres.participant.up_to_date import find_tasks
@@ -53,7 +55,8 @@ def explain_edge(options: Namespace) -> int:
     """Print what a correlation is made of; return 0 if it equals that of the file, or else 1."""
     out, participant = options.output_dir.absolute(), options.participant.removeprefix("sub-")
     matrix, edge = _choose(out, participant, options)
-    job = _job_of(matrix.path, out, participant)
+    stat = label_of(parse_name(matrix.path.name), "stat")
+    job = _job_of(matrix.path, stat, out, participant)
     # Sums come out the same to the last bit only for the same number of BLAS threads.
     with threadpool_limits(1):
         result = _Recomputed(job, edge)
@@ -66,10 +69,10 @@ def explain_edge(options: Namespace) -> int:
             ("What is left", result.what_is_left()),
         ):
             print("", title, *lines, sep="\n")
-        written, value = float(matrix.values[edge]), result.correlation()
+        written, value = float(matrix.values[edge]), result.value(stat)
     shown = [f"{r:.10g}" if np.isfinite(r) else "n/a" for r in (value, written)]
     print(f"\nCorrelation\n  recomputed:  {shown[0]}\n  in the file: {shown[1]}, {matrix.path}")
-    if np.isclose(value, written, rtol=0, atol=_ROUNDING, equal_nan=True):
+    if np.isclose(value, written, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True):
         print("  They are equal.")
         return 0
     by = f" by {value - written:.3g}" if np.isfinite(value - written) else ""
@@ -87,7 +90,7 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
     files = [
         with_radius(file)
         for file in run_files(out, participant)
-        if file.name.get("stat") == PEARSON
+        if file.name.get("stat") in MEASURES.values()
         and "Concatenation" not in read_sidecar(file.path, optional=True)
     ]
     if not files:
@@ -98,6 +101,9 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
     given = {key: getattr(options, name) for name, key in EDGE_ENTITIES.items()}
     labels = {key: label for key, label in given.items() if label}
     fitting = Results(out, tuple(files)).select(**labels).files
+    if not options.connectivity:
+        of_pearson = tuple(file for file in fitting if file.name.get("stat") == PEARSON)
+        fitting = of_pearson or fitting
     matrices = [(file, read_matrix(file.path)) for file in fitting]
     edges = [(f, m, edge) for f, m in matrices if (edge := edge_ends(options.edge, m.names))]
     if not edges:
@@ -113,6 +119,8 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
             known = list(dict.fromkeys(label_of(file.name, key) for file, *_ in edges))
             if name == "radius":
                 known = [label.removesuffix("mm").replace("p", ".") for label in known]
+            if name == "connectivity":
+                known = [measure_name(label) for label in known]
             if len(known) > 1:
                 choices.append(f"--{name.replace('_', '-')} {' or '.join(filter(None, known))}")
         raise UsageError(
@@ -125,7 +133,7 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
 # What it is made of
 
 
-def _job_of(matrix: Path, out: Path, participant: str) -> Job:
+def _job_of(matrix: Path, stat: str, out: Path, participant: str) -> Job:
     """The job that makes a matrix and nothing else, by the newest record of a call that did."""
     parser, problems, tried = main_parser(), list[BidsSpheresError](), list[object]()
     for record, content in recorded_settings(out, participant):
@@ -147,7 +155,7 @@ def _job_of(matrix: Path, out: Path, participant: str) -> Job:
             for image in job.images
             for strategy in image.strategies
             for place, seeds in enumerate(job.work.seed_sets)
-            if job.paths.matrix(seeds, strategy.name, PEARSON) == matrix
+            if job.paths.matrix(seeds, strategy.name, stat) == matrix
         )
         for job, image, strategy, place in makers:
             work = replace(job.work, seed_sets=(job.work.seed_sets[place],), strategies=(strategy,))
@@ -185,11 +193,11 @@ class _Recomputed:
         """Series of the set, (T', S), through the steps of a strategy."""
         return clean_series(self.extraction.timeseries, design, self.extraction.voxels)
 
-    def correlation(self) -> float:
-        """Pearson's; NaN when a sphere has no series or the run is excluded."""
+    def value(self, stat: str) -> float:
+        """A measure of the edge; NaN when a sphere has no series or the run is excluded."""
         if self.design.exclusion:
             return float("nan")
-        return float(measure("pearson").function(self.cleaned(self.design))[self.edge])
+        return float(measure(stat).function(self.cleaned(self.design))[self.edge])
 
     def voxels(self) -> Iterator[str]:
         """Voxels of each of the two, and those left out for each reason."""
@@ -241,11 +249,23 @@ class _Recomputed:
     def columns(self) -> Iterator[str]:
         """Regressors, and other steps of cleaning."""
         columns, rules = self.design.design.columns, self.design.processing
-        table = self.job.run.tables.confounds
-        of_table = f" of {table.name}" if table and columns else ""
-        yield f"  {count(len(columns), 'column')}{of_table}: {', '.join(columns) or 'none'}"
+        of_tables = f" of {listing([path.name for path in self._tables()])}" if columns else ""
+        yield f"  {count(len(columns), 'column')}{of_tables}: {', '.join(columns) or 'none'}"
         yield f"  linear trend: {'removed' if rules.detrend else 'kept'}"
         yield f"  filter: {describe_filter(self.design.strategy.filter)}"
+
+    def _tables(self) -> list[Path]:
+        """Tables of the columns, fMRIPrep's first."""
+        columns, tables = self.design.design.columns, self.job.run.tables
+        of_events = [column for column in columns if column.startswith("task.")]
+        begins = tuple(f"{link}{mark}" for link, _ in tables.own for mark in ".:")
+        of_own = [column for column in columns if column.startswith(begins)]
+        others = len(columns) > len(of_events) + len(of_own)
+        return [
+            *(tables.paths if others else ()),
+            *own_tables_of(tables, of_own),
+            *((tables.events,) if of_events and tables.events else ()),
+        ]
 
     def what_is_left(self) -> Iterator[str]:
         """Degrees of freedom, and variance of both series before and after cleaning."""

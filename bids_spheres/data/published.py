@@ -34,6 +34,17 @@ def is_typed_seed(text: str) -> bool:
     return re.fullmatch(rf"\s*([^=,]+=)?{number},{number},{number}", text) is not None
 
 
+def begins_like_a_seed(text: str) -> bool:
+    """Whether a word begins like a seed that is typed, and may lack something.
+
+    Examples
+    --------
+    >>> [begins_like_a_seed(text) for text in ("PCC=0,-52", "-38,-22", "-38", "mine.tsv", "-v")]
+    [True, True, True, False, False]
+    """
+    return re.match(r"\s*(([^=,/]+=)?[-+]?\.?\d+\.?\d*([,;\s].*)?$)", text) is not None
+
+
 MEASURES = {
     "pearson": "pearsoncorrelation",
     "fisher-z": "fisherz",
@@ -153,6 +164,8 @@ def unknown_seed_set(name: str) -> UsageError:
 def hint_for_seeds(path: Path) -> str:
     """Hint for a seed table that is not there."""
     known = published_seed_sets()
+    if begins_like_a_seed(str(path)):
+        return "A seed is typed as three numbers in mm, with a name or without: PCC=0,-52,18."
     if path.name in known:
         return f"{path.name} is a built-in set: --atlas {path.name}."
     return f"{_suggestion(path.name, known)}Built-in sets, for --atlas, are: {', '.join(known)}."

@@ -19,13 +19,14 @@ from bids_spheres.errors import DataError, did_you_mean
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _FRAME = (
     r"((?:mni(?:152)?|tal(?:airach)?|mm|coords?|coordinates?|cent(?:er|re|roid)|peak"
     r"|pos(?:ition)?|seed|roi)*)"
 )
 _AXIS = re.compile(f"{_FRAME}([xyz]){_FRAME}")
+_OTHER_UNITS = re.compile(r"[xyz](?:in)?(?:c?m|vox(?:els?)?|ind(?:ex)?)|vox(?:els?)?[xyz]|[ijk]")
 _SIZE = re.compile(r"(?:roi|sphere|seed)?(?:r|rad|radius|d|diam|diameter)(?:in)?(?:mm)?")
 _DIAMETER = re.compile("(?:roi|sphere|seed)?d")
 _CHANGES_SIZE = re.compile(
@@ -230,9 +231,12 @@ def _coordinate_columns(
     if not whole:
         present = next(iter(groups.values()), {})
         missing = [axis for axis in "xyz" if axis not in present]
+        others = [name for name in header if _OTHER_UNITS.fullmatch(_plain(name))]
         raise DataError(
             f"{where}: no column {', '.join(missing)} (found: {', '.join(header) or 'nothing'}).",
-            hint="A seed table is TSV or CSV with a header; x, y and z in mm, "
+            hint=f"Coordinates must be millimetres, and not {listing(others)}."
+            if others
+            else "A seed table is TSV or CSV with a header; x, y and z in mm, "
             "optionally name, radius and network.",
         )
     mni = [key for key in whole if "tal" not in key] or list(whole)
@@ -282,12 +286,22 @@ def _understood(table: list[tuple[str, list[str]]], where: str, notes: list[str]
             _check_sides(table[i][1], cells["x"], given, where)
         elif plain not in _INDICES:
             notes.append(_not_used(given, table[i][1], where))
-    renamed = {new: table[i][0] for new, i in used.items() if table[i][0].lower() != new}
-    if renamed and "header;" not in "".join(notes):
-        notes.append(f"Columns: {', '.join(f'{new} from {old}' for new, old in renamed.items())}.")
+    notes += _understood_otherwise(table, used, frame)
     halved = any(_DIAMETER.match(plain) for _, _, plain in sizes)
     described = tuple(name.lower() for name, _ in table)
     return SeedColumns(cells, tuple(notes), space, described, "mm" in frame, halved)
+
+
+def _understood_otherwise(
+    table: Sequence[tuple[str, list[str]]], used: Mapping[str, int], frame: str
+) -> Iterator[str]:
+    """Notes on columns that are called otherwise, and on the space that their names say."""
+    if "tal" in frame:
+        yield "The coordinates are taken for Talairach's."
+    whole = {"x": "x, y and z"} if "y" not in used else {}
+    renamed = {whole.get(new, new): table[i][0] for new, i in used.items()}
+    if others := [f"{new} from {old}" for new, old in renamed.items() if old.lower() != new]:
+        yield f"Columns: {', '.join(others)}."
 
 
 def _not_used(column: str, cells: Sequence[str], where: str) -> str:
@@ -331,15 +345,20 @@ def _name_column(
 
 
 def _check_sides(cells: Sequence[str], xs: Sequence[str], column: str, where: str) -> None:
-    """Refuse coordinates without a sign, to which the side belongs."""
-    left = [x for cell, x in zip(cells, xs, strict=True) if cell.lower().startswith("l")]
-    unsigned = all(_is_number(x) and x[0] not in _MINUS for x in left)
-    # Seeds on the midline are neither for nor against it.
-    if unsigned and any(float(x) > 0 for x in left):
-        raise DataError(
-            f"{where}: the column {column} says left where x is positive, which is right.",
-            hint="Write a minus before x on the left, or take the column out.",
-        )
+    """Refuse coordinates without a sign, and those whose sides are exchanged."""
+    for side, other, sign in (("left", "right", "positive"), ("right", "left", "negative")):
+        own = [x for cell, x in zip(cells, xs, strict=True) if cell.lower().startswith(side[0])]
+        wrong = [
+            x for x in own if (x[:1] in _MINUS) == (side == "right") and x.strip(f"{_MINUS}+0.")
+        ]
+        # Seeds on the midline are neither for nor against it.
+        if wrong and all(
+            _is_number(x) and (x in wrong or not x.strip(f"{_MINUS}+0.")) for x in own
+        ):
+            raise DataError(
+                f"{where}: the column {column} says {side} where x is {sign}, which is {other}.",
+                hint="Left is negative: change the sign of x there, or take the column out.",
+            )
 
 
 def numbered(names: Sequence[str], notes: list[str]) -> tuple[str, ...]:

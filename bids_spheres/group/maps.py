@@ -48,7 +48,7 @@ CLUSTER_COLUMNS = {
     "cluster": "Number of the cluster, the largest first",
     "sign": "1: of positive voxels, -1: of negative ones",
     "size": "Voxels, which share faces",
-    "mass": "Sum over its voxels of the absolute t - Threshold",
+    "mass": "Sum over its voxels of the absolute t, or the root of F, less Threshold",
     "p_size": "Family-wise p of the size",
     "p_mass": "Family-wise p of the mass",
     **dict.fromkeys("xyz", "Voxel with the largest absolute t"),

@@ -21,6 +21,10 @@ CONDITION_KEYS = {"session": "ses", "task": "task", "run": "run"}
 
 _OWN_CLUSTERS = "--within with a model has clusters of its own: the participants."
 _OWN_SIGNS = "Rows of a participant change signs together already."
+_NOT_PERMUTED = (
+    "Leave --inference out; or take --blocks in place of --clusters, and --contrast in place of "
+    "--model to compare the conditions of --within, as change=post-pre."
+)
 _NO_VOXELS = "The estimates of edges are not those of voxels: run the group level twice."
 _EXCLUSIVE = (
     ("clusters", ("weights", "variance_groups", "within"), _OWN_CLUSTERS),
@@ -91,11 +95,16 @@ class GroupOptions(GroupChoices):
             "--within session compares the sessions that --by-session keeps apart.",
             "Leave one of them out.",
         )
-        permuted = any(name != "fdr" for name in self.inference)
+        permuted = [name for name in self.inference if name != "fdr"]
         yield (
             permuted and (self.clusters or (self.within and self.model) or self.weights),
             "Permutations don't go with --clusters, --weights or --within with a model.",
-            "Take --inference fdr, or --blocks for what may be permuted.",
+            _NOT_PERMUTED,
+        )
+        yield (
+            permuted and (self.model or self.within) and not self.contrast,
+            f"--inference {' '.join(permuted)} corrects contrasts, and none is named.",
+            "Add --contrast, as age=age for a model with age, or change=post-pre for --within.",
         )
         yield (
             self.stacked_format == "parquet" and find_spec("pyarrow") is None,

@@ -89,11 +89,14 @@ _ESTIMATE_COLUMNS = {
     "square root of partial eta^2",
 }
 
+_ROWS = "; of a model with Within their rows, one for each condition"
+_SATTERTHWAITE = "; with Clusters or VarianceGroups by Satterthwaite's approximation"
+
 MODEL_COLUMNS = {
     **NODE_COLUMNS,
     "term": "Term of the model",
-    "n": "Participants in the model who have the edge",
-    "degrees_of_freedom": "n - number of terms",
+    "n": f"Participants in the model who have the edge{_ROWS}",
+    "degrees_of_freedom": f"n - number of terms{_SATTERTHWAITE}",
     "coefficient": "Ordinary least squares, or with ParticipantWeights random effects",
     **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
     "t": "coefficient / standard_error",
@@ -104,8 +107,8 @@ MODEL_COLUMNS = {
 CONTRAST_COLUMNS = {
     "edge": _NUMBER,
     **NODE_COLUMNS,
-    "n": "Participants in the test who have the edge",
-    "degrees_of_freedom": "n - number of terms of the model",
+    "n": f"Participants in the test who have the edge{_ROWS}",
+    "degrees_of_freedom": f"n - number of terms of the model{_SATTERTHWAITE}",
     **_ESTIMATE_COLUMNS,
     "t": "effect / standard_error",
     "f": "F of all rows of the contrast together; in place of effect to t",
@@ -128,7 +131,7 @@ COMPONENT_COLUMNS = {
     "component": "Number of the component, the largest first",
     "sign": "1: of positive edges, -1: of negative ones",
     "edges": "Edges of the component",
-    "intensity": "Sum over its edges of the absolute t - Threshold",
+    "intensity": "Sum over its edges of the absolute t, or the root of F, less Threshold",
     "p_extent": "Family-wise p of the number of edges",
     "p_intensity": "Family-wise p of the intensity",
     "n_nodes": "Nodes that its edges join",
@@ -350,7 +353,7 @@ def _describe_model(
     if model:
         about |= {
             "Terms": list(model.design.terms),
-            "NumberOfParticipantsInModel": len(model.design.participants),
+            "NumberOfParticipantsInModel": len(set(model.design.people)),
             "LeftOut": dict(model.left_out),
             "Notes": list(model.notes),
         }
@@ -369,11 +372,10 @@ def write_participants(
     writer: Writer, group: Group, used: Iterable[Participant], model: GroupDesign | None
 ) -> None:
     """Write who is in the results, and who is not and why."""
-    # Rows of repeated measures have the condition behind the participant.
     reasons, modelled = {}, set()
     if model:
         reasons = {label.partition(" ")[0]: why for label, why in model.left_out.items()}
-        modelled = {label.partition(" ")[0] for label in model.design.participants}
+        modelled = {*model.design.people}
     labels = {person.label for person in used}
     rows: list[dict[str, object]] = []
     for person in group.participants:

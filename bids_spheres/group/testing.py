@@ -97,8 +97,7 @@ def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sa
 
     blocks, clusters = codes(options.blocks), codes(options.clusters)
     if options.within:
-        people = [label.partition(" ")[0] for label in design.participants]
-        clusters = np.unique(people, return_inverse=True)[1]
+        clusters = np.unique(design.people, return_inverse=True)[1]
     variances = rows.variances.rows_of(design.participants).array if options.weights else None
     return Sample(
         values.rows_of(design.participants).array,
@@ -170,7 +169,7 @@ def paired_hypotheses(
                 f"F:{text.name} tests several conditions together, which --within does not.",
                 hint="Name pairs of conditions, as change=post-pre.",
             )
-        contrast = contrast_for(text, terms, {})
+        contrast = contrast_for(text, terms, {}, "conditions")
         weights = {c: w for c, w in zip(terms, contrast.weights[0], strict=True) if w}
         differences = EdgeValues(array.shape[1])
         complete = {label: own for label, own in places.items() if weights.keys() <= own.keys()}

@@ -112,6 +112,17 @@ class SelectedRuns:
     skipped: tuple[tuple[Path, str], ...]
 
 
+def _hint_of_images(kinds: set[str]) -> str:
+    """What to do when a dataset has images of these kinds alone, or none."""
+    if not kinds:
+        return "Is this fMRIPrep's output folder, and did fMRIPrep finish?"
+    return (
+        f"Its images are {listing([f'*_desc-{kind}_bold' for kind in sorted(kinds)])}: choose a "
+        "strategy that starts from them (bids-spheres strategies), or name the outputs of the "
+        "program that writes the others, as in --derivatives aroma=PATH or tedana=PATH."
+    )
+
+
 def find_runs(
     inputs: Inputs,
     selection: Selection,
@@ -132,7 +143,7 @@ def find_runs(
         raise InvalidDatasetError(
             f"{inputs.main.root} holds no preprocessed BOLD image "
             f"({', '.join(f'*_desc-{kind}_bold.nii.gz' for kind in wanted)}).",
-            hint="Is this fMRIPrep's output folder, and did fMRIPrep finish?",
+            hint=_hint_of_images({str(name.get("desc")) for _, name in files.bolds}),
         )
     unwanted = (path for path, name in files.bolds if name.get("desc") not in wanted)
     skipped = [*files.skipped, *((path, "no strategy starts from it") for path in unwanted)]

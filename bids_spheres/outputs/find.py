@@ -143,14 +143,16 @@ def selected(files: Sequence[File], select: Iterable[tuple[str, Sequence[str]]])
     chosen = list(files)
     for key, labels in select:
         wanted = {_plain(key, label) for label in labels}
+        unnamed = key == "scale" and "" in wanted  # one radius, which names need not have
         present = {_plain(key, paths.label_of(file.name, key)) for file in chosen}
         names = sorted((label or "(none)" for label in present), key=natural)
         choice = f"Available: {listing(as_written((key, name) for name in names), 20)}."
         chosen = [file for file in chosen if _plain(key, paths.label_of(file.name, key)) in wanted]
         if not chosen:
-            shown = ", ".join(label or "(none)" for label in labels)
+            named = [label for label in labels if label or not unnamed]
+            shown = ", ".join(label or "(none)" for label in named)
             raise NothingSelectedError(f"No matrix has {key}-{shown}.", hint=choice)
-        for label in sorted(wanted - present, key=natural):
+        for label in () if unnamed else sorted(wanted - present, key=natural):
             logger.warning("No matrix has %s-%s. %s", key, label, choice)
     return chosen
 

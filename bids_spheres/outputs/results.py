@@ -285,8 +285,7 @@ class Results:
             )
         matching = find.selected(groups, list(pairs_of(labels)))
         if len(matching) > 1:
-            titles = listing([group.entities for group in matching], 10)
-            raise UsageError(f"{len(matching)} groups match: {titles}.", hint="Name more labels.")
+            raise _not_single(matching, "groups")
         return matching[0]
 
     @cached_property
@@ -443,26 +442,33 @@ def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=order).rename(columns=_NAMES)
 
 
-def _differing(files: Iterable[find.OutputFile], keys: Iterable[str]) -> dict[str, list[str]]:
+def _differing(
+    files: Iterable[find.OutputFile | find.GroupFiles], keys: Iterable[str]
+) -> dict[str, list[str]]:
     """Labels of entities that differ between files."""
     labels = {key: dict.fromkeys(paths.label_of(file.name, key) for file in files) for key in keys}
     return {key: list(own) for key, own in labels.items() if len(own) > 1}
 
 
 def _not_single(
-    files: Sequence[find.OutputFile], what: str, keys: Sequence[str] = (*ENTITY_ORDER, paths.SEEDS)
+    files: Sequence[find.OutputFile | find.GroupFiles],
+    what: str,
+    keys: Sequence[str] = (*ENTITY_ORDER, paths.SEEDS),
 ) -> BidsSpheresError:
     """Error that says in which entities several files differ, or that there are none."""
     if not files:
         return MissingInputError(f"There are no {what} with these labels.")
-    names = [key for key in keys if key not in ("atlas", "seg")]
+    differing = _differing(files, [key for key in keys if key not in ("atlas", "seg")])
     texts = [
         f"{_NAMES.get(key, key)} ({listing([label or 'None' for label in labels])})"
-        for key, labels in _differing(files, names).items()
+        for key, labels in differing.items()
     ]
+    # Labels of a file: those of different files need not occur together.
+    last = {_NAMES.get(key, key): paths.label_of(files[-1].name, key) for key in differing}
+    chosen = ", ".join(f"{word}={label or None!r}" for word, label in last.items())
     return UsageError(
         f"{len(files)} {what} match, which differ in {listing(texts)}.",
-        hint="Select one of each, as in select(task='rest').",
+        hint=f"Select one of each, as in {'group' if what == 'groups' else 'select'}({chosen}).",
     )
 
 

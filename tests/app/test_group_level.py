@@ -88,7 +88,8 @@ def test_what_is_selected(run, tmp_path):
     plain = run().options
     assert plain.select == ()
     assert (plain.seed_maps, plain.controls) == ((), False)
-    assert "scale" not in dict(run("--radius", 4).options.select)
+    # Names of what was made with one radius don't have it.
+    assert dict(run("--radius", 4).options.select)["scale"] == ("4mm", "")
 
 
 def write_table(folder, *labels):

@@ -85,6 +85,16 @@ def test_own_seeds(run_app, tiny, seeds_file, tmp_path):
     assert snapshot(tiny.root) == before
 
 
+@pytest.mark.parametrize(
+    "words", [["PCC=0,-52"], ["-38,-22"], ["-38,-22,x"], ["PCC=0;-52;18"], ["-38", "-22", "56"]]
+)
+def test_seeds_that_are_not_typed_as_three_numbers(run_app, tiny, tmp_path, words):
+    done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", *words)
+    assert done.status == 66
+    assert "hint: A seed is typed as three numbers in mm" in done.err
+    assert words[0] in done.err
+
+
 def test_typed_seeds(run_app, tiny, seeds_file, tmp_path):
     """A leading minus is that of a number, and the numbers are those of the same table."""
     tiny.add_run()

@@ -206,6 +206,64 @@ def test_of_several_correlations_one_has_to_be_named(why, results, tiny):
     assert "Did you mean right?" in done.err
 
 
+@pytest.mark.parametrize("name", ["partial", "spearman", "ledoit-wolf", "covariance", "fisher-z"])
+def test_other_measures_than_pearsons(why, results, tiny, tmp_path, name):
+    tiny.add_run()
+    results("--strategy", "gsrOnly", "--connectivity", name)
+    done = why("--connectivity", name.upper())
+    assert done.status == 0, done.out + done.err
+    (path,) = (tmp_path / "out" / "sub-01").rglob("*_relmat.tsv")
+    matrix = pd.read_csv(path, sep="\t", na_values="n/a", index_col=0)
+    shown = numbers(done.out, r"recomputed: +(\S+)$"), numbers(done.out, r"in the file: (\S+),")
+    assert shown[0] == shown[1] == pytest.approx((matrix.loc["left", "right"],), rel=1e-9)
+    assert why().out == done.out  # the only measure that there is
+
+
+def test_pearsons_is_explained_unless_another_measure_is_named(why, results, tiny):
+    tiny.add_run()
+    results("--strategy", "gsrOnly", "--connectivity", "spearman", "pearson", "partial")
+    done = why()
+    assert done.status == 0, done.err
+    assert "stat-pearsoncorrelation" in done.out.splitlines()[0]
+    assert "stat-partialcorrelation" in why("--connectivity", "partial").out.splitlines()[0]
+    done = why("--connectivity", "covariance")
+    assert done.status == 18
+    assert "No matrix has stat-covariance." in done.err
+    assert "Did you mean partial?" in why("--connectivity", "partal").err
+
+
+def test_without_pearsons_one_of_several_measures_has_to_be_named(why, results, tiny):
+    tiny.add_run()
+    results("--strategy", "gsrOnly", "--connectivity", "spearman", "partial")
+    assert "hint: Choose one: --connectivity partial or spearman." in why().err
+
+
+def test_columns_are_told_by_the_tables_that_they_are_of(why, results, tiny, tmp_path):
+    tiny.add_run()
+    table = pd.read_csv(next(tiny.root.rglob("*timeseries.tsv")), sep="\t", na_values="n/a")
+    folder = tmp_path / "physio" / "sub-01" / "func"
+    folder.mkdir(parents=True)
+    events = pd.DataFrame({"onset": [4.0, 30.0], "duration": 2.0, "trial_type": "face"})
+    events.to_csv(folder / "sub-01_task-rest_events.tsv", sep="\t", index=False)
+    for desc in ("belt", "gas"):
+        own = pd.DataFrame({desc: np.random.default_rng(len(desc)).standard_normal(len(table))})
+        own.to_csv(folder / f"sub-01_task-rest_desc-{desc}_timeseries.tsv", sep="\t", index=False)
+    strategy = tmp_path / "mine.json"
+    strategy.write_text(
+        '{"name": "mine", "description": "x.", "global_signal": "basic", "confounds": ["belt"], '
+        '"task": {"model": "hrf", "hrf": "glover"}}'
+    )
+    results("--strategy", strategy, "-d", f"physio={tmp_path / 'physio'}")
+    tables = [f"sub-01_task-rest_desc-{desc}_timeseries.tsv" for desc in ("confounds", "belt")]
+    names = "global_signal, physio.belt, task.face"
+    expected = f"\n  3 columns of {', '.join(tables)} and sub-01_task-rest_events.tsv: {names}\n"
+    assert expected in why().out
+    alone = tmp_path / "alone.json"
+    alone.write_text('{"name": "alone", "description": "x.", "task": {"model": "fir"}}')
+    results("--strategy", alone, "-d", f"physio={tmp_path / 'physio'}")
+    assert " columns of sub-01_task-rest_events.tsv: task.face_" in why("--strategy", "alone").out
+
+
 def test_runs_in_two_directions_are_told_apart(why, results, tiny):
     for direction in ("AP", "PA"):
         tiny.add_run(f"sub-01_task-rest_dir-{direction}_run-1")

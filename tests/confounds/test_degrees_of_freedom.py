@@ -103,18 +103,33 @@ def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes():
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.standard_normal((200, 12)).cumsum(axis=0), columns=names)
     moved = (np.abs(np.arange(200) - 100) < 20).astype(float)
-    table = table.assign(framewise_displacement=moved)
-    high = Strategy(
-        "a", "", names, censor=Censor(fd_threshold=0.5), filter=TemporalFilter(high_pass=0.01)
-    )
+    spike = np.arange(200) == 100  # a regressor of which censoring leaves nothing
+    table = table.assign(framewise_displacement=moved, spike=spike.astype(float))
+    columns, band = (*names, "spike"), TemporalFilter(high_pass=0.01)
+    high = Strategy("a", "", columns, censor=Censor(fd_threshold=0.5), filter=band)
     left = count_degrees_of_freedom(make_design(table, high, PATH, 200), high, 2.0, detrend=True)
     complete = make_design(table, replace(high, censor=Censor()), PATH, 200)
     whole = count_degrees_of_freedom(complete, high, 2.0, detrend=True)
     assert (left.kept, whole.censored) == (161, 0)
+    assert (left.rank, whole.rank) == (14, 15)  # with mean and trend
     assert left.censored > 10
     # The filter takes its share, that of the complete run.
     share = whole.filtered / (whole.kept - whole.rank)
     assert left.filtered / (left.kept - left.rank) == pytest.approx(share)
+
+
+def test_a_low_pass_filter_takes_little_of_volumes_far_apart():
+    """Every second volume holds all that is left below half of the Nyquist frequency."""
+    moved = (np.arange(101) % 2).astype(float)
+    low = Strategy("a", "", censor=Censor(fd_threshold=0.5), filter=TemporalFilter(low_pass=0.125))
+    design = design_of(low, 101, framewise_displacement=moved)
+    left = count_degrees_of_freedom(design, low, 2.0, detrend=True)
+    complete = design_of(replace(low, censor=Censor()), 101, framewise_displacement=moved)
+    whole = count_degrees_of_freedom(complete, low, 2.0, detrend=True)
+    assert whole.filtered == pytest.approx(99 / 2, rel=0.02)
+    assert (left.kept, left.censored) == (51, 0)
+    assert 0 < left.filtered < 0.1 * 49
+    assert left.residual == 49 - left.filtered
 
 
 def test_every_minute_more_has_the_degrees_of_freedom_of_the_spectrum():

@@ -174,6 +174,8 @@ def test_spaces_that_columns_name(read):
         ("x,y,z,r,radius\n1,2,30,4,4\n", "more than one column radius"),
         ("hemi,x,y,z\nL,38,-22,56\nR,38,-22,56\n", "says left where x is positive"),
         ("hemi,x,y,z\nL,0,-80,4\nL,38,-22,56\n", "says left where x is positive"),
+        ("hemi,x,y,z\nR,-38,-22,56\nL,-40,-22,56\n", "says right where x is negative"),
+        ("side,x,y,z\nRH,\u22128,1,2\nRH,0,1,2\n", "says right where x is negative"),
         ("x,y,z,space\n1,2,30,T1w\n1,2,30,MNI\n", "several spaces: MNI and T1w"),
         (
             "peak_x,peak_y,peak_z,centroid_x,centroid_y,centroid_z\n1,2,30,4,5,60\n",
@@ -198,6 +200,25 @@ def test_a_side_does_not_matter_to_seeds_on_the_midline(read):
     points = [[0, -52, 18], [38, -22, 56]]
     seeds, _ = read("hemi,x,y,z\nL,0,-52,18\nR,38,-22,56\n")
     np.testing.assert_array_equal(seeds.coordinates, points)
+
+    # One seed across the midline is no list whose sides are exchanged.
+    seeds, _ = read("hemi,x,y,z\nR,-3,-22,56\nR,38,-22,56\nL,2,-22,56\nL,-38,-22,56\n")
+    assert seeds.coordinates[:, 0].tolist() == [-3, 38, 2, -38]
+
+
+def test_what_is_understood_is_said(read):
+    _, said = read("ROI;Centroid (MNI)\nPCC;0 -52 18\n")
+    assert "Columns: x, y and z from Centroid (MNI), name from ROI." in said
+    assert "taken for Talairach's" in read("tal_x,tal_y,tal_z\n0,-52,18\n")[1]
+    assert "Talairach" not in read("x,y,z,tal_x,tal_y,tal_z\n0,-52,18,0,-50,20\n")[1]
+
+
+@pytest.mark.parametrize("header", ["x (cm),y (cm),z (cm)", "x_vox,y_vox,z_vox", "i,j,k"])
+def test_columns_of_other_units_are_told_from_columns_that_are_missing(read, header):
+    with pytest.raises(DataError, match="no column x, y, z") as caught:
+        read(f"{header}\n10,52,18\n")
+    assert caught.value.hint.startswith("Coordinates must be millimetres, and not ")
+    assert header.split(",")[0] in caught.value.hint
 
 
 def test_units_that_are_said_are_believed(read):

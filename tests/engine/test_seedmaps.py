@@ -525,9 +525,21 @@ def test_maps_of_cleaned_seeds_that_are_given(tmp_path, series, mask, confounds)
     with spooled(volumes, mask_voxels(volumes.grid, mask), tmp_path) as tapped:
         raw = extract(tapped, sphere_weights(SEEDS, RADIUS, volumes.grid)).timeseries
         given = 7 + 3 * clean(raw, **cleaning)
+        before = given.copy(), raw.copy()
         found = np.stack(list(seed_maps(tapped, np.zeros_like(raw), cleaning, cleaned=given)))
         expected = np.stack(list(seed_maps(tapped, raw, cleaning)))
     np.testing.assert_allclose(found[:, mask], expected[:, mask], rtol=0, atol=1e-5)
+    for series_given, as_given in zip((given, raw), before, strict=True):
+        np.testing.assert_array_equal(series_given, as_given)
+
+
+@pytest.mark.parametrize("fwhm", [None, 5.0])
+def test_volumes_are_handed_on_as_they_are_while_some_are_kept(tmp_path, series, fwhm):
+    raw = series.astype(np.float32)
+    raw[2, 3, 1, 5:9], raw[0, 0, 0, 2] = np.nan, np.inf
+    with spooled(in_memory(raw.copy()), np.arange(7, 90), tmp_path, fwhm) as tapped:
+        handed_on = np.vstack(list(tapped.blocks()))
+    np.testing.assert_array_equal(handed_on, raw.reshape(-1, T, order="F").T)
 
 
 def test_maps_of_an_image_that_was_not_read_are_an_error(tmp_path, series):

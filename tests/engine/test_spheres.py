@@ -415,6 +415,15 @@ def test_without_overlap_a_sphere_that_is_used_whole_is_covered_whole():
     assert apart.coverage[1] == (second & (centres[:, 0] != 6)).sum() / second.sum()
 
 
+def test_without_overlap_a_sphere_outside_of_the_image_asks_for_all_of_its_voxels():
+    grid = Grid((9, 7, 8), UNIT)
+    points, radii = [[4, 3, 3], [300, 3, 3], [4, -90, 3]], [2, 2, 1]
+    apart = nearest_only(sphere_weights(points, radii, grid), points, radii)
+    # Whole numbers not further than 2 from the origin are 33, not further than 1 are 7.
+    assert apart.asked.tolist() == [33, 33, 7]
+    assert apart.used.tolist() == [33, 0, 0]
+
+
 # Grids
 
 

@@ -267,6 +267,29 @@ def test_stacked_images_are_one_series(tmp_path):
     np.testing.assert_array_equal(values, np.concatenate(parts)[:, :100])
 
 
+def test_stacked_integers_are_real_numbers_where_an_image_is_scaled(tmp_path):
+    counts = raw_of_type("i2")
+    plain = write(tmp_path / "plain.nii", nifti_bytes(counts))
+    half = write(tmp_path / "half.nii", nifti_bytes(counts, slope=0.5, inter=-7))
+    quarter = write(tmp_path / "quarter.nii.gz", nifti_bytes(counts, slope=0.25, inter=3))
+    whole = rows(counts)
+    for images, dtype, parts in (
+        ((plain, plain), np.int16, (whole, whole)),
+        ((half, quarter), np.float64, (0.5 * whole - 7, 0.25 * whole + 3)),
+    ):
+        volumes = stack_volumes([open_volumes(image) for image in images])
+        assert (volumes.stored_dtype, volumes.real_dtype) == (dtype, dtype)
+        assert (volumes.slope, volumes.inter) == (1, 0)
+        np.testing.assert_array_equal(np.concatenate(list(volumes.blocks())), np.vstack(parts))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_stacked_volumes_have_a_time_axis(number):
+    volumes = stack_volumes([open_volumes(nib.Nifti1Image(noise(SHAPE[:3]), AFFINE))] * number)
+    assert (volumes.is_3d, volumes.n_volumes) == (False, number)
+    assert volumes.name == "image in memory" + " and 2 more" * (number == 3)
+
+
 def test_images_on_different_grids_are_no_series():
     moved = AFFINE.copy()
     moved[0, 3] += 1

@@ -338,6 +338,10 @@ def test_tables_of_earlier_calls_go(simulated, call):
     done = call(simulated, "--multiverse", "--strategy", "simple", "--radius", "4", "6")
     assert done.status == 0
     assert set(tables(simulated)[0]["strategy"]) == {"simple"}
+    done = call(simulated, "--multiverse", "--radius", "6")
+    assert done.status == 0
+    assert set(tables(simulated)[0]["scale"]) == {"6mm"}
+    assert "scale-" not in done.err.replace("_scale-", "")
     assert call(simulated).status == 0
     group = simulated.root / "group"
     assert not [*group.glob("*_robustness.*"), *group.glob("*_specifications.*")]

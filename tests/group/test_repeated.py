@@ -85,7 +85,8 @@ def test_conditions_that_no_file_name_has(outputs, rng, call):
 def test_a_condition_that_does_not_exist(sessions, call):
     done = call(sessions[0], "--within", "session", "--contrast", "change=after-pre")
     assert done.status == 2
-    assert "Its terms are post and pre." in done.err
+    assert "after-pre is no sum of conditions.\n" in done.err
+    assert "They are post and pre." in done.err
     assert "F:NAME" not in done.err
 
 
@@ -100,6 +101,10 @@ def test_a_balanced_model_of_sessions_is_the_paired_test_too(sessions, call):
     np.testing.assert_allclose(edges["t"], expected.statistic, rtol=1e-6)
     np.testing.assert_allclose(edges["degrees_of_freedom"], 5, rtol=1e-6)
     assert about["Clusters"] == "participant_id"
+    # Two rows of each of six participants.
+    assert (set(edges["n"]), about["NumberOfParticipantsInModel"]) == ({12}, 6)
+    assert "one for each condition" in about["n"]["Description"]
+    assert "Satterthwaite" in about["degrees_of_freedom"]["Description"]
     people = outputs.result("participants")
     assert people["in_model"].tolist() == [1] * 6
 

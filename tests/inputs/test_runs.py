@@ -290,6 +290,11 @@ def test_what_is_not_used_and_why(tiny):
         f"{tiny.root} holds no preprocessed BOLD image "
         "(*_desc-denoised_bold.nii.gz, *_desc-y_bold.nii.gz)."
     )
+    assert error.value.hint is not None
+    assert error.value.hint.startswith(
+        "Its images are *_desc-optcom_bold, *_desc-preproc_bold and *_desc-x_bold: choose a "
+        "strategy that starts from them"
+    )
 
 
 def test_other_datasets_need_not_have_every_participant(tiny, tmp_path):

@@ -328,6 +328,17 @@ def test_labels_that_select_and_those_that_are_missing(caplog):
     assert error.value.hint.endswith("sub-18, sub-19 and 2 more.")
 
 
+def test_one_radius_selects_where_names_have_several(caplog):
+    named = files_of(*(f"sub-01_seg-a_scale-{mm}mm_stat-x_relmat.tsv" for mm in (4, 6)))
+    plain = files_of("sub-01_seg-b_stat-x_relmat.tsv")
+    one = [("scale", ("6mm", ""))]
+    assert selected([*named, *plain], one) == [named[1], *plain]
+    assert selected(plain, one) == plain
+    assert caplog.text == ""
+    with pytest.raises(NothingSelectedError, match=r"No matrix has scale-7mm\."):
+        selected(named, [("scale", ("7mm", ""))])
+
+
 def test_maps_have_no_measure_to_be_selected_by():
     (file,) = files_of("sub-01_task-a_run-02_label-s_stat-fisherz_desc-x_boldmap.nii.gz")
     assert is_selected(file, [("stat", ("covariance",)), ("run", ("2", "3")), ("desc", ("x",))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -164,6 +165,9 @@ def test_one_of_each_is_read_and_several_are_refused(output):
     with pytest.raises(UsageError, match=r"2 matrices match, which differ in measure") as error:
         part.matrix()
     assert "pearsoncorrelation" in error.value.message
+    chosen = "select(measure='pearsoncorrelation')"
+    assert error.value.hint == f"Select one of each, as in {chosen}."
+    assert part.select(measure="pearsoncorrelation").matrix().names == NAMES
     with pytest.raises(UsageError, match=r"differ in run \(1 and 2\) and strategy"):
         results.timeseries()
 
@@ -234,8 +238,12 @@ def test_groups(output, run_app):
         group.table("egdes")
     assert error.value.hint.startswith("Did you mean edges? Available: edges, ")
     assert repr(group).startswith("<task-rest_space-MNI152NLin2009cAsym_seg-mine_")
-    with pytest.raises(UsageError, match="4 groups match"):
+    with pytest.raises(UsageError, match="4 groups match, which differ in ") as ambiguous:
         results.group()
+    named = re.search(r"group\((.*)\)", ambiguous.value.hint)
+    labels = dict(re.findall(r"(\w+)='(\w+)'", named[1]))
+    assert sorted(labels) == ["measure", "strategy"]
+    assert results.group(**labels).strategy == labels["strategy"]
 
 
 def test_pybids_tells_files_apart(output, run_app):

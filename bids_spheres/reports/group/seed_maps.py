@@ -112,7 +112,7 @@ def _cluster_tables(maps: Sequence[ContrastMap]) -> tuple[render.Table, ...]:
         return ()
     rows = pd.concat(tables)
     table = render.table_of(
-        "Clusters of voxels beyond a threshold of t or F"
+        "Clusters of voxels beyond a threshold of t, or of the root of F"
         f"{': none' if rows.empty else f', the {_MOST_CLUSTERS} largest of each map'}.",
         render.text_column("Contrast", rows["contrast"]),
         render.text_column("Strategy", rows["strategy"]),
