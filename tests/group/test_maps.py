@@ -148,6 +148,9 @@ def test_runs_of_a_participant_count_by_their_degrees_of_freedom(filled, call):
     about.write_text(json.dumps({**SETTINGS, "DegreesOfFreedom": 20}))
     second = np.where(maps[1] == 0, 0, maps[1] + 0.5).astype(np.float32)
     second[3, 4, 2] = np.nan
+    lacking = maps[1].astype(np.float32)
+    lacking[2, 5, 3] = 0  # outside of the mask of this run
+    nib.save(nib.Nifti1Image(lacking, AFFINE), path)
     for name, freedom, values in (("dir-AP", 3, second), ("dir-PA", 80, 9 * second)):
         other = path.with_name(path.name.replace("task-rest", f"task-rest_{name}"))
         nib.save(nib.Nifti1Image(values, AFFINE), other)
@@ -159,7 +162,7 @@ def test_runs_of_a_participant_count_by_their_degrees_of_freedom(filled, call):
     # 1 / var(z) is 2 / trigamma((v - 1) / 2); that of 3 degrees of freedom is 12 / pi^2.
     first, last = 2 / special.polygamma(1, 9.5), 12 / np.pi**2
     own = (first * maps[1] + last * second) / (first + last)
-    own[3, 4, 2] = maps[1][3, 4, 2]
+    own[3, 4, 2], own[2, 5, 3] = maps[1][3, 4, 2], second[2, 5, 3]
     everyone = np.array([own if i == 1 else values for i, values in enumerate(maps)])
     inside = maps[0] != 0
     got = image(outputs, "mean", "effect").get_fdata()[inside]
