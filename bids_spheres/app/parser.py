@@ -97,7 +97,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are a line and a hint, without a page of all options."""
 
     def error(self, message: str) -> NoReturn:
-        hint = f"{self.prog} --help lists the options."
+        every = "--help-all" if "--help-all" in self._option_string_actions else "--help"
+        hint = f"{self.prog} {every} lists all options."
         _, is_unknown, words = message.partition("unrecognized arguments: ")
         if is_unknown:
             flags = [flag for flag in self._option_string_actions if flag.startswith("--")]

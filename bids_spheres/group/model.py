@@ -257,7 +257,8 @@ def check_names(wanted: Iterable[str], known: Iterable[object], path: Path, who:
     for name in sorted(set(wanted) - set(names)):
         raise UsageError(
             f"{who} names {name}, which {path} does not have.",
-            hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}.",
+            hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}. "
+            "--participants-table FILE takes another table.",
         )
 
 
@@ -296,12 +297,15 @@ def read_contrasts(words: Iterable[str]) -> tuple[ContrastText, ...]:
 
 
 def contrast_for(
-    contrast: ContrastText, terms: Sequence[str], groups: Mapping[str, Sequence[int]]
+    contrast: ContrastText,
+    terms: Sequence[str],
+    groups: Mapping[str, Sequence[int]],
+    noun: str = "terms of the model",
 ) -> Contrast:
     """Weights of a contrast for the k terms of a design, whose groups are columns of factors.
 
-    UsageError when a part is neither a column nor a term; DataError when its rows are not
-    independent, or all weights are 0.
+    The `noun` is what a message calls the terms. UsageError when a part is neither a column nor a
+    term; DataError when its rows are not independent, or all weights are 0.
     """
     columns = {_plain(term): [number] for number, term in enumerate(terms)}
     columns = {_plain(term): list(numbers) for term, numbers in groups.items()} | columns
@@ -310,7 +314,7 @@ def contrast_for(
         if contrast.is_f and part in columns:
             rows.extend(np.eye(len(terms))[columns[part]])
         else:
-            rows.append(_combination(contrast, part, columns, terms))
+            rows.append(_combination(contrast, part, columns, terms, noun))
     weights = np.array(rows)
     if np.linalg.matrix_rank(weights) < len(weights):
         raise DataError(
@@ -321,7 +325,11 @@ def contrast_for(
 
 
 def _combination(
-    contrast: ContrastText, text: str, columns: Mapping[str, list[int]], terms: Sequence[str]
+    contrast: ContrastText,
+    text: str,
+    columns: Mapping[str, list[int]],
+    terms: Sequence[str],
+    noun: str,
 ) -> FloatArray:
     """Weights (k,) of a sum of columns, each with a sign and a factor."""
     single = {name: numbers[0] for name, numbers in columns.items() if len(numbers) == 1}
@@ -333,9 +341,9 @@ def _combination(
         match = summand.match(text, place)
         if match is None or (place and not match[1]):
             raise UsageError(
-                f"The contrast {contrast.name}: {text[place:]} is no sum of terms of the model.",
+                f"The contrast {contrast.name}: {text[place:]} is no sum of {noun}.",
                 hint=f"{did_you_mean(text[place:].lstrip('+-'), terms)}"
-                f"Its terms are {listing(list(terms), 20)}."
+                f"They are {listing(list(terms), 20)}."
                 + ("" if contrast.is_f or len(single) == len(columns) else _WHOLE_FACTORS),
             )
         weights[single[match[3]]] += float(f"{match[1]}{match[2] or 1}")

@@ -169,7 +169,7 @@ def paired_hypotheses(
                 f"F:{text.name} tests several conditions together, which --within does not.",
                 hint="Name pairs of conditions, as change=post-pre.",
             )
-        contrast = contrast_for(text, terms, {})
+        contrast = contrast_for(text, terms, {}, "conditions")
         weights = {c: w for c, w in zip(terms, contrast.weights[0], strict=True) if w}
         differences = EdgeValues(array.shape[1])
         complete = {label: own for label, own in places.items() if weights.keys() <= own.keys()}

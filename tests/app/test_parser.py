@@ -303,7 +303,9 @@ def test_long_messages_of_wrong_words_are_cut(run_app):
     (line, hint) = done.err.splitlines()
     assert len(line) == len("bids-spheres: error: ") + 403
     assert line.endswith("xxx...")
-    assert hint == "  hint: bids-spheres --help lists the options."
+    assert hint == "  hint: bids-spheres --help-all lists all options."
+    done = run_app("export", "--nothing")
+    assert done.err.endswith("bids-spheres export --help lists all options.\n")
     done = run_app("in")
     assert "required: output_dir, analysis_level\n  hint: Give them first, before all" in done.err
 

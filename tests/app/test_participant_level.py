@@ -97,6 +97,10 @@ def test_what_failed_is_tried_again_and_what_is_fine_is_up_to_date(call, tiny, t
     change_table(tiny, csf=np.nan)
     call("--strategy", "24P", "simple", status=1)
     (matrix,) = matrices(tmp_path / "out", "24P")
+    done = (tmp_path / "out" / "logs" / "done").rglob("*.json")
+    recorded = [key for record in done for key in json.loads(record.read_text())]
+    assert any("desc-24P" in key for key in recorded)
+    assert not [key for key in recorded if "desc-simple" in key]
     made = matrix.stat()
     told = call("--strategy", "24P", "simple", status=1)
     assert "1 of 1 run to do (1 not finished yet)" in told

@@ -118,6 +118,20 @@ def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes():
     assert left.filtered / (left.kept - left.rank) == pytest.approx(share)
 
 
+def test_a_low_pass_filter_takes_little_of_volumes_far_apart():
+    """Every second volume holds all that is left below half of the Nyquist frequency."""
+    moved = (np.arange(101) % 2).astype(float)
+    low = Strategy("a", "", censor=Censor(fd_threshold=0.5), filter=TemporalFilter(low_pass=0.125))
+    design = design_of(low, 101, framewise_displacement=moved)
+    left = count_degrees_of_freedom(design, low, 2.0, detrend=True)
+    complete = design_of(replace(low, censor=Censor()), 101, framewise_displacement=moved)
+    whole = count_degrees_of_freedom(complete, low, 2.0, detrend=True)
+    assert whole.filtered == pytest.approx(99 / 2, rel=0.02)
+    assert (left.kept, left.censored) == (51, 0)
+    assert 0 < left.filtered < 0.1 * 49
+    assert left.residual == 49 - left.filtered
+
+
 def test_every_minute_more_has_the_degrees_of_freedom_of_the_spectrum():
     """(sum S)^2 / sum S^2 over frequencies; the filter passes twice, ends cost the same."""
     strategy = Strategy("a", "", filter=TemporalFilter(0.01, 0.1))

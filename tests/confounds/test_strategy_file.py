@@ -401,6 +401,8 @@ def test_what_is_wrong_with_yaml_is_one_line(tmp_path):
         ({"head_motion": {"filter": "notch:10:10"}}, False),
         ({"head_motion": {"filter": "lowpass:6:7"}}, False),
         ({"head_motion": {"filter": "notch:0:7"}}, False),
+        ({"task": {"model": "fir", "window": 0}}, False),
+        ({"task": {"model": "fir", "window": 0.1}}, True),
         ({"task": {"model": "fir", "window": 60}}, True),
         ({"task": {"model": "fir", "window": 60.1}}, False),
         ({"filter": {"low_pass": 0.1, "order": 1}}, True),

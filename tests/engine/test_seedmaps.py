@@ -533,6 +533,15 @@ def test_maps_of_cleaned_seeds_that_are_given(tmp_path, series, mask, confounds)
         np.testing.assert_array_equal(series_given, as_given)
 
 
+@pytest.mark.parametrize("fwhm", [None, 5.0])
+def test_volumes_are_handed_on_as_they_are_while_some_are_kept(tmp_path, series, fwhm):
+    raw = series.astype(np.float32)
+    raw[2, 3, 1, 5:9], raw[0, 0, 0, 2] = np.nan, np.inf
+    with spooled(in_memory(raw.copy()), np.arange(7, 90), tmp_path, fwhm) as tapped:
+        handed_on = np.vstack(list(tapped.blocks()))
+    np.testing.assert_array_equal(handed_on, raw.reshape(-1, T, order="F").T)
+
+
 def test_maps_of_an_image_that_was_not_read_are_an_error(tmp_path, series):
     with (
         spooled(in_memory(series), np.arange(50), tmp_path) as tapped,

@@ -279,7 +279,15 @@ def test_stacked_integers_are_real_numbers_where_an_image_is_scaled(tmp_path):
     ):
         volumes = stack_volumes([open_volumes(image) for image in images])
         assert (volumes.stored_dtype, volumes.real_dtype) == (dtype, dtype)
+        assert (volumes.slope, volumes.inter) == (1, 0)
         np.testing.assert_array_equal(np.concatenate(list(volumes.blocks())), np.vstack(parts))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_stacked_volumes_have_a_time_axis(number):
+    volumes = stack_volumes([open_volumes(nib.Nifti1Image(noise(SHAPE[:3]), AFFINE))] * number)
+    assert (volumes.is_3d, volumes.n_volumes) == (False, number)
+    assert volumes.name == "image in memory" + " and 2 more" * (number == 3)
 
 
 def test_images_on_different_grids_are_no_series():

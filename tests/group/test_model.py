@@ -265,7 +265,8 @@ def test_columns_that_options_name_and_that_are_not_there(tmp_path, named):
     options = GroupOptions(model="age", participants_table=path, **named)
     with pytest.raises(UsageError, match="An option names sites") as error:
         load_model(tmp_path, options)
-    assert error.value.hint.startswith("Did you mean site? Its columns are: age and site.")
+    assert error.value.hint.startswith("Did you mean site? Its columns are: age and site. ")
+    assert "--participants-table" in error.value.hint
 
 
 def test_terms_of_as_many_participants_as_terms_leave_nothing(tmp_path):

@@ -85,7 +85,8 @@ def test_conditions_that_no_file_name_has(outputs, rng, call):
 def test_a_condition_that_does_not_exist(sessions, call):
     done = call(sessions[0], "--within", "session", "--contrast", "change=after-pre")
     assert done.status == 2
-    assert "Its terms are post and pre." in done.err
+    assert "after-pre is no sum of conditions.\n" in done.err
+    assert "They are post and pre." in done.err
     assert "F:NAME" not in done.err
 
 

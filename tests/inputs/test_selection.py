@@ -188,6 +188,17 @@ def test_filter_files_that_make_no_sense(tmp_path, content, said):
 # Events
 
 
+def test_of_events_those_with_most_of_the_runs_entities_count_wherever_they_are(tmp_path):
+    folder = tmp_path / "sub-01" / "func"
+    folder.mkdir(parents=True)
+    near, far = folder / "task-x_events.tsv", tmp_path / "task-x_run-2_events.tsv"
+    near.touch()
+    run = parse_name("sub-01_task-x_run-2_bold.nii.gz")
+    assert find_events(run, tmp_path) == near
+    far.touch()
+    assert find_events(run, tmp_path) == far
+
+
 def test_events_are_inherited_from_the_folders_above(tmp_path):
     run = parse_name("sub-01_ses-b_task-x_run-1_space-T1w_desc-preproc_bold.nii.gz")
     folder = tmp_path / "sub-01" / "ses-b" / "func"

@@ -361,8 +361,11 @@ def one_series(voxels, aggregation):
     return (voxels - voxels.mean(axis=0)) @ direction / np.sqrt(len(direction)) + voxels.mean()
 
 
-def test_several_runs_are_aggregated_run_by_run(img, data):
-    labels = np.repeat([0, 1], [data.shape[3] // 2, data.shape[3] - data.shape[3] // 2])
+@pytest.mark.parametrize("censored", [False, True])
+def test_several_runs_are_aggregated_run_by_run(img, data, censored):
+    n_first = data.shape[3] // 2
+    labels = np.repeat([0, 1], [n_first, data.shape[3] - n_first])
+    kept = [np.arange(6, n_first), np.arange(1, data.shape[3] - n_first - 1)]
     masker = NiftiSpheresMasker(
         SEEDS,
         radius=4,
@@ -371,7 +374,10 @@ def test_several_runs_are_aggregated_run_by_run(img, data):
         standardize="zscore_sample",
         clean__runs=labels,
     )
-    series = masker.fit_transform(img)
+    series = masker.fit_transform(img, sample_mask=kept if censored else None)
+    if censored:
+        labels = np.repeat([0, 1], list(map(len, kept)))
+    assert len(series) == len(labels)
     for run in (0, 1):
         assert_allclose(series[labels == run].mean(axis=0), 0, atol=1e-6)
         assert_allclose(series[labels == run].std(axis=0, ddof=1), 1, rtol=1e-6)

@@ -15,6 +15,7 @@ from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.find import (
     find_groups,
     find_runs,
+    group_tables,
     is_selected,
     labels_with_folders,
     matrix_files,
@@ -170,6 +171,17 @@ def test_a_matrix_is_about_spheres_or_else_regions(named):
     assert file.spheres == regions
     regions.unlink()
     assert file.spheres == spheres  # that is what is missing
+
+
+def test_tables_of_all_groups_come_first(tmp_path):
+    """Then those of groups, run-2 before run-10; sidecars and images are no tables."""
+    folder = tmp_path / "group"
+    folder.mkdir()
+    names = ["runs.tsv", "strategies.tsv", "atlas-x_edges.tsv", "run-2_stacked.tsv.gz"]
+    names += ["run-10_stacked.parquet", "space-x_mean.tsv"]
+    for name in (*reversed(names), "runs.json", "space-x_statmap.nii"):
+        (folder / name).touch()
+    assert [path.name for path in group_tables(tmp_path)] == names
 
 
 def test_groups_by_their_names(tmp_path):

@@ -114,6 +114,17 @@ def test_another_meaning_is_kept_and_told(tmp_path):
     assert write(tmp_path, {"preprocessed": moved}, {"simple": "Not plain"}) == []
 
 
+def test_another_way_to_write_the_same_place_is_not_told(tmp_path):
+    output, near = tmp_path / "out", {"preprocessed": Dataset(tmp_path / "fmriprep", "fMRIPrep")}
+    output.mkdir()
+    write(output, near)
+    assert description(output)["DatasetLinks"] == {"preprocessed": "../fmriprep"}
+    text = json.dumps(description(output)).replace("../fmriprep", (tmp_path / "fmriprep").as_uri())
+    (output / "dataset_description.json").write_text(text)
+    assert write(output, near) == []
+    assert description(output)["DatasetLinks"] == {"preprocessed": "../fmriprep"}
+
+
 def test_a_description_stays_on_its_line(tmp_path):
     write(tmp_path, descriptions={"mine": 'Filter\tband\npass, "mine"', "empty": ""})
     lines = (tmp_path / "descriptions.tsv").read_text().split("\n")

@@ -115,6 +115,8 @@ def _contrasts(tests: Sequence[tuple[str, Mapping[str, object]]], things: str) -
             kind = f"{words} t tests" if words else "F tests"
             if of_mean and special:
                 kind += f" in {_errors(about)}"
+            elif of_mean and (condition := about.get("Within")):
+                kind += f" of the weighted sum of {condition}s in each participant"
             elif things == "voxels" and not of_mean:
                 kind += f" in {_errors(about)} ({code(str(about.get('Model')))})"
             kinds.append((kind, name))

@@ -265,9 +265,14 @@ def contrast_in_words(name: str, about: Mapping[str, object]) -> str:
             sign = "\N{MINUS SIGN}" if weight < 0 else "+"
             words += f" {sign} {factor}{term}"
         sums.append(words.removeprefix(" + ").strip())
-    words = f"Contrast {name}: {listing(sums, 4)} "
-    paired = about.get("Within") if about.get("Model") == "1" else None
-    words += f"within participants, by {paired}" if paired else f"of the model {about.get('Model')}"
+    own = listing(sums, 4)
+    if (model := about.get("Model")) != "1":
+        own += f" of the model {model}"
+    elif condition := about.get("Within"):
+        own += f" within participants, by {condition}"
+    else:
+        own = "the mean over participants"
+    words = f"Contrast {name}: {own}"
     if (n := about.get("Permutations")) is None:
         return f"{words}."
     every = "all " if about.get("AllPermutations") else ""

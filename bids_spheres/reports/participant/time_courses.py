@@ -15,7 +15,7 @@ from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit import charts, matrices
 from bids_spheres.reports.toolkit.matrices import volumes_axis
 from bids_spheres.reports.toolkit.render import Block, Graphic
-from bids_spheres.wording import NO_BREAK, collect, count, listing, number, percent
+from bids_spheres.wording import collect, count, listing, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -300,9 +300,9 @@ def _spectra(spectra: Mapping[str, Spectrum], noun: str, styles: Mapping[str, st
         look = f"line {styles[name]}" if of else "before"
         marks.append(charts.Mark(frame.line(spectrum.frequencies, spectrum.density), look, of))
         legend.append(charts.Key(look, name, of))
-        power = 100 * spectrum.density / spectrum.density.sum()
+        power = spectrum.density / spectrum.density.sum()
         which = np.digitize(spectrum.frequencies, BORDERS)
-        below, middle, above = (f"{power[which == i].sum():.0f}{NO_BREAK}%" for i in range(3))
+        below, middle, above = (percent(power[which == i].sum()) for i in range(3))
         sentences.append(
             f"{name}: {below} of the power below 0.01 Hz, {middle} from 0.01 to 0.1 Hz, "
             f"{above} above."

@@ -114,7 +114,8 @@ def axis(
     known = known[np.isfinite(known)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     low = min(low, 0.0) if zero else low
-    high = high if high > low else low + 1.0
+    # A single value has room of its own size, as an axis up to 1.4 is none for correlations.
+    high = high if high > low else low + (abs(low) or 1.0)
     free = room * (high - low)
     low, high = low - (0.0 if zero and low == 0 else free), high + free
     return Axis(low, high, label, round_ticks(low, high, most))

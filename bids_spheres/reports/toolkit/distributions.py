@@ -114,8 +114,12 @@ def spread_words(sample: Sample) -> str:
     known = sample.known
     if not known.size:
         return f"{sample.name}: no value."
-    mean, deviation = float(known.mean()), float(known.std())
-    return f"{sample.name}: mean {number(mean)}, standard deviation {number(deviation)}."
+    mean = f"{sample.name}: mean {number(float(known.mean()))}"
+    return (
+        f"{mean}, standard deviation {number(float(known.std()))}."
+        if known.size > 1
+        else f"{mean}."
+    )
 
 
 def shares(values: FloatArray, edges: ArrayLike) -> FloatArray:

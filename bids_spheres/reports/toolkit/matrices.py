@@ -151,15 +151,15 @@ def matrix_graphic(
     *,
     strategy: str,
     row_names: str,
-    shown: FloatArray | None = None,
+    blank: BoolArray | None = None,
     layers: Sequence[Layer] = (),
 ) -> Graphic:
     """A symmetric matrix, (S, S), after a strategy, with names beside it and a scale below.
 
-    `limit` has the strongest colour; `shown`, (S, S), is coloured instead of the values, and need
-    not be symmetric. `row_names` identifies the list of names of rows in the page.
+    `limit` has the strongest colour; cells that are `blank`, (S, S), are white and have no number.
+    `row_names` identifies the list of names of rows in the page.
     """
-    chart = _matrix_chart(values if shown is None else shown, limit, beside, caption)
+    chart = _matrix_chart(values, limit, beside, caption, blank)
     more = [
         {
             "label": layer.label,
@@ -193,15 +193,17 @@ def seed_matrix(
     first = () if tested is None else (tested,)
     own = [replace(layer, values=layer.values[by_network]) for layer in (*first, *layers)]
     ordered = values[by_network]
-    shown = ordered.copy()
+    blank = None
     if tested is not None:
-        lower = np.tril(np.ones(shown.shape, dtype=bool), -1)
-        shown[lower & np.isfinite(shown) & ~(own[0].values < SIGNIFICANT)] = 0.0
+        lower = np.tri(len(ordered), k=-1, dtype=bool)
+        blank = lower & np.isfinite(ordered) & ~(own[0].values < SIGNIFICANT)
     beside = Beside(order.groups, order.arranged(names) if len(names) <= _MOST_NAMES else ())
-    return matrix_graphic(ordered, beside=beside, caption=caption, shown=shown, layers=own, **about)
+    return matrix_graphic(ordered, beside=beside, caption=caption, blank=blank, layers=own, **about)
 
 
-def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> charts.Chart:
+def _matrix_chart(
+    values: FloatArray, limit: float, beside: Beside, alt: str, blank: BoolArray | None
+) -> charts.Chart:
     n, top = len(values), 6
     each = tuple(charts.Group(name, i, i + 1) for i, name in enumerate(beside.names))
     groups = each or beside.groups
@@ -211,7 +213,8 @@ def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) ->
     width = charts.WIDTH if n > _LARGE else charts.HALF
     side = width - left - 8
     floor, scale = top + side, top + side + below + 12
-    codes = palette_codes(block_means(values, 2 * side, 2 * side), limit)
+    coloured = values if blank is None else np.where(blank, 0.0, values)
+    codes = palette_codes(block_means(coloured, 2 * side, 2 * side), limit)
     colours = png_uri(np.arange(255, dtype=np.uint8)[None], DIVERGING)
     rasters = (
         charts.Raster(png_uri(codes, DIVERGING), left, top, side, side, smooth=len(codes) > side),
@@ -234,7 +237,8 @@ def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) ->
     lines = (f"M{left:.1f},{top + at:.1f}h{side}M{left + at:.1f},{top:.1f}v{side}" for at in edges)
     marks.append(charts.Mark("".join(lines), "divide"))
     if n <= _SMALL:
-        labels += _numbers(values, limit, frame)
+        numbered = values if blank is None else np.where(blank, np.nan, values)
+        labels += _numbers(numbered, limit, frame)
     labels += (
         charts.Label(left, scale + 21, charts.tick_text(-limit), "start"),
         charts.Label(left + side / 2, scale + 21, "0"),

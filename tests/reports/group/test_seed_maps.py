@@ -87,7 +87,7 @@ def test_pictures_say_threshold_and_voxels(mapped, document):
     (low, high), *_ = re.findall(r"t from -([\d.]+) to ([\d.]+)", text)
     strongest = np.abs(t[p < 0.05]).max()
     assert (float(low), float(high)) == pytest.approx((strongest, strongest), abs=0.006)
-    assert "Contrast mean: " in text
+    assert "Contrast mean: the mean over participants, tested by 100" in text
     assert "tested by 100 sign flips" in text
 
 

@@ -196,6 +196,10 @@ def test_differences_of_sessions_are_written_as_such(tmp_path, parse):
     text, methods = (words(by_id(document, section)) for section in ("contrasts", "methods"))
     difference = "post \N{MINUS SIGN} 0.5 \N{MULTIPLICATION SIGN} pre"
     assert f"Contrast change: {difference} within participants, by session, tested by all" in text
+    assert (
+        "The contrast change was tested by two-sided t tests of the weighted sum of sessions in "
+        "each participant, corrected over all pairs"
+    ) in methods
     assert "The contrast change was tested by all 16 sign flips" in methods
 
 

@@ -61,7 +61,9 @@ def test_an_axis_covers_finite_values_alone():
     made = axis([np.nan, 2, 4, np.inf], "v")
     assert (made.low, made.high) == (2, 4)
     assert axis([], "v").low < axis([], "v").high
-    assert axis([3, 3], "v").low < axis([3, 3], "v").high
+    single = axis([0.43, 0.43], "v")
+    assert (single.low, single.high) == (0.43, pytest.approx(0.86))
+    assert axis([0, 0], "v").high == 1
     roomy = axis([2, 4], "v", zero=True, room=0.5)
     assert (roomy.low, roomy.high) == (0, 6)
 
@@ -155,7 +157,7 @@ def test_names_with_room_stay_where_they_are():
         ([2, 4], {"room": 0.5}, 1, 5, (1, 2, 3, 4, 5)),
         ([4, -2], {"room": 0.5, "zero": True}, -5, 7, (-4, -2, 0, 2, 4, 6)),
         ([2, 4], {"zero": True}, 0, 4, (0, 1, 2, 3, 4)),
-        ([3, 3], {}, 3, 4, (3, 3.2, 3.4, 3.6, 3.8, 4)),
+        ([3, 3], {}, 3, 6, (3, 4, 5, 6)),
         ([np.nan], {"most": 3}, 0, 1, (0, 0.5, 1)),
         ([-1e-9, 0], {}, -1e-9, 0, (-1e-9, -8e-10, -6e-10, -4e-10, -2e-10, 0)),
     ],

@@ -78,6 +78,8 @@ def test_nothing_known_is_said(sample):
     empty = Sample("none", np.full(3, np.nan), "series-1")
     assert spread_words(empty) == "none: no value."
     assert np.isfinite(bins([empty])).all()
+    # The deviation of one value is unknown, not 0.
+    assert spread_words(Sample("one", np.array([0.43, np.nan]), "series-1")) == "one: mean 0.43."
     known = sample.known
     assert spread_words(sample) == (
         f"simple: mean {round(known.mean(), 2):g}, standard deviation {round(known.std(), 2):g}."

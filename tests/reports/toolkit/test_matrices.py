@@ -216,13 +216,18 @@ def test_small_matrices_have_their_values_in_the_cells():
     assert not any(label.style.startswith("cell") for label in large.labels)
 
 
-def test_other_values_go_along_and_other_colours_may_be_shown():
+def test_other_values_go_along_and_cells_may_be_blank():
     matrix, q = symmetric(6), np.abs(symmetric(6))
-    shown = np.triu(matrix)
+    blank = np.tri(6, k=-1, dtype=bool)
+    blank[5, 0] = False
     layers = (Layer("q", q, 3, probability=True), Layer("N", np.full((6, 6), 40.0), 0))
-    picture = graphic(matrix, 1.0, Beside(), "", shown=shown, layers=layers)
+    picture = graphic(matrix, 1.0, Beside(), "", blank=blank, layers=layers)
     image = pixels(picture.chart.rasters[0].src)
-    np.testing.assert_array_equal(image, DIVERGING[palette_codes(shown, 1.0)])
+    np.testing.assert_array_equal(image, DIVERGING[palette_codes(np.where(blank, 0, matrix), 1.0)])
+    # A blank cell is white, and has no number: a 0 that is not its value.
+    numbers = [label for label in picture.chart.labels if label.style.startswith("cell")]
+    assert len(numbers) == 36 - 14
+    assert float(numbers[-2].text.replace("\N{MINUS SIGN}", "-")) == round(matrix[5, 0], 2)
     np.testing.assert_allclose(unpacked(*picture.matrix.packed, 6), matrix, atol=1e-4)
     first, second = json.loads(picture.matrix.more)
     np.testing.assert_allclose(
