@@ -102,11 +102,13 @@ class SphereSet:
 
 def coverage_note(spheres: SphereSet) -> str:
     """How many spheres there are, and how many lack a part or all of their voxels."""
-    weights = spheres.weights
+    weights, sidecar = spheres.weights, spheres.sidecar
+    limited = sidecar.get("Mask") != OFF or sidecar.get("Tissue") or sidecar.get("ExcludeMask")
+    limit = "mask" if limited else "image"
     faults = {
-        "with their seed outside the mask": ~weights.seed_used,
-        "partly outside the mask": weights.partial,
-        "without a voxel in the mask (n/a)": weights.empty,
+        f"with their seed outside the {limit}": ~weights.seed_used,
+        f"partly outside the {limit}": weights.partial,
+        f"without a voxel in the {limit} (n/a)": weights.empty,
         f"with a coverage below {spheres.min_coverage:g} (n/a)": spheres.missing & ~weights.empty,
     }
     parts = [f"{spheres.seeds.label}: {count(len(spheres.seeds), spheres.noun)}"]

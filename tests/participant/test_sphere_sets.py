@@ -318,6 +318,13 @@ def test_spheres_that_lack_voxels_are_counted():
     assert enough.missing.tolist() == [False, False, False, True]
     none = replace(enough, min_coverage=0.0, extra={"coverage": np.array([1, 0, 0.01, 0])})
     assert none.missing.tolist() == [False, True, False, True]
+    free = {"Mask": "none", "Tissue": None, "ExcludeMask": None}
+    assert f", {partial} partly outside the image, " in coverage_note(
+        replace(spheres, sidecar=free)
+    )
+    for limited in ({"Tissue": "GM:0.5"}, {"ExcludeMask": "a/b"}, {"Mask": "run"}):
+        note = coverage_note(replace(spheres, sidecar=free | limited))
+        assert f", {partial} partly outside the mask, " in note
     despiked = replace(spheres, sidecar={"DespikedShare": 0.01234})
     assert coverage_note(despiked).endswith(", 1.23% of their voxels' values despiked")
     region = replace(spheres, seeds=replace(spheres.seeds, regions=object()))
