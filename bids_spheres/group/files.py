@@ -205,7 +205,8 @@ class ExpectedParticipants:
 
     def failed_runs(self, group: Name, person: Participant) -> list[str]:
         """Files about runs of a participant that failed, and are missing from those in a group."""
-        wanted = {pair for pair in group.entities if pair[0] in ("task", "ses", "space")}
+        keys = ("task", "ses") if group.get("space") == POOLED else ("task", "ses", "space")
+        wanted = {pair for pair in group.entities if pair[0] in keys}
         present = {run.file.source for run in (*person.runs, *person.excluded)}
 
         def run_of(crash: Crash) -> str:

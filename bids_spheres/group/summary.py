@@ -123,6 +123,9 @@ class Summary:
                 self.networks.add(edges.mean)
                 self.rows.add(label, edges)
                 add_row(label, edges.mean)
+        if self.model:
+            rows = self.rows.repeated if self.options.within else self.rows.values
+            self.model = replace(self.model, design=self.model.design.only(rows.participants))
 
     def test_means(self) -> None:
         """Test means against 0, and correlate edges with motion."""

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import polygamma
 
 from bids_spheres.errors import DataError
 from bids_spheres.files.names import parse_name
@@ -467,3 +468,48 @@ def test_who_is_absent_has_no_run_and_is_in_no_model(incomplete, run_app, fmripr
     words = ("--task-label", "rest", "--report-level", "none")
     assert run_app(fmriprep, incomplete.root, "group", *words).status == 0
     assert incomplete.result("participants")["in_model"].isna().all()
+
+
+def test_each_run_of_a_participant_is_pooled_in_the_space_preferred_for_it(outputs, rng):
+    """One run has images in both spaces, the other in the less preferred one alone."""
+    freedom = {"DegreesOfFreedom": 30}
+    z = [add(outputs, rng, "01", source="task-rest_run-1", **freedom)]
+    add(outputs, rng, "01", NLIN6, source="task-rest_run-1", **freedom)
+    z.append(add(outputs, rng, "01", NLIN6, source="task-rest_run-2", DegreesOfFreedom=70))
+    others = [add(outputs, rng, "02", NLIN6, source=f"task-rest_run-{run}") for run in (1, 3, 4)]
+    (outputs.root / "logs").mkdir()
+    failed = f"crash-sub-02_task-rest_run-2_space-{NLIN6}.txt"
+    (outputs.root / "logs" / failed).touch()
+    assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    (mean,) = (outputs.root / "group").glob("*_space-MNI_*_mean.tsv")
+    written = upper(read_tsv(mean).drop(columns="Node").to_numpy(float))
+    weights = 2 / polygamma(1, (np.array([30, 70]) - 1) / 2)
+    expected = (np.average(z, axis=0, weights=weights) + np.mean(others, axis=0)) / 2
+    np.testing.assert_allclose(written, np.tanh(expected), rtol=1e-7)
+    about = json.loads(mean.with_suffix(".json").read_text())
+    # The first participant has a result in both.
+    assert about["PooledSpaces"] == {ASYM: 1, NLIN6: 2}
+    (people,) = (outputs.root / "group").glob("*_space-MNI_*_participants.tsv")
+    table = read_tsv(people)
+    assert table["image_space"].tolist() == [f"{ASYM} {NLIN6}", NLIN6]
+    assert table["runs"].tolist() == [2, 3]
+    assert table["degrees_of_freedom"].tolist() == [100, 270]
+    assert table["note"].fillna("").tolist() == ["", f"logs/{failed}"]
+
+
+def test_sessions_by_themselves_name_who_has_them_in_other_spaces(outputs, rng):
+    for label, session, space in (
+        *(("01", session, ASYM) for session in "ab"),
+        *(("02", "a", ASYM), ("02", "b", NLIN6)),
+        *(("03", "b", "T1w"), ("03", "b", NLIN6), ("03", "a", ASYM)),
+    ):
+        add(outputs, rng, label, space, source=f"ses-{session}_task-rest")
+    assert run_group(outputs.root, GroupOptions(by_session=True)) == []
+    told = reasons(outputs, f"ses-b_*_space-{ASYM}_*_participants.tsv")
+    assert told == {
+        "sub-01": "",
+        "sub-02": f"images in space {NLIN6}",
+        "sub-03": f"images in space {NLIN6} and T1w",
+    }
+    first = reasons(outputs, f"ses-a_*_space-{ASYM}_*_participants.tsv")
+    assert first == dict.fromkeys(told, "")

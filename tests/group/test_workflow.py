@@ -276,6 +276,8 @@ def test_excluded_runs_do_not_count_and_are_told(outputs, rng):
     people = outputs.result("participants").set_index("participant_id")
     assert people["used"].tolist() == [1, 1, 1, 0]
     assert people["runs_excluded"].tolist() == [0, 0, 1, 1]
+    assert people["runs"].tolist() == [1, 1, 1, 0]
+    assert people["degrees_of_freedom"].tolist() == [90, 90, 90, 0]
     assert people.loc["sub-04", "reason"] == "every run is excluded: 3 volumes are left"
     runs = read_tsv(outputs.root / "group" / "runs.tsv").set_index("source")
     assert runs["excluded"].to_dict() == {
@@ -312,6 +314,9 @@ def test_participants_of_whom_little_is_left_are_told_once(outputs, rng, caplog)
     for strategy in ("simple", "36P"):
         for label, freedom in (("01", 24.9), ("02", 25.0), ("03", 80.0)):
             outputs.add(label, correlations(rng, S), strategy=strategy, DegreesOfFreedom=freedom)
+        for run in (1, 2):  # which together have enough
+            facts = {"source": f"task-rest_run-{run}", "DegreesOfFreedom": 15}
+            outputs.add("04", correlations(rng, S), strategy=strategy, **facts)
     with caplog.at_level(logging.WARNING, "bids_spheres"):
         assert group(outputs) == []
     (line,) = (line for line in caplog.messages if "fewer than 25 degrees of freedom" in line)
@@ -504,11 +509,18 @@ def test_a_participant_with_a_broken_matrix_is_left_out_as_a_whole(filled, rng):
     people = outputs.result("participants").set_index("participant_id")
     assert people["used"].sum() == 8
     assert people.loc["sub-04", "reason"] == "a matrix can't be read"
+    about = outputs.about("mean")
+    assert (about["NumberOfParticipants"], about["NumberOfRuns"]) == (8, 8)
+    (row,) = read_tsv(outputs.root / "group" / "strategies.tsv").itertuples()
+    assert (row.participants, row.qc_fc_participants, row.runs) == (8, 8, 10)
+    assert row.mean_fd == pytest.approx(np.mean([0.01 * i**2 for i in range(1, 10) if i != 4]))
     # Nor is it in a model whose variables it has.
     outputs.participants(participant_id=LABELS, age=range(20, 29))
     group(outputs, model="age")
     people = outputs.result("participants").set_index("participant_id")
     assert people["in_model"].tolist() == [1] * 3 + [0] + [1] * 5
+    assert outputs.about("model")["NumberOfParticipantsInModel"] == 8
+    assert outputs.result("model")["n"].max() == 8
 
 
 @pytest.mark.parametrize("lost", ["*_relmat.json", "*_dseg.tsv", "*_dseg.json"])
@@ -519,6 +531,8 @@ def test_a_run_without_one_of_its_files_is_left_out(filled, lost):
     assert "sub-04" in problem
     expected = np.tanh(np.nanmean(np.delete(z, 3, axis=0), axis=0))
     np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
+    people = outputs.result("participants").set_index("participant_id")
+    assert people["reason"].dropna().to_dict() == {"sub-04": "outputs can't be used"}
 
 
 def test_an_earlier_model_goes_when_none_is_asked_for(filled):
@@ -745,7 +759,7 @@ def test_settings_that_differ_are_refused_within_a_space(outputs, rng, key):
         group(outputs)
 
 
-@pytest.mark.parametrize(("shift", "refused"), [(2e-5, False), (2e-3, True)])
+@pytest.mark.parametrize(("shift", "refused"), [(2e-5, False), (2e-4, True)])
 def test_coordinates_agree_to_a_tenth_of_a_micrometre(outputs, rng, shift, refused):
     outputs.add("01", correlations(rng, S))
     outputs.points = POINTS + shift * np.eye(5)[:, :3]
@@ -776,3 +790,27 @@ def test_a_participant_who_has_a_sphere_in_one_run_has_it(outputs, rng):
     np.testing.assert_allclose(table["coverage"], [0.5, 0.5, 1, 0.4, 0])
     about = json.loads(outputs.path("coverage.json").read_text())
     assert about["NumberOfRuns"] == 2
+
+
+def test_seed_sets_have_coverage_and_numbers_of_runs_of_their_own(outputs, rng):
+    for label in ("01", "02", "03"):
+        outputs.add(label, correlations(rng, S), coverage=[1, 1, 1, 1, 0.2 if label == "01" else 1])
+    of_other = {"seeds": "seg-Other", "Seeds": "Other"}
+    for run, share in ((1, 0.6), (2, 0.8), (3, 1)):
+        facts = {"source": f"task-rest_run-{run}", "coverage": [share, 1, 1, 1, 1], **of_other}
+        outputs.add("01", correlations(rng, S), **facts)
+    outputs.add("02", correlations(rng, S), coverage=[0.1, 1, 1, 1, 1], **of_other)
+    assert group(outputs) == []
+    coverage, runs = {}, {}
+    for path in (outputs.root / "group").glob("*_coverage.tsv"):
+        seeds = dict(parse_name(path.name).entities)
+        coverage[seeds.get("seg")] = read_tsv(path)
+        runs[seeds.get("seg")] = json.loads(path.with_suffix(".json").read_text())["NumberOfRuns"]
+    assert runs == {None: 3, "Other": 4}
+    assert coverage[None]["participants"].tolist() == [3, 3, 3, 3, 2]
+    assert coverage["Other"]["participants"].tolist() == [1, 2, 2, 2, 2]
+    assert coverage["Other"]["share"].tolist() == [0.5, 1, 1, 1, 1]
+    np.testing.assert_allclose(coverage["Other"]["coverage"], [(0.8 + 0.1) / 2, 1, 1, 1, 1])
+    strategies = read_tsv(outputs.root / "group" / "strategies.tsv").set_index("seeds")
+    assert strategies["runs"].to_dict() == {"Tiny": 3, "Other": 4}
+    assert strategies["participants"].to_dict() == {"Tiny": 3, "Other": 2}
