@@ -124,3 +124,21 @@ def test_strategies_have_the_means_of_their_runs(outputs, rng, caplog):
     assert run_group(outputs.root, GroupOptions()) == []
     row = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
     assert row.filter(regex="surrogate|fluid|mirrored|null|excess|qc_fc_p$").isna().all()
+
+
+def test_controls_are_of_the_runs_with_a_result(outputs, rng):
+    """Of every run, however many a participant has; not of excluded or unreadable ones."""
+    shares = {("01", 1): 0.1, ("01", 2): 0.2, ("02", 1): 0.6, ("02", 2): 0.9, ("03", 1): 0.95}
+    for (label, run), share in shares.items():
+        gone = {"Excluded": "too short", "DegreesOfFreedom": 0} if share == 0.9 else {}
+        path = outputs.add(label, correlations(rng, 5), source=f"task-rest_run-{run}", **gone)
+        stem = path.name.replace("_stat-pearsoncorrelation", "").replace("_relmat", "_controls")
+        text = f"control\tsignificant\tsignificant_nominal\tsimilarity\nsurrogate\t{share}"
+        others = f"\nfluid\t{share / 2}\t0\t0\nmirrored\t0\t0\t{share / 4}\n"
+        path.with_name(stem).write_text(f"{text}\t{share / 8}\t0{others}")
+    path.write_text("nothing\n")
+    assert len(run_group(outputs.root, GroupOptions(controls=True))) == 1
+    row = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    columns = ["surrogate_significant", "fluid_significant", "mirrored_similarity"]
+    columns.append("surrogate_significant_nominal")
+    np.testing.assert_allclose(row[columns].astype(float), 0.3 / np.array([1, 2, 4, 8]))

@@ -229,10 +229,13 @@ def test_kinds_of_regressors_do_not_depend_on_the_run():
     assert regressor_kinds(["trans_x_derivative1"]) != regressor_kinds(["trans_x"])
 
 
-@pytest.mark.parametrize(("patch", "refused"), [("0.2.0", ""), ("0.2.9", ""), ("0.1.9", "0.1.9")])
+@pytest.mark.parametrize(
+    ("patch", "refused"), [("0.2.0", ""), ("0.2.9", ""), ("0.1.9", "0.1.9"), ("1.2.1", "1.2.1")]
+)
 def test_another_minor_version_is_refused(tmp_path, monkeypatch, patch, refused):
     monkeypatch.setattr("bids_spheres.group.facts.__version__", "0.2.1")
-    made_by = [{"Name": "bids_spheres", "Version": patch}]
+    # What worked on the files later comes behind.
+    made_by = [{"Name": "bids_spheres", "Version": patch}, {"Name": "x", "Version": "9.9"}]
     if not refused:
         assert facts(tmp_path / "m.tsv", GeneratedBy=made_by).n_volumes == 120
         return
@@ -285,6 +288,17 @@ def test_long_settings_are_shown_by_where_they_differ():
     assert (
         found
         == "x is a list of 12 in 1 participant (sub-1) and a list of 11 in 1 participant (sub-2)"
+    )
+    # What is no list does not say where two lists differ.
+    made = [
+        ("sub-0", settings(x=None)),
+        ("sub-1", settings(x=first)),
+        ("sub-2", settings(x=second)),
+    ]
+    (found,) = differences(made)
+    assert found == (
+        'x is null in 1 participant (sub-0) and "seed 4" at place 5 of 12 in 1 participant (sub-1) '
+        'and "other" at place 5 of 12 in 1 participant (sub-2)'
     )
 
 

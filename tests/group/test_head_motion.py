@@ -290,3 +290,18 @@ def test_qc_fc_is_adjusted_by_all_columns_of_a_design(rng):
     inverse = np.linalg.inv(np.corrcoef(np.column_stack([rows[:, 1], fd, age]).T))
     partial = -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
     assert found.r[1] == pytest.approx(partial)
+
+
+def test_runs_of_a_session_by_itself_count_by_their_volumes(outputs, rng):
+    lengths = {"ses-a_task-rest_dir-AP_run-1": 90, "ses-a_task-rest_dir-PA_run-2": 33}
+    lengths["ses-b_task-rest_dir-AP_run-1"] = 50
+    values = {source: displacement(rng, n) for source, n in lengths.items()}
+    for source, own in values.items():
+        add(outputs, rng, "01", own, source=source)
+    assert run_group(outputs.root, GroupOptions(by_session=True)) == []
+    for session, runs in (("a", 2), ("b", 1)):
+        (path,) = (outputs.root / "group").glob(f"ses-{session}_task-rest_space-*_participants.tsv")
+        (row,) = read_tsv(path).to_dict("records")
+        own = [each for source, each in values.items() if source.startswith(f"ses-{session}")]
+        assert row["mean_fd"] == pytest.approx(np.nanmean(np.concatenate(own)), rel=1e-9)
+        assert row["runs"] == runs

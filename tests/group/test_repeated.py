@@ -16,6 +16,8 @@ from scipy.optimize import brentq
 from scipy.special import polygamma
 
 from bids_spheres.group.inference import Exchangeability, arrange, fit_combat
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.workflow import run_group
 from tests.group.conftest import GROUP, PEARSON, correlations, read_tsv, upper
 
 S = 5
@@ -564,3 +566,22 @@ def test_a_mean_of_both_sessions_is_not_tested_where_conditions_are_compared(ses
     assert about["Weights"] == [{"post": 0.5, "pre": 0.5}]
     assert (about["Model"], about["Contrast"]) == ("1", "mean")
     assert set(edges["n"]) == {6}
+
+
+def test_conditions_without_a_weight_need_not_be_there(outputs, rng):
+    z, lacking = {}, (("01", "mid"), ("02", "post"), ("07", "mid"))
+    for label, session in product(LABELS, ("pre", "mid", "post")):
+        if (label, session) not in lacking:
+            matrix = correlations(rng, S, shared=rng.uniform(0, 0.9))
+            z[label, session] = np.arctanh(upper(matrix))
+            outputs.add(label, matrix, source=f"ses-{session}_task-rest")
+    contrasts = ("change=post-pre", "half=mid - 0.5*pre")
+    assert run_group(outputs.root, GroupOptions(within="session", contrast=contrasts)) == []
+    for name, weights in (("change", {"post": 1, "pre": -1}), ("half", {"mid": 1, "pre": -0.5})):
+        known = [label for label in LABELS if all((label, own) in z for own in weights)]
+        sums = [sum(w * z[label, own] for own, w in weights.items()) for label in known]
+        edges, about = table_of(outputs, name)
+        assert about["Weights"] == [weights]
+        assert set(edges["n"]) == {6 if name == "change" else 5}
+        np.testing.assert_allclose(edges["effect"], np.mean(sums, axis=0), rtol=1e-7)
+        np.testing.assert_allclose(edges["t"], stats.ttest_1samp(sums, 0).statistic, rtol=1e-7)

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from bids_spheres.errors import UsageError
+from bids_spheres.files.names import parse_name
 from bids_spheres.group.options import GroupOptions
-from bids_spheres.group.stream import average_runs, stacked_table
+from bids_spheres.group.stream import EdgeValues, average_runs, stacked_table
 from tests.group.conftest import correlations, upper
 
 
@@ -125,3 +126,49 @@ def test_means_of_runs_and_their_variances_are_of_the_runs_that_have_an_edge():
         edges.variance, [(2**2 * 0.1 + 6**2 * 0.4) / 8**2, nan, 0.3, nan], rtol=1e-12
     )
     assert average_runs(runs, read, GroupOptions()).variance is None
+
+
+def test_means_of_conditions_are_of_their_own_runs_by_weight():
+    nan = np.nan
+    weights = {"ses-b_run-1": 2.0, "ses-a_run-1": 4.0, "ses-b_run-2": 6.0}
+    values = np.array([[1, nan, 3], [10, 20, 30], [5, 7, nan]])
+    arrays = dict(zip(weights, values.copy(), strict=True))
+    runs = [
+        SimpleNamespace(
+            file=SimpleNamespace(source=source, name=parse_name(f"sub-1_{source}_relmat.tsv")),
+            facts=SimpleNamespace(weight=weight, variance=1 / weight),
+        )
+        for source, weight in weights.items()
+    ]
+
+    def read(run):
+        return arrays[run.file.source]
+
+    edges = average_runs(runs, read, GroupOptions(within="session"))
+    expected = [(2 * 1 + 4 * 10 + 6 * 5) / 12, (4 * 20 + 6 * 7) / 10, (2 * 3 + 4 * 30) / 6]
+    np.testing.assert_allclose(edges.mean, expected)
+    assert list(edges.conditions) == ["b", "a"]
+    np.testing.assert_allclose(edges.conditions["b"], [(2 * 1 + 6 * 5) / 8, 7, 3])
+    np.testing.assert_allclose(edges.conditions["a"], [10, 20, 30])
+    by_run = average_runs(runs, read, GroupOptions(within="run")).conditions
+    np.testing.assert_allclose(by_run["1"], [(2 * 1 + 4 * 10) / 6, 20, (2 * 3 + 4 * 30) / 6])
+    np.testing.assert_allclose(by_run["2"], [5, 7, nan])
+    assert average_runs(runs, read, GroupOptions()).conditions == {}
+    np.testing.assert_array_equal([*arrays.values()], values)
+
+
+def test_rows_of_some_participants_in_another_order():
+    values = EdgeValues(3)
+    assert values.array.shape == (0, 3)
+    values.add("c", np.array([1, 2, 3]))
+    values.add("a", np.arange(6, dtype=np.float32)[::2])
+    values.add("b", np.array([7.5, np.nan, -9]))
+    expected = {"c": [1, 2, 3], "a": [0, 2, 4], "b": [7.5, np.nan, -9]}
+    np.testing.assert_array_equal(values.array, [*expected.values()])
+    part = values.rows_of(["b", "c"])
+    assert part.participants == ["b", "c"]
+    np.testing.assert_array_equal(part.array, [expected["b"], expected["c"]])
+    assert values.rows_of(("c", "a", "b")) is values
+    turned = values.rows_of(("a", "b", "c"))
+    np.testing.assert_array_equal(turned.array, [expected[label] for label in "abc"])
+    assert values.participants == ["c", "a", "b"]

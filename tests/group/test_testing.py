@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import combinations, permutations, product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from bids_spheres.group.formula import read_formula
 from bids_spheres.group.model import Model, design_for
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.stream import ParticipantEdges
-from bids_spheres.group.testing import Rows, sample_of_model
+from bids_spheres.group.testing import Rows, design_of, sample_of_model
 from bids_spheres.group.workflow import run_group
 from tests.group.conftest import PEARSON, correlations, read_tsv, upper, without
 
@@ -224,14 +225,22 @@ def test_components_of_an_f_test_have_the_p_of_the_threshold(outputs, rng, call)
     """Root of F of 2 and 12 - 3 degrees of freedom that has the p of t of 9."""
     site = list("abc") * 4
     z = fill(outputs, rng, 12, site=site)
-    words = ("--model", "site", "--contrast", "F:site=site", "--inference", "nbs")
+    words = ("--model", "site", "--contrast", "b=site[T.b]", "F:site=site", "--inference", "nbs")
     done = call(outputs, *words, "--nbs-threshold", "0.5", "--permutations", "20")
     assert done.status == 0, done.err
     threshold = np.sqrt(stats.f.isf(2 * stats.t.sf(0.5, 9), 2, 9))
     f = stats.f_oneway(*(z[np.array(site) == own] for own in "abc")).statistic
     table, about = table_of(outputs, "site", "nbs")
     assert about["Threshold"] == pytest.approx(threshold)
-    assert table_of(outputs, "site", "edges")[1]["Threshold"] == pytest.approx(threshold)
+    edges, about = table_of(outputs, "site", "edges")
+    assert about["Threshold"] == pytest.approx(threshold)
+    p = edges["p_nbs_extent"]
+    assert (p[np.sqrt(f) <= threshold] == 1).all()
+    # That of t beside it stays as it is.
+    edges, about = table_of(outputs, "b", "edges")
+    assert about["Threshold"] == table_of(outputs, "b", "nbs")[1]["Threshold"] == 0.5
+    assert (edges["p_nbs_extent"][edges["t"].abs() <= 0.5] == 1).all()
+    assert table_of(outputs, "b", "nbs")[0]["edges"].sum() == (edges["t"].abs() > 0.5).sum()
     numbers = extents_and_intensities(np.sqrt(f), threshold)
     assert len(table) > 0
     for row in table.itertuples():
@@ -455,3 +464,69 @@ def test_some_of_the_edges_that_are_not_permuted_are_named(outputs, rng, caplog)
     assert run_group(outputs.root, GroupOptions(inference=("maxt",))) == []
     assert "4 edges not in permutations, as participants lack them: " in caplog.text
     assert ": s0 - s4, s1 - s4, s2 - s4 and 1 more" in caplog.text
+
+
+def same_parts(numbers, labels):
+    """Whether rows have one number where they have one label, and only there."""
+    pairs = set(zip(numbers.tolist(), labels, strict=True))
+    return len(pairs) == len(set(labels)) == len(set(numbers.tolist()))
+
+
+def test_columns_that_options_name_are_those_of_the_rows(rng, tmp_path):
+    """Blocks, variance groups and clusters of one call are of different columns."""
+    labels = [f"sub-{i}" for i in range(1, 8)]
+    family, site = (
+        dict(zip(labels, "aabbccc", strict=True)),
+        dict(zip(labels, "xyxyxyy", strict=True)),
+    )
+    rows = Rows(2)
+    for label in labels[:-1]:  # that of the last can't be read
+        rows.add(label, ParticipantEdges(rng.standard_normal(2), None, {}))
+    order = rng.permutation(labels)
+    columns = {"age": rng.uniform(20, 60, 7)}
+    columns |= {"family": [family[x] for x in order], "site": [site[x] for x in order]}
+    table, source = pd.DataFrame(columns, index=order), tmp_path / "participants.tsv"
+    design = design_for(
+        Model(read_formula("age"), table, source, ("family", "site")), dict.fromkeys(labels, 0.1)
+    )
+    options = GroupOptions(model="age", blocks="family", whole_blocks=True, variance_groups="site")
+    sample = sample_of_model(rows, design, options)
+    assert sample.design.participants == tuple(labels[:-1])
+    np.testing.assert_array_equal(sample.design.values[:, 1], table.loc[labels[:-1], "age"])
+    assert same_parts(sample.exchangeability.blocks, [family[x] for x in labels[:-1]])
+    assert sample.exchangeability.whole is True
+    assert same_parts(sample.variance_groups, [site[x] for x in labels[:-1]])
+    assert sample.clusters is None
+    sample = sample_of_model(
+        rows, design, GroupOptions(model="age", blocks="site", clusters="family")
+    )
+    assert same_parts(sample.exchangeability.blocks, [site[x] for x in labels[:-1]])
+    assert sample.exchangeability.whole is False
+    assert same_parts(sample.clusters, [family[x] for x in labels[:-1]])
+    assert sample.variance_groups is None
+
+
+def test_rows_of_conditions_have_the_variables_of_their_participant(tmp_path):
+    """In the order of the group, where participants have different conditions."""
+    sessions = {"sub-1": "ac", "sub-2": "b", "sub-3": "ab", "sub-9": "a", "sub-7": "abc"}
+    fd = dict(zip(sessions, (0.1, 0.4, 0.2, 0.3, 0.7), strict=True))
+    people = [
+        SimpleNamespace(label=label, mean_fd=fd[label], conditions=lambda _, own=own: list(own))
+        for label, own in sessions.items()
+    ]
+    ages = {"sub-7": 58.5, "sub-3": 20.0, "sub-4": 99.0, "sub-1": 31.0, "sub-2": 44.0}
+    table = pd.DataFrame({"age": ages})
+    model = Model(read_formula("age + session + mean_fd"), table, tmp_path / "participants.tsv")
+    options = GroupOptions(model="age + session + mean_fd", within="session")
+    found = design_of(model, people, options, "a group")
+    rows = [(who, own) for who in sessions if who != "sub-9" for own in sessions[who]]
+    design = found.design
+    assert design.participants == tuple(f"{who} {own}" for who, own in rows)
+    assert design.people == [who for who, _ in rows]
+    columns = dict(zip(design.terms, design.values.T, strict=True))
+    assert columns["age"].tolist() == [ages[who] for who, _ in rows]
+    assert columns["mean_fd"].tolist() == [fd[who] for who, _ in rows]
+    for session in "bc":
+        expected = [own == session for _, own in rows]
+        assert columns[f"session[T.{session}]"].tolist() == expected
+    assert found.left_out == {"sub-9 a": "not in participants.tsv"}
