@@ -80,6 +80,8 @@ def test_a_selection_holds_for_contrasts(filled, call, rng):
     z = np.arctanh([upper(matrices["24P", label]) for label in LABELS])
     found = outputs.result("contrast-old_edges", strategy="24P")
     np.testing.assert_allclose(found["effect"], np.polyfit(ages, z, 1)[0], rtol=1e-6)
+    found = outputs.result("contrast-mid_edges", strategy="24P")
+    np.testing.assert_allclose(found["effect"], np.polyfit(ages, z, 1)[1], rtol=1e-6)
 
 
 def test_everything_there_is_without_a_selection(filled, call):

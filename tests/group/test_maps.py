@@ -15,6 +15,8 @@ from nilearn.mass_univariate import permuted_ols
 from scipy import ndimage, special, stats
 
 from bids_spheres.group.inference import arrange
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.workflow import run_group
 from tests.group.conftest import SETTINGS, correlations, read_tsv
 from tests.group.test_repeated import cochran_q, paule_mandel
 
@@ -64,12 +66,12 @@ def about(outputs, contrast, stat):
     return json.loads(path.read_text())
 
 
-def save_map(outputs, label, values, session=None, **facts):
+def save_map(outputs, label, values, session=None, seed="s1", **facts):
     """A map of a participant, in a session or without sessions."""
     folder = outputs.root / f"sub-{label}" / (f"ses-{session}" if session else "") / "func"
     folder.mkdir(parents=True, exist_ok=True)
     source = f"sub-{label}_ses-{session}" if session else f"sub-{label}"
-    name = f"{source}_task-rest_space-MNI152NLin2009cAsym_atlas-Tiny_label-s1_stat-fisherz"
+    name = f"{source}_task-rest_space-MNI152NLin2009cAsym_atlas-Tiny_label-{seed}_stat-fisherz"
     path = folder / f"{name}_desc-simple_boldmap.nii.gz"
     nib.save(nib.Nifti1Image(values.astype(np.float32), AFFINE), path)
     content = json.dumps({**SETTINGS, **facts})
@@ -734,3 +736,24 @@ def test_maps_that_cannot_be_permuted_are_told(filled, call):
     assert done.status == 1
     assert "nothing is permuted" in done.err
     assert not list((outputs.root / "group").glob("*_statmap.nii.gz"))
+
+
+def test_every_seed_has_maps_of_its_own(outputs, rng):
+    """Of different numbers of participants; names and labels choose them."""
+    maps = rng.standard_normal((4, *SHAPE)).astype(np.float32).astype(float)
+    for label, values in zip(LABELS, maps, strict=False):
+        outputs.add(label, correlations(rng, 5))
+        save_map(outputs, label, values, Seed="one")
+        if label != "02":
+            save_map(outputs, label, 0.5 - values, seed="s2", Seed="two")
+    assert run_group(outputs.root, GroupOptions(seed_maps=("two", "s1"))) == []
+    np.testing.assert_allclose(
+        image(outputs, "mean", "effect").get_fdata(), maps.mean(axis=0), rtol=1e-4, atol=1e-6
+    )
+    path = outputs.root / "group" / f"{STEM.replace('s1', 's2')}_contrast-mean_stat-effect"
+    effect = nib.load(path.with_name(f"{path.name}_statmap.nii.gz")).get_fdata()
+    expected = 0.5 - maps[[0, 2, 3]].mean(axis=0)
+    np.testing.assert_allclose(effect, expected, rtol=1e-4, atol=1e-6)
+    facts = json.loads(path.with_name(f"{path.name}_statmap.json").read_text())
+    assert facts["NumberOfParticipants"] == 3
+    assert about(outputs, "mean", "effect")["NumberOfParticipants"] == 4

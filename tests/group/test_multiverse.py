@@ -18,6 +18,7 @@ from bids_spheres.group.multiverse import (
     specification_curves,
 )
 from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.workflow import run_group
 from tests.group.conftest import SPACE, new_outputs, read_tsv, without
 
 LABELS = [f"{i:02d}" for i in range(1, 13)]
@@ -536,3 +537,24 @@ def test_edges_that_no_seed_set_has_together_are_told(outputs, rng, call, monkey
     about = tables(outputs)[2]
     assert about["NamedEdges"] == [["a", "b"], ["d", "c"]]
     assert (about["Tail"], about["MinimumParticipants"], about["Model"]) == ("two", 3, "1")
+
+
+def test_fisher_z_counts_where_there_is_no_pearson_correlation_and_tasks_are_apart(outputs, rng):
+    for label, strategy, task in product(LABELS[:4], ("simple", "36P"), ("rest", "nback")):
+        level = 0.2 if task == "rest" else -0.4
+        own = matrix(*rng.normal(level, 0.05, 3), rest=rng.normal(0, 0.1, 4))
+        facts = {"strategy": strategy, "source": f"task-{task}"}
+        outputs.add(label, np.arctanh(own - ORIGIN), stat="fisherz", **facts)
+        if strategy == "simple":
+            outputs.add(label, own, **facts)
+    assert run_group(outputs.root, GroupOptions(multiverse=True)) == []
+    for task, sign in (("rest", 1), ("nback", -1)):
+        stem = STEM.replace("rest", task)
+        curves, effects, about, _ = tables(outputs, stem)
+        expected = [
+            f"{stem}_stat-{end}" for end in ("fisherz_desc-36P", "pearsoncorrelation_desc-simple")
+        ]
+        assert about["Specifications"] == sorted(set(curves["group"])) == expected
+        assert about["Choices"]["measure"] == ["fisherz", "pearsoncorrelation"]
+        assert (sign * effects["median"] > 0.1).all()
+        assert effects["specifications"].tolist() == [2, 2, 2]

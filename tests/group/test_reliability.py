@@ -11,6 +11,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from bids_spheres.group.edges import Edges, NetworkMeans
+from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.reliability import (
     STEP,
     compare_conditions,
@@ -19,6 +20,7 @@ from bids_spheres.group.reliability import (
     run_stability,
 )
 from bids_spheres.group.testing import Rows
+from bids_spheres.group.workflow import run_group
 from tests.group.conftest import PEARSON, SETTINGS, new_outputs, read_tsv, upper, write_tsv
 from tests.group.test_repeated import icc
 
@@ -395,3 +397,44 @@ def test_parts_that_half_of_the_participants_have(outputs, rng, call, n_long, lo
     assert row["r"] == pytest.approx(np.mean(r))
     assert outputs.about("minutes")["Target"] == 0.8
     assert row[["icc", "minutes_for_icc"]].isna().all()
+
+
+def test_series_are_those_of_the_aggregation(outputs, rng):
+    """Those of means beside them are of another length."""
+    series = {}
+    for label in LABELS[:3]:
+        values = rng.standard_normal((150 + int(label), 5)) + rng.standard_normal(
+            (150 + int(label), 1)
+        )
+        path = outputs.add(label, np.round(np.corrcoef(values.T), 9), Aggregation="median")
+        saved = save(path, values)
+        for own in (saved, saved.with_suffix(".json")):
+            own.rename(own.with_name(own.name.replace("_stat-mean_", "_stat-median_")))
+        save(path, values[:100])
+        series[f"sub-{label}"] = values
+    assert run_group(outputs.root, GroupOptions(stability=True)) == []
+    table = read_tsv(outputs.root / "group" / "stability.tsv").drop_duplicates("source")
+    found = table.set_index("participant_id")["minutes_kept"].to_dict()
+    expected = {label: len(values) * T_R / 60 for label, values in series.items()}
+    assert found == pytest.approx(expected)
+
+
+def test_means_of_parts_are_over_runs_then_sessions_then_participants(outputs, rng):
+    lengths = {("01", 1, 1): 210, ("01", 1, 2): 240, ("01", 2, 1): 215}
+    lengths |= {("02", 1, 1): 205, ("02", 2, 1): 90, ("03", 1, 1): 150}
+    r, halves = {}, []
+    for (label, session, run), n in lengths.items():
+        values = rng.standard_normal((n, 5)) + rng.uniform(0, 1) * rng.standard_normal((n, 1))
+        source = f"ses-{session}_task-rest_run-{run}"
+        save(outputs.add(label, np.round(np.corrcoef(values.T), 9), source=source), values)
+        r[label, session, run] = [agreement(values[:m], values) for m in (60, 120, 180) if m < n]
+        halves.append(agreement(values[: n // 2], values[n // 2 :]))
+    assert run_group(outputs.root, GroupOptions(stability=True)) == []
+    row = outputs.result("minutes").iloc[0]
+    assert (row["participants"], row["longest"]) == (3, 6)
+    first = ((r["01", 1, 1][2] + r["01", 1, 2][2]) / 2 + r["01", 2, 1][2]) / 2
+    assert row["r"] == pytest.approx((first + r["02", 1, 1][2]) / 2)
+    # One participant alone has six minutes in both sessions.
+    assert np.isnan(row["icc"])
+    strategies = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    assert strategies["split_half"] == pytest.approx(np.mean(halves))

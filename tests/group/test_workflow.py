@@ -799,7 +799,7 @@ def test_seed_sets_have_coverage_and_numbers_of_runs_of_their_own(outputs, rng):
     for run, share in ((1, 0.6), (2, 0.8), (3, 1)):
         facts = {"source": f"task-rest_run-{run}", "coverage": [share, 1, 1, 1, 1], **of_other}
         outputs.add("01", correlations(rng, S), **facts)
-    outputs.add("02", correlations(rng, S), coverage=[0.1, 1, 1, 1, 1], **of_other)
+    outputs.add("02", correlations(rng, S), coverage=[0.1, 0.2, 0.3, 0.4, 0.25], **of_other)
     assert group(outputs) == []
     coverage, runs = {}, {}
     for path in (outputs.root / "group").glob("*_coverage.tsv"):
@@ -808,9 +808,9 @@ def test_seed_sets_have_coverage_and_numbers_of_runs_of_their_own(outputs, rng):
         runs[seeds.get("seg")] = json.loads(path.with_suffix(".json").read_text())["NumberOfRuns"]
     assert runs == {None: 3, "Other": 4}
     assert coverage[None]["participants"].tolist() == [3, 3, 3, 3, 2]
-    assert coverage["Other"]["participants"].tolist() == [1, 2, 2, 2, 2]
-    assert coverage["Other"]["share"].tolist() == [0.5, 1, 1, 1, 1]
-    np.testing.assert_allclose(coverage["Other"]["coverage"], [(0.8 + 0.1) / 2, 1, 1, 1, 1])
+    assert coverage["Other"]["participants"].tolist() == [1] * 5
+    assert coverage["Other"]["share"].tolist() == [0.5] * 5
+    np.testing.assert_allclose(coverage["Other"]["coverage"], [0.45, 0.6, 0.65, 0.7, 0.625])
     strategies = read_tsv(outputs.root / "group" / "strategies.tsv").set_index("seeds")
     assert strategies["runs"].to_dict() == {"Tiny": 3, "Other": 4}
     assert strategies["participants"].to_dict() == {"Tiny": 3, "Other": 2}

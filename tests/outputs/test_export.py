@@ -435,3 +435,27 @@ def test_a_stack_of_four_gigabytes_is_too_large_for_matlab(
     with pytest.raises(UsageError, match="4 GB or more"):
         export_results(results, tmp_path / "x", "mat", stacked=True)
     assert not (tmp_path / "x").exists()
+
+
+def test_stacks_are_of_one_strategy_and_measure_each(repeated, tmp_path):
+    outputs, matrices = repeated
+    others = {"36P": 2 * np.eye(5) - 0.25, "9P": np.eye(5) + 0.125}
+    outputs.add("2", others["36P"], strategy="36P", stat="covariance")
+    for label in ("7", "8"):
+        outputs.add(label, others["9P"] * int(label), strategy="9P")
+    results = open_results(outputs.root)
+    assert export_results(results, tmp_path / "x", "npz", stacked=True) == 3
+    found = {}
+    for path in (tmp_path / "x").iterdir():
+        with np.load(path) as arrays:
+            found[path.stem.rpartition("_stat-")[2]] = arrays["runs"].tolist(), arrays["matrices"]
+    runs = {name: own for name, (own, _) in found.items()}
+    assert runs == {
+        f"{PEARSON}_desc-simple_relmat": [*RUNS],
+        "covariance_desc-36P_relmat": ["sub-2"],
+        f"{PEARSON}_desc-9P_relmat": ["sub-7", "sub-8"],
+    }
+    np.testing.assert_allclose(found[f"{PEARSON}_desc-simple_relmat"][1], matrices, rtol=1e-9)
+    np.testing.assert_allclose(found["covariance_desc-36P_relmat"][1], [others["36P"]])
+    nine = found[f"{PEARSON}_desc-9P_relmat"][1]
+    np.testing.assert_allclose(nine, [7 * others["9P"], 8 * others["9P"]])

@@ -463,3 +463,75 @@ def test_large_stacks_are_on_disk(tmp_path, monkeypatch, limit, on_disk):
     assert stack.edges()[1].tolist() == (matrix + 2)[np.triu_indices(5, 1)].tolist()
     assert repr(stack) == "<2 matrices of 5 regions>"
     assert stack.runs["participant"].tolist() == ["01", "02"]
+
+
+def test_rows_of_runs_are_about_their_own_run_and_strategy(tmp_path):
+    outputs = new_outputs(tmp_path / "out")
+    coverage = {"01": [1, 0.5, 0.4, 0.2, 1], "02": [1, 1, 1, 1, 0.1]}
+    facts = {
+        ("01", "9P"): (40, 0.25, None),
+        ("01", "36P"): (20.5, 0.25, None),
+        ("02", "9P"): (33, 0.5, None),
+        ("02", "36P"): (0.5, 0.5, "too short"),
+    }
+    for (label, strategy), (freedom, fd, excluded) in facts.items():
+        for stat in ("pearsoncorrelation", "covariance"):
+            own = {"DegreesOfFreedom": freedom, "MeanFramewiseDisplacement": fd}
+            own |= {"Excluded": excluded, "coverage": coverage[label]}
+            outputs.add(label, np.eye(5), strategy=strategy, stat=stat, **own)
+    results = open_results(outputs.root)
+    columns = ["degrees_of_freedom", "mean_fd", "excluded", "missing", "coverage"]
+    expected = [
+        (label, strategy, stat, *own, missing, pytest.approx(share))
+        for (label, strategy), own in facts.items()
+        for missing, share in [(2, 0.62) if label == "01" else (1, 0.82)]
+        for stat in ("covariance", "pearsoncorrelation")
+    ]
+    rows = results.runs[["participant", "strategy", "measure", *columns]].astype(object)
+    assert [tuple(row) for row in rows.where(rows.notna(), None).to_numpy()] == expected
+    for path, row in zip(results.runs["matrix"], expected, strict=True):
+        assert f"sub-{row[0]}_" in path.name
+        assert path.name.endswith(f"_stat-{row[2]}_desc-{row[1]}_relmat.tsv")
+
+
+def test_tables_of_every_strategy_are_its_own(tmp_path):
+    func, stem = tmp_path / "sub-1" / "func", "sub-1_task-x"
+    func.mkdir(parents=True)
+    censored = {"9P": [0, 1, 0, 0, 1], "36P": [1, 0, 1, 1, 0]}
+    series = {"9P": [[1.0], [2], [3]], "36P": [[-4.0], [-5]]}
+    for factor, (strategy, own) in enumerate(censored.items(), start=1):
+        for what, name, values in (
+            ("outliers", "censored", own),
+            ("design", "csf", factor * np.arange(5)),
+        ):
+            text = "\n".join([name, *map(str, values)])
+            (func / f"{stem}_desc-{strategy}_{what}.tsv").write_text(f"{text}\n")
+        text = "\n".join(["a", *(str(row[0]) for row in series[strategy])])
+        path = func / f"{stem}_seg-mine_stat-mean_desc-{strategy}_timeseries.tsv"
+        path.write_text(f"{text}\n")
+    (run,) = find_runs(tmp_path)
+    (own,) = run.seed_sets
+    for factor, strategy in enumerate(censored, start=1):
+        kept = np.array(censored[strategy]) == 0
+        assert run.kept(strategy).tolist() == own.series(strategy).kept.tolist() == kept.tolist()
+        np.testing.assert_array_equal(own.series(strategy).values[kept], series[strategy])
+        assert np.isnan(own.series(strategy).values[~kept]).all()
+        assert run.design(strategy)["csf"].tolist() == (factor * np.arange(5)).tolist()
+
+
+def test_a_sphere_can_be_used_without_the_voxel_of_its_seed(tmp_path):
+    path = tmp_path / "sub-01_task-rest_seg-mine_desc-spheres_dseg.tsv"
+    columns = "index\tname\tx\ty\tz\tradius\tnetwork\tvoxels_asked\tvoxels_used\tcoverage"
+    rows = [
+        "1\ta\t-1.5\t2\t3\tn/a\tn/a\t1\t1\t1\t1\t0\t0\tn/a",
+        "2\tb\t4\t5\t6\t6.5\tA\t9\t2\t0.25\t0\t1\t2\t7",
+        "3\tc\t7\t8\t9\t4\tB\t7\t5\t0.75\t1\t1\t3\t8.5",
+    ]
+    path.write_text("\n".join([f"{columns}\tused\tseed_in_mask\toverlap\ttsnr", *rows]) + "\n")
+    spheres = read_spheres(path)
+    np.testing.assert_array_equal(spheres.radii, [np.nan, 6.5, 4])
+    assert spheres.used.tolist() == [True, False, True]
+    assert spheres.seed_in_mask.tolist() == [False, True, True]
+    assert (spheres.voxels_asked.tolist(), spheres.voxels_used.tolist()) == ([1, 9, 7], [1, 2, 5])
+    assert (spheres.overlap.tolist(), spheres.noun) == ([0, 2, 3], "sphere")
+    np.testing.assert_array_equal(spheres.tsnr, [np.nan, 7, 8.5])

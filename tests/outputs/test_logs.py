@@ -66,6 +66,7 @@ def test_files_about_runs_that_failed(tmp_path, participant, session, names):
     (tmp_path / "logs" / "crash-notes.txt").touch()
     found = find_crashes(tmp_path, participant, session)
     assert sorted(crash.path.stem.removeprefix("crash-") for crash in found) == sorted(names)
+    assert [crash.path for crash in found] == sorted(crash.path for crash in found)
 
 
 def test_what_a_file_about_a_failure_says(tmp_path):

@@ -8,9 +8,10 @@ import multiprocessing
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bids_spheres.engine.seeds import load_seeds
+from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.errors import DataError, OutputError, UsageError
 from bids_spheres.inputs.dataset import Dataset
 from bids_spheres.outputs import shared
@@ -178,6 +179,10 @@ def test_no_link_and_no_label_is_lost(tmp_path):
 def test_an_output_folder_in_the_input(tmp_path):
     with pytest.raises(UsageError, match="lies in the input"):
         check_output_dir(tmp_path / "in" / "out", [tmp_path / "in"])
+    inputs = [tmp_path / name for name in ("other", "in", "third")]
+    for root in inputs:
+        with pytest.raises(UsageError, match=f"lies in the input {root}"):
+            check_output_dir(root / "out", inputs)
 
 
 def test_an_output_folder_that_is_in_the_input_by_a_link(tmp_path):
@@ -245,3 +250,21 @@ def test_seed_sets_of_users_are_no_atlases_of_the_dataset(tmp_path):
     rows_of_atlas = rows(tmp_path / "out" / "atlas-Raichle2011_dseg.tsv")[1:]
     assert {row[5] for row in rows_of_atlas} == {"6.5"}
     assert len(rows_of_atlas) == 36
+
+
+def test_atlases_have_seeds_of_different_sizes_and_none_may_have_networks(tmp_path):
+    points = np.array([[-1.5, 2, 3], [40, -5.25, 6], [7, 8, -9]])
+    odd = SeedTable("Odd", ("a", "b", "c"), points, np.array([4, 6.5, 0]), published=True)
+    networks = ("A", "n/a", "B")
+    even = SeedTable("Even", odd.names, -points, np.full(3, 5.0), networks, published=True)
+    write(tmp_path, seed_sets=[odd, even])
+    assert rows(tmp_path / "atlas-Odd_dseg.tsv")[1:] == [
+        ["1", "a", "-1.5", "2", "3", "4", "n/a"],
+        ["2", "b", "40", "-5.25", "6", "6.5", "n/a"],
+        ["3", "c", "7", "8", "-9", "0", "n/a"],
+    ]
+    of_even = rows(tmp_path / "atlas-Even_dseg.tsv")[1:]
+    assert [row[2:] for row in of_even][1:] == [
+        ["-40", "5.25", "-6", "5", "n/a"],
+        ["-7", "-8", "9", "5", "B"],
+    ]

@@ -301,3 +301,27 @@ def test_names_of_all_files_of_a_run():
     for path, end in names.items():
         assert path == Path("out/sub-1/ses-2/func") / f"{run}_{image}_{end}"
     assert paths.uri(paths.design("s")) == f"bids::sub-1/ses-2/func/{run}_desc-s_design.tsv"
+
+
+def test_spheres_of_different_sizes_that_share_voxels(paths, tmp_path):
+    """The largest takes two voxels of seven of one, and one of the other; also a single voxel."""
+    points = 2.0 * np.array([[4, 5, 5], [6, 5, 5], [9, 5, 5], [2, 2, 2]])
+    seeds = SeedTable("mine", tuple("abcd"), points, np.array([2.0, 4, 2, 0]))
+    weights = sphere_weights(points, seeds.radii, Grid(SHAPE, AFFINE))
+    measured = {"coverage": np.array([1, 0.75, 0.5, 1]), "used": np.array([1, 1, 0, 1])}
+    measured |= {"tsnr": np.arange(4.0), "moved": np.array([0, 1.5, 2, 3])}
+    measured |= {"white_matter": np.array([0.5, 0.25, 0, 1])}
+    write_spheres(paths, seeds, image(tmp_path, 4), weights, measured=measured, sidecar={})
+    table = pd.read_csv(paths.spheres(seeds), sep="\t", keep_default_na=False, na_values=["n/a"])
+    assert table["radius"].tolist() == [2, 4, 2, 0]
+    assert table["voxels_asked"].tolist() == table["voxels_used"].tolist() == [7, 33, 7, 1]
+    assert table["overlap"].tolist() == [2, 3, 1, 0]
+    assert table["network"].isna().all()
+    assert (table["used"].tolist(), table["tsnr"].tolist()) == ([1, 1, 0, 1], [0, 1, 2, 3])
+    assert table["moved"].tolist() == [0, 1.5, 2, 3]
+    assert table["white_matter"].tolist() == [0.5, 0.25, 0, 1]
+    facts = json.loads(paths.spheres(seeds, ".json").read_text())
+    assert facts["moved"]["Units"] == "mm"
+    assert facts["white_matter"]["Description"].startswith("Mean probability of white matter")
+    keys = ("WithoutVoxels", "PartlyOutsideMask", "OfTooLittleCoverage")
+    assert [facts[f"Spheres{key}"] for key in keys] == [0, 0, 1]

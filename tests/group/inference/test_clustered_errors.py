@@ -15,6 +15,7 @@ from bids_spheres.group.inference import (
     permutation_test,
     robust_estimate,
 )
+from bids_spheres.group.inference.linear_model import column_blocks
 
 MEAN = Contrast("mean", np.array([[1.0]]))
 
@@ -127,7 +128,9 @@ def test_rows_with_terms_of_their_own_say_nothing():
         np.testing.assert_allclose(getattr(found, name), getattr(others, name))
 
 
-def test_missing_rows_are_as_if_they_had_not_been_measured():
+@pytest.mark.parametrize("width", [4, 3])
+def test_missing_rows_are_as_if_they_had_not_been_measured(monkeypatch, width):
+    monkeypatch.setattr(column_blocks, "__defaults__", (8 * 26 * width,))
     z, design, clusters = unbalanced()
     z[[2, 3, 11], 1] = np.nan
     z[0, 2] = np.nan

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bids_spheres.group.inference import fit_combat
+from bids_spheres.group.inference.linear_model import column_blocks
 
 SITES = np.repeat([0, 1, 2], [6, 8, 7])
 AGE = np.cos(3 * np.arange(21))[:, np.newaxis]
@@ -27,7 +28,10 @@ SHIFT_OF_1 = [-0.132660882, 0.046587812, -0.051253427, 0.995071972]
 SCALE_OF_2 = [1.653326428, 1.421640999, 1.660402241, 2.0448294]
 
 
-def test_numbers_are_those_of_neuroharmonize():
+@pytest.mark.parametrize("width", [8, 3])
+def test_numbers_are_those_of_neuroharmonize(monkeypatch, width):
+    """Also when a part of the edges is in memory at a time."""
+    monkeypatch.setattr(column_blocks, "__defaults__", (8 * 21 * width,))
     combat = fit_combat(data(), SITES, AGE)
     np.testing.assert_allclose(combat.shift[1, :4], SHIFT_OF_1, atol=1e-6)
     np.testing.assert_allclose(combat.scale[2, :4], SCALE_OF_2, atol=1e-6)

@@ -159,3 +159,14 @@ def test_whole_blocks_with_equal_rows_are_not_told_apart():
 def test_arrangements_of_nothing():
     with pytest.raises(ValueError, match="orders or signs"):
         len(Arrangements("permute", None, None, exhaustive=True))
+
+
+def test_rows_of_blocks_of_different_sizes_stay_in_them():
+    blocks = np.array([7, 3, 3, 7, 3, 3])
+    found = arrange(AGES, "permute", 48, exchangeability=Exchangeability(blocks))
+    own = {order for order in permutations(range(6)) if (blocks[list(order)] == blocks).all()}
+    assert (len(found), found.exhaustive, rows(found.orders)) == (2 * 24, True, own)
+    drawn = arrange(AGES, "permute", 47, exchangeability=Exchangeability(blocks))
+    assert (len(drawn), drawn.exhaustive) == (48, False)
+    assert rows(drawn.orders) <= own
+    assert len(rows(drawn.orders)) > 20

@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from statsmodels.stats.meta_analysis import combine_effects
 
 from bids_spheres.group.inference import Contrast, estimate, random_effects
+from bids_spheres.group.inference.linear_model import column_blocks
 
 MEAN = Contrast("mean", np.array([[1.0]]))
 
@@ -40,7 +41,10 @@ def test_means_are_those_of_statsmodels():
     np.testing.assert_allclose(found.estimates.d, [*d, np.nan])
 
 
-def test_regressions_solve_the_moment_equation_of_their_rows():
+@pytest.mark.parametrize("width", [6, 4])
+def test_regressions_solve_the_moment_equation_of_their_rows(monkeypatch, width):
+    """Also when a part of the edges is in memory at a time."""
+    monkeypatch.setattr(column_blocks, "__defaults__", (8 * 20 * width,))
     z, variances = simulated()
     z[[0, 4], 2] = np.nan
     design = np.column_stack([np.ones(20), np.linspace(-1, 1, 20)])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import cdist
 
 from bids_spheres.group.inference import (
     discriminability,
     identification_rate,
     intraclass_correlation,
 )
+from bids_spheres.group.inference.linear_model import column_blocks
 
 RATINGS = np.array(
     [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7.0]]
@@ -30,7 +32,9 @@ def test_published_ratings(kind, icc, limits):
     assert found.n[0] == 6
 
 
-def test_participants_without_a_session_are_left_out_of_that_edge():
+@pytest.mark.parametrize("width", [3, 2])
+def test_participants_without_a_session_are_left_out_of_that_edge(monkeypatch, width):
+    monkeypatch.setattr(column_blocks, "__defaults__", (8 * 24 * width,))
     z = np.repeat(RATINGS[..., np.newaxis], 3, axis=2)
     z[2, 1, 1] = np.nan
     z[1:, 0, 2] = np.nan
@@ -143,3 +147,21 @@ def test_discriminability_counts_comparisons_of_all_measurements():
     z = np.array([[0.0], [1.0], [4.0], [2.5]])
     # From 0: 1 < 2.5, 4 > 2.5; from 1: 1 < 1.5, 3 > 1.5; from 4: 4 and 3 > 1.5.
     assert discriminability(z, np.array([3, 3, 3, 1])) == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_discriminability_of_edges_in_parts_is_of_them_all(monkeypatch, width):
+    monkeypatch.setattr(column_blocks, "__defaults__", (8 * 6 * width,))
+    rng, people = np.random.default_rng(12), np.array([4, 4, 0, 4, 0, 9])
+    z = rng.standard_normal((6, 5)) + people[:, np.newaxis] / 9
+    before = z.copy(), people.copy()
+    distances = cdist(z, z)
+    shares = [
+        np.mean(distances[i, people != people[i]] > distances[i, j])
+        for i in range(6)
+        for j in range(6)
+        if i != j and people[i] == people[j]
+    ]
+    assert discriminability(z, people) == pytest.approx(np.mean(shares))
+    for array, own in zip((z, people), before, strict=True):
+        np.testing.assert_array_equal(array, own)
