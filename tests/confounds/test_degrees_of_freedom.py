@@ -365,3 +365,18 @@ def test_arguments_of_cleaning_for_censoring_and_filter():
     np.testing.assert_array_equal(steps.pop("sample_mask"), FD < 0.5)
     assert steps == always
     assert removed_regressors(design_of(Strategy("a", "")), Strategy("a", ""), 2.0) is None
+
+
+def test_a_run_is_as_long_as_it_was_acquired_whatever_is_kept_of_it():
+    """Half a period of 0.01 Hz takes 50 s: 25 volumes of the run, and 20 of them may be kept."""
+    strategy = Strategy(
+        "a", "", censor=Censor(fd_threshold=0.5), filter=TemporalFilter(0.01, order=1)
+    )
+    for n_volumes, problem in ((30, False), (25, False), (24, True)):
+        moved = (np.arange(n_volumes) >= 20).astype(float)
+        design = design_of(strategy, n_volumes, framewise_displacement=moved)
+        left = count_degrees_of_freedom(design, strategy, 2.0, detrend=True)
+        assert (left.volumes, left.kept, left.seconds) == (n_volumes, 20, 40)
+        assert (left.problem != "") == problem
+        assert (left.residual > 5) != problem
+    assert "no half period in a run of 48 s" in left.problem

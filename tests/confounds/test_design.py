@@ -564,3 +564,32 @@ def test_hints_name_the_nearest_column_alone_and_ways_that_there_are():
     assert (
         "in several tables (write physio.rvt or write other.rvt), which the" in error.value.message
     )
+
+
+def test_components_are_in_the_order_of_their_numbers():
+    """As text, 10 would come before 2; so they stand in the table and in the JSON file."""
+    names = ["a_comp_cor_10", "a_comp_cor_2", "a_comp_cor_100", "a_comp_cor_9"]
+    table = table_of(**{name: np.random.default_rng(i).random(5) for i, name in enumerate(names)})
+    described = {name: {"Mask": "WM"} for name in names}
+    for mask, metadata in (("anat_combined", {}), ("WM", described)):
+        strategy = strategy_of(compcor=CompCor(mask, 3))
+        plain = table.assign(w_comp_cor_0=[3.0, 1, 4, 1, 5])  # so that masks are told by names
+        design = make_design(plain, strategy, PATH, 5, metadata=metadata)
+        assert design.columns == ("a_comp_cor_2", "a_comp_cor_9", "a_comp_cor_10")
+
+
+def test_what_a_design_is_made_of_stays_as_it_is():
+    motion = {name: np.arange(6.0) ** 2 * (i + 1) for i, name in enumerate(MOTION)}
+    table = table_of(**motion, framewise_displacement=[np.nan, 0.1, 0.9, 0.1, 0.2, 0.1])
+    own, outliers = pd.DataFrame({"physio.x": [np.nan, 1.0, 3, 2, 5, 4]}), np.arange(6) == 4
+    before = table.copy(), own.copy(), outliers.copy()
+    rules = HeadMotion("lowpass:6", filter_regressors=True)
+    for head_motion in (None, rules):
+        strategy = strategy_of(
+            "x", motion="full", head_motion=head_motion, censor=Censor(0.5, before=1)
+        )
+        options = {"extra": [own], "outliers": outliers, "t_r": 0.8, "dummy_scans": 1}
+        make_design(table, strategy, PATH, 6, **options)
+    pd.testing.assert_frame_equal(table, before[0])
+    pd.testing.assert_frame_equal(own, before[1])
+    np.testing.assert_array_equal(outliers, before[2])

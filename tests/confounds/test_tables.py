@@ -370,3 +370,15 @@ def test_numbers_of_a_column_are_a_copy():
     with pytest.raises(DataError, match="x: 'x' in column a, row 3, is not a number") as error:
         numbers(words, "a", "x")
     assert error.value.hint is None
+
+
+def test_several_tables_beside_one_another():
+    table = pd.DataFrame({"csf": [1.0, 2], "aroma_motion_07": [5.0, 6]})
+    first, second = pd.DataFrame({"x": [0.0, 1]}), pd.DataFrame({"aroma_orth_motion_1": [3.0, 4]})
+    merged = merge_tables(table, [first, second.assign(y=7.0)])
+    assert list(merged.columns) == ["csf", "x", "aroma_orth_motion_1", "y"]
+    assert list(table.columns) == ["csf", "aroma_motion_07"]
+    with pytest.raises(DataError, match=r"has 2 rows, .* has 1 \(aroma_orth_motion_1, \.\.\.\)"):
+        merge_tables(table, [first, second.iloc[:1]])
+    with pytest.raises(DataError, match="The tables of one run together: column x occurs twice"):
+        merge_tables(table, [first, second, first])

@@ -100,3 +100,19 @@ def test_arguments_in_lists_and_tuples_are_told_apart_by_value():
     assert len(calls) == 3
     assert total([other]) == 1
     assert len(calls) == 4
+
+
+def test_the_result_that_was_asked_for_last_is_kept_longest():
+    calls = []
+
+    @memoized(maxsize=2)
+    def name(number, *, first="a", second="b"):
+        calls.append(number)
+        return f"{number}{first}{second}"
+
+    for number in (1, 2, 1, 3, 1):
+        assert name(number) == f"{number}ab"
+    assert calls == [1, 2, 3]
+    assert name(1, first="x", second="y") == name(1, second="y", first="x") == "1xy"
+    assert name(1, first="y", second="x") == "1yx"
+    assert calls == [1, 2, 3, 1, 1]

@@ -13,6 +13,7 @@ from nilearn.maskers import NiftiSpheresMasker
 from scipy.ndimage import gaussian_filter
 
 from bids_spheres.engine import stream
+from bids_spheres.engine.despike import despike
 from bids_spheres.engine.extract import extract, extract_spheres
 from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.engine.spheres import Grid, sphere_weights
@@ -554,3 +555,33 @@ def test_voxels_that_vary_little_have_a_signal():
     np.testing.assert_allclose(moments.coverage(weights), [3 / 7, 0])
     ratio = values[1, 1].mean(axis=1) / values[1, 1].std(axis=1, ddof=1)
     np.testing.assert_allclose(moments.tsnr(weights), [ratio.mean(), np.nan], rtol=1e-6)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+@pytest.mark.parametrize("fwhm", [None, 5])
+def test_spikes_are_squeezed_before_voxels_become_one_series(fwhm, aggregation):
+    """Of spheres of unequal size; moments are those of the image as it is."""
+    rng = np.random.default_rng(9)
+    data = rng.normal(1000, 20, (*SHAPE, 40))
+    data[in_ball(SEEDS[1], 5.3), 13] += 900  # of most of its voxels, which a median shows
+    radii = [3.2, 6, 0]
+    balls = [in_ball(*pair) for pair in zip(SEEDS, radii, strict=True)]
+    volumes = open_volumes(image(data))
+    weights = sphere_weights(SEEDS, radii, volumes.grid)
+    options = {"aggregation": aggregation, "moments": True}
+    extraction = extract(volumes, weights, fwhm, despike=True, **options)
+    seen = smooth_img(image(data), fwhm).get_fdata() if fwhm else data
+    function = {"mean": np.mean, "median": np.median}[aggregation]
+    for sphere, ball in enumerate(balls):
+        voxels, spikes = despike(seen[ball].T)
+        series = extraction.timeseries[:, sphere]
+        np.testing.assert_allclose(series, function(voxels, axis=1), rtol=1e-9)
+        assert extraction.spikes[sphere] == pytest.approx(spikes.mean(), abs=1e-12)
+    assert len(set(extraction.spikes.tolist())) == 3
+    assert (extraction.voxels is None) == (aggregation == "mean")
+    inside = tuple(volumes.grid.unflat(weights.voxels).T)
+    sd = data[inside].std(axis=1, ddof=1)
+    np.testing.assert_allclose(extraction.moments.sd, sd, rtol=1e-10)
+    plain = extract(volumes, weights, fwhm, **options)
+    assert plain.spikes is None
+    assert np.abs(plain.timeseries - extraction.timeseries)[13, 1] > 50

@@ -452,3 +452,152 @@ def test_a_table_without_a_row_names_nothing(tmp_path, text):
     path.with_suffix(".tsv").write_text(text)
     with pytest.raises(DataError, match=r"a_dseg\.tsv"):
         region_labels(path, [1, 2], maps=False)
+
+
+def test_the_place_of_a_map_is_its_centre_of_mass(tmp_path):
+    """Of what is positive and finite; its volume is the sum over the largest value."""
+    values = np.zeros((4, 5, 6, 2), np.float32)
+    values[0, 1, 2, 0], values[3, 1, 2, 0], values[2, 4, 5, 0] = 1, 3, -7
+    values[1, 2, 3, 1], values[1, 2, 4, 1], values[0, 0, 0, 1] = 0.5, 0.25, np.nan
+    affine = np.array([[2.0, 0, 0, 5], [0, 3, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]])
+    table, notes = load_parcellation(save(tmp_path, values, affine, "a.nii"), "mine", "MNI")
+    assert table.names == ("region_1", "region_2")
+    assert_allclose(table.coordinates, [(9.5, -4, 9), (7, -1, 14.3333)], atol=1e-4)
+    assert_allclose(4 / 3 * np.pi * table.radii**3, [24 * 4 / 3, 24 * 1.5], rtol=1e-4)
+    regions = table.regions
+    assert (regions.kind, regions.values, regions.weighting) == ("maps", (0, 1), "least-squares")
+    assert notes == ["No table of names beside it; regions are called by their numbers."]
+
+
+def test_two_sets_of_maps_beside_spheres_and_means(tmp_path, bold, mask):
+    """Of unequal numbers, in a mask that cuts them; signals of either set are found by itself."""
+    rng, paths = np.random.default_rng(6), []
+    for n in (3, 2):
+        values = rng.random((*SHAPE, n)).astype(np.float32) ** 4
+        paths.append(save(tmp_path, values, AFFINE, f"{n}.nii.gz"))
+    volumes, inside = open_volumes(bold), load_mask(mask)
+    seeds = sphere_weights([[0, 0, 0], [9, -9, 3]], 6, volumes.grid, *inside)
+    kinds = (paths[0], "least-squares"), (paths[1], "mean"), (paths[1], "least-squares")
+    tables = [load_parcellation(path, "mine", "MNI", kind)[0] for path, kind in kinds]
+    first, means, last = (row_weights(table, volumes.grid, *inside) for table in tables)
+    stacked = stack_weights([first, seeds, means, last])
+    series = extract(volumes, stacked).timeseries
+    options = {key: value for key, value in NO_STEPS.items() if key != "strategy"}
+    for path, rows in ((paths[0], slice(0, 3)), (paths[1], slice(7, 9))):
+        expected = NiftiMapsMasker(path, mask_img=mask, **options).fit_transform(bold)
+        assert_allclose(series[:, rows], expected, rtol=1e-5)
+    kept, data = nib.load(mask).get_fdata() > 0, nib.load(bold).get_fdata()
+    values = [nib.load(path).get_fdata() for path in paths]
+    part = values[1][kept]
+    assert_allclose(series[:, 5:7], (part.T @ data[kept] / part.sum(axis=0)[:, None]).T, rtol=1e-6)
+    three, two = (v[kept].sum(axis=0) / v.sum(axis=(0, 1, 2)) for v in values)
+    assert_allclose(stacked.coverage, [*three, *seeds.coverage, *two, *two], rtol=1e-6)
+    assert not stacked.compact
+
+
+def test_labels_beside_spheres_in_a_smoothed_image(bold, atlas):
+    """Their boxes would be as large as the image; means are those of either alone."""
+    volumes = open_volumes(bold)
+    points = np.array([[0.0, 0, 0], [9, -9, 3]])
+    seeds = sphere_weights(points, 6, volumes.grid)
+    labels = row_weights(load_parcellation(atlas, "mine", "MNI")[0], volumes.grid)
+    stacked = stack_weights([seeds, labels])
+    assert (seeds.compact, labels.compact, stacked.compact) == (True, False, False)
+    series = extract(volumes, stacked, 5.0).timeseries
+    masker = NiftiLabelsMasker(atlas, smoothing_fwhm=5.0, **NO_STEPS)
+    assert_allclose(series[:, 2:], masker.fit_transform(bold), rtol=1e-6)
+    assert_allclose(series[:, :2], extract(volumes, seeds, 5.0).timeseries, rtol=1e-6)
+
+
+def test_one_label_of_several_on_another_grid(tmp_path, bold):
+    labels = np.random.default_rng(3).integers(0, 4, FINE_SHAPE).astype(np.int16)
+    path, target = save(tmp_path, labels, FINE, "seg.nii.gz"), index_img(str(bold), 0)
+    for label in (1, 3):
+        alone = save(tmp_path, (labels == label).astype(np.float32), FINE, f"{label}.nii")
+        expected = resample_to_img(alone, target, interpolation="linear").get_fdata()
+        assert_allclose(image_on_grid(path, open_volumes(bold).grid, label), expected, atol=1e-6)
+    values = np.resize(np.float32([-0.5, 0.25, 3, 1]), SHAPE)
+    beyond = image_on_grid(save(tmp_path, values, AFFINE, "x.nii"), open_volumes(bold).grid)
+    assert_allclose(beyond, values.clip(0, 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Value;ROI\n3;B\n1;A\n",
+        "id,region\n3,B\n1,A\n",
+        "label\tname\n3\tB\n1\tA\n",
+        "value\tlabel\tindex\n9\tB\t3\n8\tA\t1\n",
+        "index\tlabel\tname\n3\tx\tB\n1\ty\tA\n",
+        "3 B\n1 A\n",
+    ],
+)
+def test_columns_of_numbers_and_names_by_what_they_are_called(tmp_path, text):
+    path = tmp_path / "a_dseg.nii"
+    (tmp_path / "a_dseg.csv").write_text(text)
+    assert region_labels(path, [1, 3], maps=False).names == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("label\tx\n1\tA\n", "no columns index and name"),
+        ("index\tname\n1\tA\n3\n", "or a row is too short"),
+        ("index\tname\none\tA\n", "an index is not a whole number"),
+    ],
+)
+def test_tables_of_regions_that_can_not_be_used(tmp_path, text, phrase):
+    (tmp_path / "a_dseg.tsv").write_text(text)
+    with pytest.raises(DataError, match=phrase):
+        region_labels(tmp_path / "a_dseg.nii", [1, 3], maps=False)
+
+
+def test_of_several_tables_the_nearest_names_the_regions(tmp_path):
+    """Its own name, then those of its entities in its folder and the two above."""
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    path = folder / "tpl-X_atlas-Y_dseg.nii.gz"
+    (folder / "dseg.tsv").write_text("index\tname\n2\tof no image\n")
+    (folder / "tpl-X_atlas-Z.tsv").write_text("index\tname\n2\tof another\n")
+    assert region_labels(path, [2], maps=False).names == ("region_2",)
+    for place, name in (
+        (tmp_path / "tpl-X_dseg.tsv", "far"),
+        (tmp_path / "a" / "atlas-Y_dseg.tsv", "near"),
+        (folder / "tpl-X_atlas-Y.tsv", "nearer"),
+        (folder / "tpl-X_atlas-Y_dseg.txt", "own"),
+    ):
+        place.write_text(f"index\tname\n2\t{name}\n")
+        assert region_labels(path, [2], maps=False).names == (name,)
+
+
+def test_of_several_masks_those_of_probabilities_are_noted(tmp_path, bold):
+    binary, chances = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32)
+    binary[3:6, 4:9, 4:8] = 1
+    chances[8:12, 4:7, 5:8] = np.resize(np.float32([0.2, 0.5, 0.9, 0.49, 1]), (4, 3, 3))
+    paths = [save(tmp_path, v, AFFINE, f"{n}.nii") for n, v in (("b", binary), ("c", chances))]
+    table, notes = load_masks(paths, "roi", "MNI")
+    assert notes == [
+        f"{paths[1]} holds probabilities; its mask is where they are at least .5.",
+    ]
+    data = nib.load(bold).get_fdata()
+    expected = [data[binary > 0].mean(axis=0), data[chances >= 0.5].mean(axis=0)]
+    assert_allclose(ours(bold, table).timeseries.T, expected, rtol=1e-6)
+    sizes = [60, (chances >= 0.5).sum()]
+    assert_allclose(4 / 3 * np.pi * table.radii**3, 27 * np.array(sizes), rtol=1e-4)
+
+
+def test_maps_have_no_spikes_of_voxels(bold, maps):
+    with pytest.raises(UsageError, match="and no spikes of single voxels to squeeze"):
+        ours(bold, load_parcellation(maps, "mine", "MNI")[0], despike=True)
+
+
+def test_regions_lie_where_their_voxels_do(atlas, grid):
+    table, _ = load_parcellation(atlas, "mine", "MNI")
+    labels, (_, affine) = np.asarray(nib.load(atlas).dataobj), grid
+    numbers = (3, 7, 11, 20)
+    assert table.regions.values == numbers
+    centres = [np.argwhere(labels == n).mean(axis=0) for n in numbers]
+    assert_allclose(table.coordinates, nib.affines.apply_affine(affine, centres), atol=1e-4)
+    volumes = [abs(np.linalg.det(affine)) * (labels == n).sum() for n in numbers]
+    assert len(set(volumes)) > 1
+    assert_allclose(4 / 3 * np.pi * table.radii**3, volumes, rtol=1e-4)

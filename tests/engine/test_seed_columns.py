@@ -270,3 +270,50 @@ def test_a_plain_table_and_one_without_a_header_leave_little_to_say():
         "name."
     )
     assert (named.in_mm, named.halved) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("label,region,x,y,z\na,b,1,2,30\nc,d,4,5,60\n", ("b", "d")),
+        ("region,label,x,y,z\nb,a,1,2,30\nd,c,4,5,60\n", ("b", "d")),
+        ("seed,name,area,x,y,z\na,b,c,1,2,30\n", ("b",)),
+        ("roi,x,y,z,name\na,1,2,30,7\n", ("7",)),
+    ],
+)
+def test_of_several_columns_of_names_the_surest_counts(read, text, names):
+    seeds, said = read(text)
+    assert seeds.names == names
+    assert "is not used" in said
+
+
+def test_of_several_columns_of_networks_the_first_counts(read):
+    seeds, said = read("x,y,z,system,network\n1,2,30,a,b\n4,5,60,c,d\n")
+    assert seeds.networks == ("a", "c")
+    assert "The column network is not used." in said
+
+
+def test_of_several_columns_of_triplets_that_of_the_template_counts(read):
+    rows = 'PCC;"0, -50, 20";"0, -52, 18"\nLP;"45, -66, 35";"46, -70, 36"\n'
+    seeds, _ = read("Region;Talairach;MNI\n" + rows)
+    np.testing.assert_array_equal(seeds.coordinates, [[0, -52, 18], [46, -70, 36]])
+    assert seeds.space is None
+    with pytest.raises(DataError, match="no column x, y, z"):
+        read("Region;First;Second\n" + rows)
+
+
+def test_axes_that_are_called_by_different_names_are_one_triplet(read):
+    seeds, _ = read("MNI x,y,z (mm)\n1,2,30\n4,5,60\n")
+    np.testing.assert_array_equal(seeds.coordinates, [[1, 2, 30], [4, 5, 60]])
+    with pytest.raises(DataError, match="more than one column x"):
+        read("MNI x,y,z (mm),x seed\n1,2,30,7\n4,5,60,8\n")
+
+
+def test_a_name_is_that_of_a_set_or_of_a_file(tmp_path, monkeypatch):
+    """A set's before a file's; without an ending a file's before that of a set there is not."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("Power2011", "mine"):
+        (tmp_path / name).write_text("x\ty\tz\n1\t2\t30\n")
+    assert (len(load_seeds("Power2011")), load_seeds("Power2011").published) == (264, True)
+    assert load_seeds("mine").coordinates.tolist() == [[1, 2, 30]]
+    assert load_seeds(tmp_path / "Power2011").coordinates.tolist() == [[1, 2, 30]]

@@ -609,3 +609,32 @@ def test_an_array_on_disk_is_written_in_any_pieces(tmp_path):
         seedmaps.DiskArray(tmp_path / "gone", (1000, 3000), np.dtype(np.float32))
     assert "need 12 MB there" in error.value.hint
     assert error.value.message.startswith(f"A temporary file in {tmp_path / 'gone'}: ")
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["raw seeds", "cleaned seeds"])
+def test_maps_over_some_of_the_volumes_that_are_kept(tmp_path, series, mask, confounds, given):
+    """Cleaning is of all that are kept, correlations of some of these."""
+    cleaning = {"confounds": confounds, "detrend": True, "sample_mask": KEPT}
+    rows = np.arange(len(KEPT)) % 3 > 0
+    volumes = in_memory(series)
+    with spooled(volumes, mask_voxels(volumes.grid, mask), tmp_path) as recording:
+        raw = extract(recording, sphere_weights(SEEDS, RADIUS, volumes.grid)).timeseries
+        seeds = clean(raw, **cleaning)[rows]
+        options = {"rows": rows, "cleaned": seeds if given else None, "block_bytes": 8 * T * 100}
+        found = np.stack(list(seed_maps(recording, raw, cleaning, **options)))
+    voxels = clean(series.reshape(-1, T, order="F").T, **cleaning)[rows]
+    z = np.arctanh(np.corrcoef(seeds.T, voxels.T)[:3, 3:]).reshape(3, *SHAPE, order="F")
+    np.testing.assert_allclose(found[:, mask], z[:, mask], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("fwhm", [None, 5.0])
+def test_the_array_of_a_user_stays_as_it_is(tmp_path, series, order, fwhm):
+    data = np.array(series, order=order)
+    data[2, 3, 1, 5:9], data[4, 4, 4, 30] = np.nan, -np.inf
+    before = data.copy()
+    volumes = in_memory(data)
+    with spooled(volumes, np.arange(7, 500), tmp_path, fwhm) as recording:
+        means = extract(recording, sphere_weights(SEEDS, RADIUS, volumes.grid), fwhm).timeseries
+        assert len(list(seed_maps(recording, means, {"detrend": True}))) == len(SEEDS)
+    np.testing.assert_array_equal(data, before)

@@ -114,3 +114,32 @@ def test_an_oblique_grid_of_unequal_voxels_in_every_precision(tmp_path, dtype, s
         np.testing.assert_allclose(
             found.timeseries[:, sphere], smooth[ball].mean(axis=0), rtol=rtol
         )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_hundreds_of_spheres_are_smoothed_in_parts_of_any_order(threads):
+    """More than are spread, found or summed at a time; some of them without a voxel."""
+    rng = np.random.default_rng(5)
+    affine = np.array([[-2.0, 0, 0, 9], [0, 1.8, 0.3, -8], [0, -0.3, 2.2, -7], [0, 0, 0, 1]])
+    shape = (11, 12, 9)
+    data = 100 + 10 * rng.standard_normal((*shape, N_VOLUMES))
+    seeds = apply_affine(affine, rng.uniform(-1, 12, (601, 3)))
+    radii = np.where(np.arange(601) % 5 == 0, 3.1, 6.3)
+    seeds[100], seeds[400] = (500, 0, 0), (0, -500, 0)
+    volumes = open_volumes(nib.Nifti1Image(data, affine))
+    weights = sphere_weights(seeds, radii, volumes.grid)
+    found = extract(volumes, weights, 4.5, threads=threads).timeseries
+    smooth = whole_volumes_smoothed(data, affine, 4.5)
+    centres = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1)).reshape(-1, 3)
+    for sphere, (seed, radius) in enumerate(zip(seeds, radii, strict=True)):
+        ball = np.linalg.norm(centres - seed, axis=1) <= radius
+        ball = ball.reshape(shape)
+        held = np.rint(apply_affine(np.linalg.inv(affine), seed)).astype(int)
+        if ((held >= 0) & (held < shape)).all():
+            ball[tuple(held)] = True
+        if ball.any():
+            expected = smooth[ball].mean(axis=0)
+            np.testing.assert_allclose(found[:, sphere], expected, rtol=1e-10)
+        else:
+            assert np.isnan(found[:, sphere]).all()
+    assert np.isnan(found[0]).sum() >= 2

@@ -243,15 +243,17 @@ def test_blocks_of_any_size_are_the_image(tmp_path, monkeypatch, where, largest)
 
 
 @pytest.mark.parametrize("where", ["run.nii", "run.nii.gz", None])
-def test_a_block_is_the_callers(tmp_path, monkeypatch, where):
+@pytest.mark.parametrize("voxels", [np.arange(9), None], ids=["some", "all"])
+def test_a_block_is_the_callers(tmp_path, monkeypatch, where, voxels):
     monkeypatch.setattr(stream, "_MAX_BLOCK", 2)
     data = noise(dtype=np.float64)
-    image = nib.Nifti1Image(data.copy(), AFFINE)
+    image = nib.Nifti1Image(data.copy(order="F"), AFFINE)
     if where is not None:
         image = write(tmp_path / where, nifti_bytes(data))
-    for _ in range(2):
-        for i, block in enumerate(open_volumes(image).blocks(np.arange(9))):
-            np.testing.assert_array_equal(block, rows(data)[2 * i : 2 * i + 2, :9])
+    chosen = slice(None) if voxels is None else voxels
+    for read_blocks in (open_volumes(image).stored_blocks, open_volumes(image).blocks) * 2:
+        for i, block in enumerate(read_blocks(voxels)):
+            np.testing.assert_array_equal(block, rows(data)[2 * i : 2 * i + 2, chosen])
             block[:] = np.nan
 
 
@@ -964,3 +966,22 @@ def test_without_zlib_ng_results_and_errors_are_the_same(tmp_path, long_run):
     assert f"cut.nii.gz: the file ends early, at volume {volume} of 6" in cut
     assert re.search(r"damaged\.nii\.gz: .*at volume \d of 6", damaged)
     assert re.search(r"checksum\.nii\.gz: .*damaged.*at volume 6 of 6", checksum)
+
+
+def test_stacked_images_are_called_by_the_first_and_have_its_repetition_time(tmp_path):
+    opened = []
+    kinds = {"one": (2.5, np.int16), "two": (3, np.float32), "three": (4, np.uint8)}
+    for name, (t_r, dtype) in kinds.items():
+        img = nib.Nifti1Image((noise() % 200).astype(dtype), AFFINE, dtype=dtype)
+        img.header.set_zooms((3, 3, 4, t_r))
+        img.to_filename(tmp_path / f"{name}.nii")
+        opened.append(open_volumes(tmp_path / f"{name}.nii"))
+    volumes = stack_volumes(opened)
+    assert (volumes.t_r, volumes.n_volumes) == (2.5, 12)
+    assert volumes.name == f"{tmp_path / 'one.nii'} and 2 more"
+    assert volumes.stored_dtype == np.float32
+    moved = AFFINE.copy()
+    moved[0, 3] += 1
+    apart = open_volumes(nib.Nifti1Image(noise(), moved))
+    with pytest.raises(DataError, match=r"image #2 \(image in memory\) .* the first .*one\.nii"):
+        stack_volumes([*opened[:2], apart])

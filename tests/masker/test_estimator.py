@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from joblib import Memory
 from nilearn._utils import niimg
+from nilearn.image import resample_img
 from nilearn.maskers import NiftiSpheresMasker as NilearnMasker
 from nilearn.signal import clean as nilearn_clean
 from numpy.testing import assert_allclose, assert_array_equal
@@ -917,3 +918,148 @@ def test_tables_of_spheres_on_the_mask_and_then_on_the_image(data, mask):
     fine = np.repeat(np.repeat(np.repeat(data[..., :1], 2, 0), 2, 1), 2, 2)
     masker.transform(nib.Nifti1Image(fine, AFFINE @ np.diag([0.5, 0.5, 0.5, 1])))
     assert masker.coverage_["voxels_used"].iloc[0] > 4 * inside[0].sum()
+
+
+# Two of a kind
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_runs_of_unequal_length_are_cleaned_each_by_its_own_volumes(
+    img, data, confounds, aggregation
+):
+    """And stacked in the order of their labels, not of their volumes."""
+    labels = np.repeat([1, 0], [32, 18])
+    kept = {0: np.arange(2, 17), 1: np.r_[0:9, 11:32]}
+    options = {"detrend": True, "standardize": "zscore_sample"}
+    masker = NiftiSpheresMasker(
+        SEEDS, radius=[4, 5, 3], aggregation=aggregation, clean__runs=labels, **options
+    )
+    masks = [kept[run] for run in (0, 1)]
+    series = masker.fit_transform(img, confounds=confounds, sample_mask=masks)
+    centres = np.moveaxis(np.indices(SHAPE), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    for i, (seed, radius) in enumerate(zip(SEEDS, (4, 5, 3), strict=True)):
+        raw = data[np.linalg.norm(centres - seed, axis=-1) <= radius].T
+        parts = []
+        for run in (0, 1):
+            own = {"confounds": confounds[labels == run], "sample_mask": kept[run].copy()}
+            own |= {"detrend": True, "standardize": False}
+            voxels = quietly(nilearn_clean, raw[labels == run], **own)
+            part = np.mean(voxels, axis=1) if aggregation == "mean" else np.median(voxels, axis=1)
+            parts.append((part - part.mean()) / part.std(ddof=1))
+        assert_allclose(series[:, i], np.concatenate(parts), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_an_empty_sphere_before_others_of_unequal_radii(img, data, aggregation):
+    seeds, radii = [SEEDS[0], (500, 0, 0), *SEEDS[1:]], [3, 4, 5, 0]
+    masker = NiftiSpheresMasker(seeds, radii, aggregation=aggregation, empty="nan")
+    series = masker.fit_transform(img)
+    assert np.isnan(series[:, 1]).all()
+    centres = np.moveaxis(np.indices(SHAPE), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    function = {"mean": np.mean, "median": np.median}[aggregation]
+    for i in (0, 2, 3):
+        distance = np.linalg.norm(centres - seeds[i], axis=-1)
+        own = distance <= radii[i] if radii[i] else distance == distance.min()
+        assert_allclose(series[:, i], function(data[own], axis=0), rtol=1e-9)
+
+
+def test_a_mask_on_another_grid_is_that_of_nilearn(img):
+    """Finer, and so that it cuts the spheres."""
+    inside = np.random.default_rng(1).random((22, 21, 20)) < 0.6
+    affine = np.array([[1.3, 0, 0, -13], [0, 1.3, 0, -13], [0, 0, 1.5, -14], [0, 0, 0, 1]])
+    other = nib.Nifti1Image(inside.astype(np.uint8), affine)
+    compare(img, mask_img=other)
+    masker = NiftiSpheresMasker(SEEDS, radius=4, mask_img=other)
+    masker.fit_transform(img)
+    nearest = quietly(
+        resample_img,
+        other,
+        target_affine=AFFINE,
+        target_shape=SHAPE,
+        interpolation="nearest",
+        force_resample=True,
+        copy_header=True,
+    ).get_fdata()
+    centres = np.moveaxis(np.indices(SHAPE), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    balls = [np.linalg.norm(centres - seed, axis=-1) <= 4 for seed in SEEDS]
+    used = [int((ball & (nearest > 0)).sum()) for ball in balls]
+    assert masker.coverage_["voxels_used"].tolist() == used
+    assert masker.coverage_["voxels_asked"].tolist() == [ball.sum() for ball in balls]
+
+
+def test_radii_are_those_of_the_table_unless_others_are_given():
+    """Whole numbers not further than 1, 2 and 3 from the origin are 7, 33 and 123."""
+    mask = nib.Nifti1Image(np.ones((16, 14, 15), np.uint8), np.eye(4))
+    frame = pd.DataFrame({"name": ["a", "b"], "x": [4, 11], "y": [6, 7], "z": [5, 9]})
+    with_radii = frame.assign(radius=[1, 2])
+    for seeds, radius, asked in (
+        (with_radii, None, [7, 33]),
+        (with_radii, 3, [123, 123]),
+        (with_radii, [2, 0], [33, 1]),
+        (with_radii, 0, [1, 1]),
+        ([(4, 6, 5), (11, 7, 9)], None, [1, 1]),
+        ([(4, 6, 5), (11, 7, 9)], [3, 1], [123, 7]),
+    ):
+        masker = NiftiSpheresMasker(seeds, radius, mask_img=mask).fit()
+        assert masker.coverage_["voxels_asked"].tolist() == asked
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_what_a_user_gives_stays_as_it_is(data, confounds, aggregation):
+    values = data[..., :30].copy(order="F")
+    values[6, 6, 5, 3], values[2, 2, 2, :7] = np.nan, np.inf
+    inside = np.ones(SHAPE, np.float32)
+    inside[0] = 0
+    given = {
+        "image": values,
+        "mask": inside,
+        "confounds": confounds[:30].copy(),
+        "kept": np.arange(3, 28),
+        "signals": np.array([[1.0, 3, 2], [10, 20, 30]]),
+        "seeds": np.array(SEEDS),
+        "radii": np.array([4.0, 3, 5]),
+    }
+    before = {name: array.copy() for name, array in given.items()}
+    masker = NiftiSpheresMasker(
+        given["seeds"],
+        given["radii"],
+        mask_img=nib.Nifti1Image(inside, AFFINE),
+        smoothing_fwhm=4,
+        high_variance_confounds=True,
+        detrend=True,
+        standardize="psc",
+        aggregation=aggregation,
+        clean_args={"low_pass": 0.1, "t_r": 2.0},
+    )
+    images = nib.Nifti1Image(values, AFFINE)
+    quietly(masker.fit_transform, images, confounds=given["confounds"], sample_mask=given["kept"])
+    masker.inverse_transform(given["signals"])
+    for name, array in given.items():
+        assert_array_equal(array, before[name], err_msg=name)
+
+
+def test_arguments_of_cleaning_count_more_than_what_nilearn_takes_by_default(img, confounds):
+    """Here to interpolate the ends as well; no censored volume is the mirror of another."""
+    call = {"confounds": confounds, "sample_mask": np.r_[3:20, 22:48]}
+    band = {"low_pass": 0.1, "t_r": 2.0, "detrend": True}
+    theirs = quietly(
+        NilearnMasker(
+            SEEDS, radius=4, standardize=None, clean_args={"extrapolate": True}, **band
+        ).fit_transform,
+        img,
+        **call,
+    )
+    ours = {
+        extrapolate: quietly(
+            NiftiSpheresMasker(
+                SEEDS, radius=4, clean_args={"extrapolate": extrapolate}, **band
+            ).fit_transform,
+            img,
+            **call,
+        )
+        for extrapolate in (True, False)
+    }
+    assert_allclose(ours[True], theirs, rtol=1e-6, atol=1e-6)
+    assert not np.allclose(ours[True], ours[False])
+    plain = quietly(NiftiSpheresMasker(SEEDS, radius=4, **band).fit_transform, img, **call)
+    assert_array_equal(plain, ours[False])

@@ -294,3 +294,15 @@ def test_of_files_that_are_given_only_transforms_of_images_of_the_participant_co
     usable = folder / f"sub-01_from-T1w_to-{MNI}_mode-image_xfm.mat"
     assert find_transforms([folder / name], RUN, MNI, "T1w") == ()
     assert find_transforms([folder / name, usable], RUN, MNI, "T1w") == (usable,)
+
+
+def test_of_ways_by_both_anatomical_images_that_by_t1w_counts(tree):
+    stem = "sub-01/func/sub-01_task-rest_run-1_from-boldref_to-{}_mode-image_xfm.txt"
+    files = tree(*(anat(x, MNI) for x in ("T2w", "T1w")), *map(stem.format, ("T2w", "T1w")))
+    assert names(find_transforms(files, RUN, MNI, "func")) == [
+        f"T1w_to-{MNI}_mode-image_xfm.h5",
+        "boldref_to-T1w_mode-image_xfm.txt",
+    ]
+    # Of T1w there is only a part of the way.
+    part = [path for path in files if "boldref_to-T1w" not in path.name]
+    assert names(find_transforms(part, RUN, MNI, "func"))[0].startswith("T2w_to-")

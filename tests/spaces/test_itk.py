@@ -515,3 +515,11 @@ def test_size_of_a_linear_transform_in_text(tmp_path):
         else:
             with pytest.raises(DataError, match="64 kB"):
                 map_points([(0, 0, 0)], path)
+
+
+@pytest.mark.parametrize("name", ["composite.h5", "affine.h5", "affine.txt"])
+def test_points_that_are_given_stay_where_they_are(itk_data, itk_truth, name):
+    points = np.array(itk_truth.points, dtype=float)
+    moved = map_points(points, itk_data / name)
+    np.testing.assert_array_equal(points, itk_truth.points)
+    assert np.abs(moved - points).max() > 1

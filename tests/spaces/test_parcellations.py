@@ -168,3 +168,27 @@ def test_masks_are_in_the_space_of_their_names_or_json_files(tmp_path):
         load_regions((), [described], space=MNI)
     both = load_regions([str(named)], [named])
     assert [table.label for table in both] == ["spaceT1wmask", "roi"]
+
+
+def test_several_parcellations_and_masks_each_in_its_space_with_its_notes(tmp_path, caplog):
+    first = image(tmp_path / "space-T1w_atlas-A_dseg.nii.gz")
+    second = image(tmp_path / "second.nii.gz", np.arange(27, dtype=np.int16).reshape(3, 3, 3) % 4)
+    inside = np.zeros((3, 3, 3), np.float32)
+    inside[1] = 0.3, 0.6, 0.9
+    chances = image(tmp_path / "chances.nii.gz", inside)
+    first.with_name("space-T1w_atlas-A_dseg.tsv").write_text("index\tname\n1\tone\n9\tx\n")
+    with caplog.at_level(logging.WARNING):
+        tables = load_regions([str(first), str(second)], [chances], space=MNI)
+    assert [table.space for table in tables] == ["T1w", MNI, MNI]
+    assert [table.label for table in tables] == ["A", "second", "roi"]
+    assert [table.names for table in tables] == [
+        *(("one", "region_2"), ("region_1", "region_2", "region_3"), ("chances",)),
+    ]
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(": ")[0] for line in said] == [
+        *[str(first)] * 2,
+        str(second),
+        "--roi",
+    ]
+    assert "1 region of space-T1w_atlas-A_dseg.tsv has no voxel" in said[1]
+    assert f"{chances} holds probabilities" in said[3]
