@@ -189,7 +189,7 @@ def lesion_masks(folder: Path, run: Name, space: str) -> list[Path]:
 def _anatomical_folders(bold: Path) -> list[Path]:
     """Folders of a participant's anatomical images, that of the session first."""
     participants = [x for x in bold.parents if x.name.startswith("sub-")]
-    participant = participants[-1] if participants else bold.parent
+    participant = participants[0] if participants else bold.parent
     sessions = sorted(participant.glob("ses-*"))
     folders = dict.fromkeys([bold.parent.parent, participant, *sessions])
     return [folder / "anat" for folder in folders]
