@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from types import SimpleNamespace
@@ -233,3 +234,23 @@ def test_a_dry_run_lists_the_images_of_a_run(run_app, tiny, seeds_file, tmp_path
     _, row = done.out.split("\n\n")[0].splitlines()
     assert re.split(" {2,}", row)[1] == "preproc, smoothAROMAnonaggr"
     assert "optcom_bold.nii.gz: no strategy starts from it" in done.out
+
+
+def test_of_several_raw_datasets_that_of_the_first_run_is_linked(tiny, seeds_file, tmp_path):
+    linked, inner = tmp_path / "raw", tiny.root / "sourcedata" / "raw"
+    for run, root in (("1", linked), ("2", inner)):
+        tiny.add_run(f"sub-01_task-rest_run-{run}")
+        func = root / "sub-01" / "func"
+        func.mkdir(parents=True)
+        events = func / f"sub-01_task-rest_run-{run}_events.tsv"
+        events.write_text("onset\tduration\n1\t1\n")
+    description = tiny.root / "dataset_description.json"
+    content = json.loads(description.read_text()) | {"DatasetLinks": {"raw": "../raw"}}
+    description.write_text(json.dumps(content))
+    own = tmp_path / "own.json"
+    own.write_text('{"name": "own", "task": {"model": "hrf"}}')
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--strategy", own)
+    parsed = main_parser().parse_args([str(word) for word in words])
+    inputs, jobs, _ = planning.plan_jobs(settings_of(parsed))
+    assert [job.run.tables.events.parents[2] for job in jobs] == [linked, inner]
+    assert {name: dataset.root for name, dataset in inputs.others.items()} == {"raw": linked}
