@@ -192,7 +192,7 @@ def lesion_masks(folder: Path, run: Name, space: str) -> list[Path]:
 def _anatomical_folders(func: Path) -> list[Path]:
     """Folders of a participant's anatomical images, that of the session first."""
     participants = [x for x in (func, *func.parents) if x.name.startswith("sub-")]
-    participant = participants[-1] if participants else func
+    participant = participants[0] if participants else func
     sessions = sorted(participant.glob("ses-*"))
     folders = dict.fromkeys([func.parent, participant, *sessions])
     return [folder / "anat" for folder in folders]

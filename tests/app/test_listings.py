@@ -57,9 +57,9 @@ def test_centres_of_regions_are_a_table_of_seeds(run_app, tmp_path):
 
 def test_centres_need_their_seed_sets_radii_and_networks(run_app, tmp_path):
     table = tmp_path / "mine.tsv"
-    table.write_text("name\tx\ty\tz\tradius\nA\t1\t2\t3\t4\nB\t-1\t2\t3\t6.5\n")
+    table.write_text("name\tx\ty\tz\tradius\nA\t1\t2\t3\t5\nB\t-1\t2\t3\t6.5\nC\t0\t2\t3\t4\n")
     assert run_app("seeds", table).out.splitlines() == [
-        *("mine", "  seeds:     2 seeds with a radius of 4 to 6.5 mm"),
+        *("mine", "  seeds:     3 seeds with a radius of 4 to 6.5 mm"),
         *("  space:     that of the images", ""),
     ]
 

@@ -300,3 +300,33 @@ def test_images_of_one_volume_and_spheres_as_large_as_the_image(tmp_path, job):
     assert job_memory(few) == 310 * MEGABYTE + 8 * floats
     few.work.seed_sets[0].radii[:] = 99
     assert job_memory(few) == 310 * MEGABYTE + 8 * (6 * 24 + 12 * 5 + 8 * 25 + 2 * 5 * 24)
+
+
+def test_memory_is_that_of_the_largest_of_several_images_and_of_unequal_spheres(tmp_path, job):
+    shapes = {"small": ((2, 3, 4, 7), (1, 2, 3)), "long": ((3, 3, 3, 50), (2, 2, 2))}
+    images = []
+    for name, (shape, zooms) in shapes.items():
+        img = nib.Nifti1Image(np.zeros(shape, np.int16), np.diag([*zooms, 1]))
+        img.to_filename(tmp_path / f"{name}.nii")
+        images.append(SimpleNamespace(bold=tmp_path / f"{name}.nii"))
+    radii = [np.array([1.0, 1.5]), np.array([0.5, 1.2, 0.9])]
+
+    def floats(name):
+        shape, zooms = shapes[name]
+        voxels, volumes, size = math.prod(shape[:3]), shape[3], math.prod(zooms)
+        balls = (4 / 3 * math.pi * r**3 / size for own in radii for r in own)
+        inside = sum(min(voxels, math.ceil(ball) + 1) for ball in balls)
+        return 6 * voxels + 12 * volumes * 5 + 8 * 3**2 + 2 * volumes * inside
+
+    assert floats("small") < floats("long")
+    both = job(2, 3, despike=True)
+    for table, own in zip(both.work.seed_sets, radii, strict=True):
+        table.radii[:] = own
+    for chosen, name in (
+        (images, "long"),
+        (images[::-1], "long"),
+        (images[:1], "small"),
+        (images[1:], "long"),
+    ):
+        both.images = chosen
+        assert job_memory(both) == 310 * MEGABYTE + 8 * floats(name)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bids_spheres.app import participant_level
 from bids_spheres.app.participant_level import keep_crash
 from bids_spheres.participant.job import Outcome
 from bids_spheres.process.versions import versions
@@ -297,3 +300,56 @@ def test_a_crash_file_has_message_trace_versions_and_settings(tmp_path):
     assert path.exists()
     keep_crash(Outcome("sub-01 task-x"), settings)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("finished", "outdated"), [(4, []), (5, []), (6, ["01"]), (9, ["01"]), (10, ["01", "02"])]
+)
+def test_a_page_is_outdated_when_any_of_the_participants_is_older_than_a_run(
+    tmp_path, monkeypatch, finished, outdated
+):
+    times = {"01": (9, 5), "02": (9, 9), "03": ()}
+    pages = {
+        label: [tmp_path / f"{label}-{i}" for i, _ in enumerate(own)]
+        for label, own in times.items()
+    }
+    for label, own in pages.items():
+        for path, time in zip(own, times[label], strict=True):
+            path.touch()
+            os.utime(path, ns=(time, time))
+    called = []
+    fake = SimpleNamespace(
+        pages_of=lambda _, label: pages[label],
+        outdated_participants=lambda _, level, labels, changed: called.append(
+            (level, list(labels), sorted(changed))
+        ),
+        write_reports=lambda *_, **__: [],
+    )
+    monkeypatch.setattr(participant_level, "write_pages", fake)
+    monkeypatch.setattr(participant_level, "last_finished", lambda *_: finished)
+    tasks = [
+        SimpleNamespace(job=SimpleNamespace(run=SimpleNamespace(participant=label)), groups=groups)
+        for label, groups in (("01", ()), ("02", ()), ("01", ()), ("03", ()), ("04", ("a",)))
+    ]
+    pages["04"] = []
+    settings = Settings(tmp_path, tmp_path, report_level="session")
+    assert participant_level._report(None, settings, tasks, debug=False) == []
+    assert called == [("session", ["01", "02", "03", "04"], [*outdated, "04"])]
+
+
+def test_the_methods_text_of_a_participant_is_about_its_own_space(call, tiny, seeds_file, tmp_path):
+    spaces = {"01": "MNI152NLin6Asym", "02": "MNI152NLin2009cAsym", "03": "MNI152Lin"}
+    for label, space in spaces.items():
+        tiny.add_run(f"sub-{label}_task-rest", space=space)
+    seeds_file.with_suffix(".json").write_text(json.dumps({"Space": spaces["01"]}))
+    call("--strategy", "none")
+    logs = tmp_path / "out" / "logs"
+    files = {label: logs / "methods" / f"sub-{label}.md" for label in spaces}
+    texts = {label: path.read_text() for label, path in files.items()}
+    assert "without conversion" not in texts["01"]
+    for label, other in (("02", "03"), ("03", "02")):
+        assert f"were used in {spaces[label]} without conversion" in texts[label]
+        assert spaces[other] not in texts[label]
+    whole = (logs / "CITATION.md").read_text()
+    assert spaces["02"] in whole
+    assert spaces["03"] in whole

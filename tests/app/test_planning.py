@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bids_spheres.app import planning
+from bids_spheres.app.parser import main_parser, settings_of
 
 
 @pytest.fixture
@@ -177,3 +180,77 @@ def test_what_a_dry_run_says_of_each_run(run_app, tiny, seeds_file, tmp_path):
     assert first[5:] == last[5:] == ["not finished yet"]
     _, _, last = rows("--strategy", "none", "--mask", "none")
     assert last[1:4] == ["preproc", "yes", "yes"]
+
+
+def test_what_the_work_on_runs_takes_from_the_settings(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    base = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file)
+    words = [str(word) for word in base]
+    for options, threads, work_dir in (
+        ((), 2, None),
+        (("--omp-nthreads", "1"), 1, None),
+        (("--omp-nthreads", "5", "--work-dir", str(tmp_path / "w")), 5, tmp_path / "w"),
+    ):
+        settings = settings_of(main_parser().parse_args([*words, *options]))
+        _, (job,), _ = planning.plan_jobs(settings)
+        assert (job.work.threads, job.work.work_dir) == (threads, work_dir)
+        assert job.work.links == (("preprocessed", tiny.root),)
+
+
+def test_events_are_those_of_the_first_dataset_that_has_some(tiny, seeds_file, tmp_path):
+    """Of datasets that are named before the raw one, whose link is there where it is used."""
+    for run in "12":
+        tiny.add_run(f"sub-01_task-rest_run-{run}")
+    raw, named = tiny.root / "sourcedata" / "raw", tmp_path / "stimuli"
+    for root, runs in ((raw, "12"), (named, "2")):
+        func = root / "sub-01" / "func"
+        func.mkdir(parents=True)
+        for run in runs:
+            (func / f"sub-01_task-rest_run-{run}_events.tsv").write_text("onset\tduration\n1\t1\n")
+    own = tmp_path / "own.json"
+    own.write_text('{"name": "own", "task": {"model": "hrf"}}')
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--strategy", own)
+
+    def plan(*options):
+        parsed = main_parser().parse_args([str(word) for word in (*words, *options)])
+        inputs, jobs, _ = planning.plan_jobs(settings_of(parsed))
+        roots = [job.run.tables.events.parents[2] for job in jobs]
+        links = tuple((name, dataset.root) for name, dataset in inputs.all.items())
+        assert {job.work.links for job in jobs} == {links}
+        return list(inputs.others), roots
+
+    assert plan("-d", f"stimuli={named}") == (["stimuli", "raw"], [raw, named])
+    assert plan("-d", f"stimuli={named}", "--run", "2") == (["stimuli"], [named])
+    assert plan() == (["raw"], [raw, raw])
+
+
+def test_a_dry_run_lists_the_images_of_a_run(run_app, tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    for kind in ("smoothAROMAnonaggr", "optcom"):
+        shutil.copy(bold, bold.with_name(bold.name.replace("preproc", kind)))
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--dry-run")
+    done = run_app(*words, "--strategy", "none", "icaAROMA", "24P")
+    assert done.status == 0, done.err
+    _, row = done.out.split("\n\n")[0].splitlines()
+    assert re.split(" {2,}", row)[1] == "preproc, smoothAROMAnonaggr"
+    assert "optcom_bold.nii.gz: no strategy starts from it" in done.out
+
+
+def test_of_several_raw_datasets_that_of_the_first_run_is_linked(tiny, seeds_file, tmp_path):
+    linked, inner = tmp_path / "raw", tiny.root / "sourcedata" / "raw"
+    for run, root in (("1", linked), ("2", inner)):
+        tiny.add_run(f"sub-01_task-rest_run-{run}")
+        func = root / "sub-01" / "func"
+        func.mkdir(parents=True)
+        events = func / f"sub-01_task-rest_run-{run}_events.tsv"
+        events.write_text("onset\tduration\n1\t1\n")
+    description = tiny.root / "dataset_description.json"
+    content = json.loads(description.read_text()) | {"DatasetLinks": {"raw": "../raw"}}
+    description.write_text(json.dumps(content))
+    own = tmp_path / "own.json"
+    own.write_text('{"name": "own", "task": {"model": "hrf"}}')
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--strategy", own)
+    parsed = main_parser().parse_args([str(word) for word in words])
+    inputs, jobs, _ = planning.plan_jobs(settings_of(parsed))
+    assert [job.run.tables.events.parents[2] for job in jobs] == [linked, inner]
+    assert {name: dataset.root for name, dataset in inputs.others.items()} == {"raw": linked}

@@ -310,3 +310,26 @@ def test_what_has_to_be_named(run_app, tmp_path):
     done = run_app("why", tmp_path)
     assert done.status == 2
     assert "required: --edge, --participant\n  hint: bids-spheres why --help lists" in done.err
+
+
+def test_voxels_that_another_seed_takes(why, results, tiny):
+    bold = tiny.add_run()
+    path = next(tiny.root.rglob("*brain_mask.nii.gz"))
+    img = nib.load(path)
+    values = img.get_fdata().astype(np.uint8)
+    values[4, 7, 5] = 0  # a voxel of the sphere of "front" that is nearer to "left"
+    nib.Nifti1Image(values, img.affine).to_filename(path)
+    results("--strategy", "gsrOnly", "--overlap", "nearest")
+    done = why(edge="front,left")
+    assert done.status == 0, done.out
+    mm, mask, inside = spheres_of(bold)
+    far = [np.linalg.norm(mm - np.array(place), axis=1).round(9) for place in SEEDS.values()]
+    owner = np.where([*inside.values()], far, np.inf).argmin(axis=0)
+    expected = [
+        int((inside[name] & mask & (owner != number)).sum())
+        for name, number in (("front", 2), ("left", 0))
+    ]
+    assert expected[0] != expected[1]
+    assert (inside["front"] & ~mask & (owner != 2)).any()
+    shown = re.findall(r"^    (\d+) left out: nearer to another seed$", done.out, re.MULTILINE)
+    assert list(map(int, shown)) == expected

@@ -122,3 +122,21 @@ def test_a_token_that_another_has_changed_is_not_read(dataset, monkeypatch):
         monkeypatch.setattr(pickle, "loads", None)
         with pytest.raises(WorkerProblemError, match="sees another folder"):
             shared_objects(token)
+
+
+@pytest.mark.parametrize("name", ["a", "b", "x", "y", "z"])
+def test_every_one_of_several_folders_has_to_be_seen(tmp_path, name):
+    folders = {each: tmp_path / each for each in "abxyz"}
+    for folder in folders.values():
+        folder.mkdir()
+    for each in "ab":
+        (folders[each] / "dataset_description.json").write_text(each)
+    inputs, outputs = ([folders[each] for each in names] for names in ("ab", "xyz"))
+    with tokens(inputs, outputs, [1]) as token:
+        assert shared_objects(token) == [1]
+        shared_objects.cache_clear()
+        (mark,) = folders[name].iterdir()
+        mark.write_text("another")
+        with pytest.raises(WorkerProblemError, match=f"sees another folder {folders[name]}"):
+            shared_objects(token)
+    assert not any([*folder.iterdir()] for folder in outputs)

@@ -617,3 +617,13 @@ def test_a_folder_is_looked_at_again_if_it_is_there(tmp_path, monkeypatch):
     files.look_again(tmp_path)
     files.look_again(tmp_path / "none")
     assert opened == [(tmp_path, True), (tmp_path / "none", True)]
+
+
+def test_where_temporary_files_go_afterwards_when_no_place_was_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = tempfile.gettempdir()
+    with temporary_files_in(tmp_path / "a"):
+        assert os.environ["TMPDIR"] == str(tmp_path / "a")
+    assert "TMPDIR" not in os.environ
+    assert tempfile.gettempdir() == before

@@ -51,3 +51,15 @@ def test_lines_name_the_file(caplog):
         warnings.warn("of numpy", RuntimeWarning, stacklevel=1)
     assert caplog.messages == ["a/b.nii: qform_code is odd.", "a/b.nii: of numpy."]
     assert {record.name for record in caplog.records} == {"bids_spheres"}
+
+
+def test_lines_of_every_logger_that_is_named_are_collected(caplog):
+    first, second = logging.getLogger("one"), logging.getLogger("two")
+    second.propagate = False
+    with collected("one", "two") as messages:
+        second.warning("b")
+        first.warning("a")
+    assert list(messages) == ["b", "a"]
+    assert caplog.messages == []
+    assert (first.propagate, second.propagate) == (True, False)
+    second.propagate = True

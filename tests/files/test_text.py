@@ -12,6 +12,7 @@ from bids_spheres.files.text import (
     is_there,
     json_object,
     parse_json,
+    parse_number,
     parse_yaml,
     read_json_object,
     read_own_text,
@@ -190,3 +191,21 @@ def test_yaml_without_its_package(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="needs the package PyYAML") as caught:
         parse_yaml("a: 1", tmp_path / "x.yaml")
     assert caught.value.hint == "pip install pyyaml, or write it as JSON."
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [(" 1.5 ", 1.5), ("-2e3", -2000), ("0", 0), ("inf", float("inf")), ("1,5", None), ("x", None)],
+)
+def test_numbers_in_cells(cell, value):
+    assert parse_number(cell) == value
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "n/a", "N/A", "NA", "na", "NaN", " nan "])
+def test_cells_without_a_number(cell):
+    assert parse_number(cell) != parse_number(cell)
+
+
+@pytest.mark.parametrize("cell", ["none", "-", "n.a.", "null"])
+def test_words_in_cells_that_are_no_missing_value(cell):
+    assert parse_number(cell) is None

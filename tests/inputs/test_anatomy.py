@@ -96,3 +96,13 @@ def test_lesions_are_those_of_the_participant_the_session_and_the_space(tmp_path
     assert sorted(lesion_masks(tmp_path, run, MNI)) == sorted(tmp_path / name for name in used)
     native = {path.name for path in lesion_masks(tmp_path, run, "T1w")}
     assert native == {"sub-01_mask.nii.gz", "sub-01_space-T1w_mask.nii.gz"}
+
+
+def test_a_folder_above_the_dataset_may_be_named_like_a_participant(tmp_path):
+    """As of a study of one person, which has its datasets in sub-01."""
+    root = tmp_path / "sub-07" / "fmriprep" / "sub-01"
+    image = root / "ses-b" / "func" / f"sub-01_ses-b_task-x_space-{MNI}_bold.nii.gz"
+    image.parent.mkdir(parents=True)
+    touch(root, "anat/sub-01_desc-brain_mask.nii.gz")
+    touch(tmp_path / "sub-07", "anat/sub-07_desc-brain_mask.nii.gz")
+    assert anatomical_mask(image) == root / "anat" / "sub-01_desc-brain_mask.nii.gz"

@@ -294,3 +294,15 @@ def test_labels_are_listed_in_their_natural_order():
     with pytest.raises(NothingSelectedError) as error:
         apply(select(run=("3",)), files)
     assert error.value.hint == "Available: run-1, run-2, run-4, run-10, run-11 and run-30."
+
+
+def test_seeds_that_can_be_used_for_one_participant_decide_for_none_of_the_others(caplog):
+    files = files_of(
+        *(f"sub-1_task-x_space-{space}" for space in (FIRST, SECOND)),
+        f"sub-2_task-x_space-{FIRST}",
+        f"sub-3_task-x_space-{SECOND}",
+    )
+    left, skipped = apply(Selection(), files, lambda space: space == SECOND)
+    assert left == [f"sub-{i}_task-x_space-{SECOND}" for i in (1, 3)]
+    assert len(skipped) == 2
+    assert "Left out: sub-2: in no MNI space in which the seeds can be used" in caplog.text

@@ -713,9 +713,9 @@ def test_a_run_of_the_name_of_all_is_refused_beside_others_and_alone_its_own(tmp
     )
 
 
-def put(job, values, **facts):
+def put(job, values, strategy="s", **facts):
     """Write series as a job does."""
-    path = job.paths.series(SEEDS, "s")
+    path = job.paths.series(SEEDS, strategy)
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(values, columns=SEEDS.names).to_csv(path, sep="\t", index=False, na_rep="n/a")
     numbers = {
@@ -865,3 +865,22 @@ def test_series_of_other_seeds_are_not_taken(pair):
         assert shapes == [(25, 3)]
         assert "and its sidecar are not those of mine" in why
     assert read(replace(SEEDS, names=("a", "c", "b")))[0] == []
+
+
+def test_a_strategy_that_failed_in_all_runs_keeps_no_other_back(tmp_path):
+    rng = np.random.default_rng(4)
+    jobs = [job_of(f"sub-1_task-x_run-{i}", tmp_path, "s", "t") for i in "12"]
+    runs = [rng.standard_normal((n, 3)) for n in (30, 17)]
+    for job, values in zip(jobs, runs, strict=True):
+        put(job, rng.standard_normal((20, 3)), "s")
+        put(job, values, "t")
+    (group,) = group_runs(jobs, "session")
+    lost = {(str(job), "s") for job in jobs}
+    assert list(concatenate_runs([group], lost)) == [
+        *(f"{group}: made without {job}: It failed, or was not tried." for job in jobs),
+        f"{group}: no run is left for s, and no matrix of all is written.",
+    ]
+    assert not group.paths.matrix(SEEDS, "s", "pearsoncorrelation").exists()
+    path = group.paths.matrix(SEEDS, "t", "pearsoncorrelation")
+    z = np.vstack([stats.zscore(run, ddof=1) for run in runs])
+    np.testing.assert_allclose(read(path).set_index("Node"), np.corrcoef(z.T), atol=1e-9)

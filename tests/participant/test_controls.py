@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -428,3 +429,53 @@ def test_random_shifts_fill_a_ball_evenly():
     assert abs(np.corrcoef(far.T)[0, 1]) < 0.06
     np.testing.assert_allclose(moved.std(axis=(0, 1)), 3 / np.sqrt(5), rtol=0.05)
     np.testing.assert_array_equal(shifts(6.0, 4000, 2), 2 * moved)
+
+
+def test_control_spheres_of_a_tissue_and_of_a_mask_on_another_grid():
+    affine = np.diag([3.0, 3, 3, 1])
+    affine[:3, 3] = -30
+    grid = Grid((20, 20, 20), affine)
+    seeds, radii = np.array([[-12.0, 0, 0], [9, 6, -3], [18, -9, 3]]), np.array([6.0, 8, 7])
+    # A mask whose voxels are twice as large, so that every one holds eight of the image.
+    coarse = np.diag([6.0, 6, 6, 1])
+    coarse[:3, 3] = -28.5
+    small = np.random.default_rng(1).random((10, 10, 10)) < 0.7
+    large = small.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
+    tissue = np.random.default_rng(2).random(grid.shape) < 0.4
+    tissue[:8] = True
+    usable = UsableVoxels(small, Grid(small.shape, coarse), tissue=tissue)
+    weights = sphere_weights(seeds, radii, grid, small, Grid(small.shape, coarse))
+    table = SeedTable("mine", ("a", "b", "c"), seeds, radii)
+    spheres = SphereSet(table, weights, slice(0, 3), 0.5, {"SpatialReference": MNI})
+    (mirrored,) = control_sets(spheres, usable, 3)
+    mm = np.moveaxis(np.indices(grid.shape), 0, -1) * 3.0 - 30
+    places = (seeds * [-1, 1, 1])[:, None, None, None]
+    balls = np.linalg.norm(mm - places, axis=-1) <= radii[:, None, None, None] + 1e-6
+    assert mirrored.weights.used.tolist() == (balls & large).sum(axis=(1, 2, 3)).tolist()
+    assert mirrored.weights.asked.tolist() == (balls & tissue).sum(axis=(1, 2, 3)).tolist()
+    fluid = np.full(grid.shape, 0.95)
+    found = [*control_sets(spheres, replace(usable, tissue=None, tissues={"CSF": fluid}), 3)]
+    voxels = found[-1].weights.voxels
+    assert large.ravel(order="F")[voxels].all()
+    assert (fluid == 0.95).all()  # the caller's
+    region = replace(table, regions=SimpleNamespace())
+    alone = control_sets(replace(spheres, seeds=region), replace(usable, tissues={}), 3)
+    assert [*alone] == []
+
+
+@pytest.mark.parametrize("rules", [{}, {"equal_seconds": 100, "equal_seconds_seed": 3}])
+def test_surrogates_are_free_of_what_was_regressed_out_in_the_volumes_in_use(rules):
+    rng = np.random.default_rng(6)
+    regressors = rng.standard_normal((200, 3)).cumsum(axis=0)
+    design = run_design(KEPT["gap"], regressors, **rules)
+    seeds = clean_series(rng.standard_normal((200, 4)), design)
+    surrogates = surrogate_series(seeds, design, 5)
+    where = np.flatnonzero(design.used)
+    assert surrogates.shape == (len(where), 152)
+    # Of all kept volumes trend and mean were removed; a line in time takes up what is left of them.
+    kept = np.flatnonzero(KEPT["gap"])
+    lines = np.column_stack([np.ones(len(kept)), kept])
+    free = regressors[kept] - lines @ np.linalg.lstsq(lines, regressors[kept], rcond=None)[0]
+    for column in (np.ones(len(where)), where, *free[np.isin(kept, where)].T):
+        r = column @ surrogates / np.linalg.norm(column) / np.linalg.norm(surrogates, axis=0)
+        assert abs(r).max() < 1e-8

@@ -30,10 +30,13 @@ from bids_spheres.participant.designs import (
     RunDesign,
     StrategyFailures,
     Timing,
+    check_runs,
     failing,
     own_tables_of,
+    run_designs,
     run_timing,
 )
+from bids_spheres.participant.job import run_job
 from bids_spheres.settings.table import Processing
 
 STEM = "sub-01_task-rest"
@@ -639,6 +642,10 @@ def test_outliers_of_the_users_own(place, tiny, tmp_path, kind):
     censored = read(next(func.glob("*_desc-gsrOnly_outliers.tsv")))
     assert censored["external"].tolist() == flags.tolist()
     assert len(read(series_file(func, "gsrOnly"))) == 38
+    design = json.loads(next(func.glob("*_desc-gsrOnly_design.json")).read_text())
+    for facts in (sidecar(func, "gsrOnly"), design):
+        assert facts["Sources"][-1] == (folder / name).as_uri()
+        assert any(uri.endswith("_desc-confounds_timeseries.tsv") for uri in facts["Sources"])
 
 
 @pytest.mark.parametrize(
@@ -1290,3 +1297,65 @@ def test_tables_of_the_users_own_are_those_with_columns_of_the_design(tmp_path):
     assert own_tables_of(own, ["y.a", "x:two.both"]) == [two, three]
     assert own_tables_of(own, ["a", "xy.a", "z.a"]) == []
     assert own_tables_of(own, ["x.c"]) == []
+
+
+def test_each_of_two_images_has_the_timing_of_its_own_json_file(tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    other = other_image(tiny, "smoothAROMAnonaggr")
+    path = other.with_name(other.name.replace(".nii.gz", ".json"))
+    path.write_text(json.dumps({"RepetitionTime": 1.25}))
+    job = a_job(tiny, seeds_file, tmp_path, "--strategy", "none", "icaAROMA")
+    assert run_timing(job.run, bold) == Timing(40, 2.0)
+    assert run_timing(job.run, other) == Timing(40, 1.25)
+    failures = StrategyFailures()
+    by_image = {
+        design.strategy.name: design.timing.t_r
+        for image in job.images
+        for design in run_designs(job, image, failures)
+    }
+    assert by_image == {"none": 2.0, "icaAROMA": 1.25}
+
+
+def test_what_a_failed_strategy_leaves_unwritten_of_two_sets(tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    change_confounds(tiny, csf=np.nan)
+    second = tmp_path / "second.tsv"
+    second.write_text("name\tx\ty\tz\nlow\t0\t-10\t-6\nback\t4\t-12\t2\n")
+    options = ("--seeds", second, "--strategy", "simple", "gsrOnly")
+    job = a_job(tiny, seeds_file, tmp_path, *options)
+    assert len(job.work.seed_sets) == 2
+    report = run_job(job)
+    series = {job.paths.series(seeds, "simple") for seeds in job.work.seed_sets}
+    assert report.unwritten == {job.paths.design("simple"), *series}
+    assert [failed.name for failed in report.failed] == ["simple"]
+    whole = bold.read_bytes()
+    other_image(tiny, "smoothAROMAnonaggr")
+    bold.write_bytes(whole[: len(whole) // 2])
+    options = ("--seeds", second, "--strategy", "gsrOnly", "icaAROMA", "none")
+    job = a_job(tiny, seeds_file, tmp_path, *options)
+    change_confounds(tiny, csf=np.arange(40.0))
+    report = run_job(job)
+    expected = {job.paths.spheres(seeds) for seeds in job.work.seed_sets}
+    for name in ("gsrOnly", "none"):
+        expected |= {job.paths.series(seeds, name) for seeds in job.work.seed_sets}
+        expected.add(job.paths.design(name))
+    assert report.unwritten == expected
+    assert sorted(failed.name for failed in report.failed) == ["gsrOnly", "none"]
+
+
+def test_events_that_one_of_two_runs_lacks_concern_who_asks_for_them(tiny, seeds_file, tmp_path):
+    for run in "12":
+        tiny.add_run(f"{STEM}_run-{run}")
+    func = tmp_path / "raw" / "sub-01" / "func"
+    func.mkdir(parents=True)
+    (func / f"{STEM}_run-2_events.tsv").write_text("onset\tduration\n4\t3\n30\t3\n")
+    mine = strategy_file(tmp_path, name="mine", task={"model": "hrf"})
+    words = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
+    words += ["--strategy", "none", mine, "-d", f"raw={tmp_path / 'raw'}"]
+    jobs = plan_jobs(settings_of(main_parser().parse_args([str(word) for word in words])))[1]
+    (problem,) = check_runs(jobs)
+    assert (problem.runs, problem.strategy) == ((str(jobs[0]),), "mine")
+    assert problem.message == "No events.tsv belongs to the run."
+    assert failing(jobs, [problem]) == {(str(jobs[0]), "mine")}
+    with pytest.raises(DataError, match="1 problem with strategies, and nothing is done"):
+        check_runs(jobs, strict=True)

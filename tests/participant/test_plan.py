@@ -78,8 +78,8 @@ def test_strategies_are_loaded_once_and_changed(tmp_path):
     own.write_text('{"name": "own", "motion": "basic"}')
     names = [one.name for one in load_strategies(["24P", str(own), "24P"], {})]
     assert names == ["24P", "own"]
-    (changed,) = load_strategies([str(own)], {"censor.fd_threshold": 0.25})
-    assert changed.censor.fd_threshold == 0.25
+    changed = load_strategies([str(own), "scrubbing"], {"censor.fd_threshold": 0.25})
+    assert [strategy.censor.fd_threshold for strategy in changed] == [0.25, 0.25]
     own.write_text('{"name": "24P", "motion": "basic"}')
     with pytest.raises(UsageError, match="Two strategies are named 24P"):
         load_strategies(["24P", str(own)], {})
@@ -264,3 +264,31 @@ def test_seeds_are_placed_in_a_run_by_the_transforms_of_all_datasets(mine, tmp_p
     assert there.placements == ("there",)
     assert there == replace(job, placements=("there",))
     assert asked == [(seeds, job.run, [tmp_path / "a", tmp_path / "b"], True)]
+
+
+def test_runs_of_two_spaces_have_each_their_mask_their_seeds_and_their_outliers(
+    mine, tmp_path, monkeypatch
+):
+    spaces = ("MNI152NLin6Asym", "MNI152NLin2009cAsym")
+    mine.with_suffix(".json").write_text(json.dumps({"Space": spaces[0]}))
+    monkeypatch.setattr(plan, "template_mask", lambda of: Path(f"{of}.nii"))
+    seeds = load_seed_sets((), [mine], ())
+    runs = []
+    for i, space in enumerate(spaces):
+        name = parse_name(f"sub-1_task-x_run-{i}_space-{space}_bold.nii.gz")
+        image = (("preproc", Path(f"{i}.nii.gz")),)
+        runs.append(Run(name, image, Path(f"mask{i}.nii.gz"), Tables(confounds=Path(f"{i}.tsv"))))
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / f"sub-1_task-x_run-0{i}_outliers.tsv").touch()
+    for choice, masks in (
+        ("template", [Path(f"{space}.nii") for space in spaces]),
+        ("run", [Path("mask0.nii.gz"), Path("mask1.nii.gz")]),
+    ):
+        work = Work(seeds, (strategy("a"),), Processing(mask=choice), tmp_path / "o", ())
+        jobs = make_jobs(work, runs, tmp_path / "out")
+        assert [job.mask for job in jobs] == masks
+        assert [job.placements[0].table.space for job in jobs] == list(spaces)
+        assert [bool(job.placements[0].note) for job in jobs] == [False, True]
+        assert [job.outliers.name for job in jobs] == [
+            f"sub-1_task-x_run-0{i}_outliers.tsv" for i in (0, 1)
+        ]

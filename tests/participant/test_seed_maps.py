@@ -160,3 +160,27 @@ def test_an_excluded_run_has_no_maps(run_app, tiny, seeds_file, tmp_path):
     tiny.add_run()
     _, func = call(run_app, tiny, seeds_file, tmp_path, "--seed-maps", "--min-volumes", "50")
     assert not list(func.glob("*_boldmap*"))
+
+
+@pytest.mark.parametrize("drawn", [(), ("--equal-seconds-seed", 3)], ids=["first", "drawn"])
+def test_maps_are_of_the_volumes_in_use_and_tell_their_seed(
+    run_app, tiny, seeds_file, tmp_path, drawn
+):
+    bold = tiny.add_run()
+    words = ("--strategy", "none", "--seed-maps", "right", "front", "--equal-seconds", 40, *drawn)
+    _, func = call(run_app, tiny, seeds_file, tmp_path, *words, "--full-length")
+    (table,) = func.glob("*_stat-mean_desc-none_timeseries.tsv")
+    series = pd.read_csv(table, sep="\t")
+    used = series["right"].notna().to_numpy()
+    assert used.sum() == 20
+    assert used[:20].all() == (not drawn)
+    inside = nib.load(next(bold.parent.glob("*brain_mask.nii.gz"))).get_fdata() > 0
+    voxels = signal.detrend(nib.load(bold).get_fdata()[inside], axis=1)[::9, used]
+    for name, place in (("right", [10, 0, 0]), ("front", [0, 10, 4])):
+        (path,) = func.glob(f"*_label-{name}_stat-fisherz_desc-none_boldmap.nii.gz")
+        r = [np.corrcoef(series[name][used], voxel)[0, 1] for voxel in voxels]
+        found = nib.load(path).get_fdata()[inside][::9]
+        np.testing.assert_allclose(found, np.arctanh(r), atol=1e-4)
+        facts = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+        assert (facts["Seed"], facts["SeedCoordinates"]) == (name, place)
+        assert any(source.endswith(bold.name) for source in facts["Sources"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copy
 
@@ -20,8 +20,11 @@ from nibabel.affines import apply_affine
 from bids_spheres.app.main import main
 from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.errors import UsageError
+from bids_spheres.files.names import parse_name
+from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.participant.seeds_in_space import (
     can_use,
+    place_in_run,
     place_in_template,
     transformed_labels,
 )
@@ -845,3 +848,31 @@ def test_which_sets_are_transformed():
 )
 def test_regions_are_used_in_their_space_or_in_another_template_of_the_mni(space, images, usable):
     assert can_use([seeds_in(space, regions=object())], images, warp=True) is usable
+
+
+def test_transforms_of_every_dataset_serve_and_of_two_templates_fsls_comes_first(tmp_path):
+    name = parse_name("sub-1_task-x_space-T1w_bold.nii.gz")
+    run, roots = Run(name, (), None, Tables()), [tmp_path / "a", tmp_path / "b"]
+    moved = {ICBM: (4, 5, 6), FSL: (1, 2, 3)}
+    for root, (template, by) in zip(roots, moved.items(), strict=True):
+        file = f"sub-1_from-T1w_to-{template}_mode-image_xfm.txt"
+        shift(root / "sub-1" / "anat" / file, *by)
+        shift(root / "sub-2" / "anat" / file.replace("sub-1", "sub-2"), 50, 0, 0)
+    sets = [seeds_in(FSL), seeds_in(ICBM), seeds_in("MNI152NLin6Sym"), seeds_in("T1w")]
+    placed = place_in_run(sets, run, roots, warp=False)
+    for seeds, found, by in zip(
+        sets, placed, (moved[FSL], moved[ICBM], moved[FSL], (0, 0, 0)), strict=True
+    ):
+        np.testing.assert_allclose(found.table.coordinates, seeds.coordinates + by)
+    assert [len(each.transforms) for each in placed] == [1, 1, 1, 0]
+    first = place_in_run(sets[2:3], run, roots[:1], warp=False)
+    np.testing.assert_allclose(first[0].table.coordinates, sets[2].coordinates + moved[ICBM])
+
+
+def test_seeds_that_moved_are_those_of_their_set():
+    other = seeds_in(FSL)
+    sets = [seeds_in("Talairach"), replace(other, coordinates=other.coordinates[::-1])]
+    first, second = place_in_template(sets, FSL, warp=False)
+    change = from_talairach(sets[0].coordinates) - sets[0].coordinates
+    np.testing.assert_allclose(first.moved, np.linalg.norm(change, axis=1))
+    assert second.moved == ()

@@ -30,7 +30,9 @@ from bids_spheres.participant.series import (
     seed_labels,
     sidecar_beside,
     write_relations,
+    write_series,
 )
+from bids_spheres.participant.sphere_sets import SphereSet
 from bids_spheres.settings.table import Processing
 
 T_R = 2.0
@@ -250,6 +252,7 @@ def test_the_first_volumes_or_drawn_ones_are_used():
     np.testing.assert_array_equal(np.flatnonzero(drawn.used), np.sort(expected))
     assert not (drawn.used & ~kept).any()
     np.testing.assert_array_equal(drawn.reasons["undrawn"], kept & ~drawn.used)
+    assert "undrawn" not in drawn.design.reasons  # which other calls share
     zero = run_design(kept, equal_seconds=20, equal_seconds_seed=0)
     assert (zero.used != run_design(kept, equal_seconds=20).used).any()
     for seconds in (368, 400):  # of 184 volumes
@@ -366,6 +369,7 @@ def test_relations_have_their_sidecars(tmp_path):
     assert facts["StorageFormat"] == "Full"
     _, facts = about(measure("ledoit-wolf").stat)
     assert facts["Shrinkage"] == pytest.approx(ledoit_wolf(stats.zscore(values))[1], abs=1e-9)
+    assert "Shrinkage" not in about("fisherz")[1]
     write_relations((paths, seeds, "none"), measures, values[:0], {}, [])
     path = paths.matrix(seeds, "none", measure("ledoit-wolf").stat)
     assert "Shrinkage" not in json.loads(path.with_suffix(".json").read_text())
@@ -430,3 +434,69 @@ def test_sidecars_of_what_is_beside_correlations(stat, begins, placed):
     expected = (2.5, 7, 0) if placed else (None, None, None)
     keys = ("PlacementJitter", "NumberOfPlacements", "PlacementSeed")
     assert tuple(about.get(key) for key in keys) == expected
+
+
+def test_series_of_drawn_volumes_have_a_row_for_every_volume(tmp_path):
+    """And what is beside correlations says whether it is of the series or of the image."""
+    kept = KEPT["gap"]
+    rules = {"equal_seconds": 100, "equal_seconds_seed": 3, "full_length": True}
+    design = run_design(kept, **rules)
+    seeds = SeedTable("mine", ("a", "b"), np.zeros((2, 3)), np.full(2, 5.0))
+    paths = OutputPaths(tmp_path, parse_name("sub-1_task-x_space-T1w_bold.nii"), "mean")
+    spheres = SphereSet(seeds, None, slice(0, 2), 0.5, {"Sources": ["bids:x:image"]})
+    cleaned = np.random.default_rng(0).standard_normal((50, 2))
+    before, matrices = cleaned.copy(), (np.full((2, 2), 7.0), np.full((2, 2), 8.0))
+    sidecar = cleaning_sidecar(design, ["bids:x:table"])
+    beside = dict(zip(("effectivedof", "placementsd"), matrices, strict=True))
+    write_series(paths, spheres, design, cleaned, sidecar=sidecar, beside=beside)
+    np.testing.assert_array_equal(cleaned, before)
+    assert sidecar["Sources"] == ["bids:x:table"]
+    table = pd.read_csv(paths.series(seeds, "a"), sep="\t").to_numpy()
+    assert table.shape == (200, 2)
+    np.testing.assert_allclose(table[design.used], cleaned, atol=1e-9)
+    assert np.isnan(table[~design.used]).all()
+    both, own = ["bids:x:image", "bids:x:table"], [paths.uri(paths.series(seeds, "a"))]
+    sources = {
+        stat: json.loads(paths.matrix(seeds, "a", stat, ".json").read_text())["Sources"]
+        for stat in ("pearsoncorrelation", *beside)
+    }
+    assert sources == {"pearsoncorrelation": own, "effectivedof": own, "placementsd": both}
+    facts = json.loads(paths.series(seeds, "a", ".json").read_text())
+    assert (facts["Sources"], facts["FullLength"]) == (both, True)
+    for stat, value in (("effectivedof", 7), ("placementsd", 8)):
+        assert (pd.read_csv(paths.matrix(seeds, "a", stat), sep="\t", index_col=0) == value).all(
+            axis=None
+        )
+
+
+def test_names_of_maps_may_be_those_of_any_set():
+    first, second = (
+        SeedTable("x", names, np.zeros((len(names), 3)), np.zeros(len(names)))
+        for names in (("a", "b", "c"), ("d", "b"))
+    )
+    check_chosen(("a", "d"), [first, second])
+    check_chosen(("d",), [first, second])
+    assert chosen_seeds(first, ("d", "b")) == {1: "b"}
+    assert chosen_seeds(second, ("d", "b")) == {0: "d", 1: "b"}
+    with pytest.raises(UsageError, match="no seed is named e"):
+        check_chosen(("d", "e"), [first, second])
+
+
+def test_what_a_filter_takes_without_and_with_censored_volumes():
+    """Of frequencies k / 400 Hz those of 4 to 40 pass; a filter without gaps loses none to them."""
+    rules = {"equal_seconds": None, "min_dof": 199}
+    name = parse_name("sub-1_bold.nii")
+    for kept, some in ((KEPT["all"], False), (KEPT["gap"], True)):
+        design = run_design(kept, chosen=BAND, **rules)
+        about = cleaning_sidecar(design, [])
+        row = design.exclusion_row(name, "a", design.exclusion)
+        assert row["lost_to_filter"] == about["DimensionsLostToFilter"]
+        assert row["lost_to_censoring"] == about["DimensionsLostToCensoring"]
+        assert (abs(row["lost_to_censoring"]) > 0.1) is some
+        if not some:
+            assert row["lost_to_filter"] == pytest.approx(2 * 3 + 2 * 59 + 1, rel=0.15)
+        left = kept.sum() - row["rank"] - row["lost_to_filter"] - row["lost_to_censoring"]
+        assert row["degrees_of_freedom"] == pytest.approx(left)
+    strategy = replace(design.strategy, min_volumes=60, min_seconds=90.0)
+    row = replace(design, strategy=strategy).exclusion_row(name, "a", design.exclusion)
+    assert (row["min_volumes"], row["min_seconds"]) == (60, 90)

@@ -11,19 +11,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.app.planning import plan_jobs
 from bids_spheres.engine import Grid, sphere_weights
+from bids_spheres.engine.despike import despike
 from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import Run, Tables
+from bids_spheres.participant import controls
+from bids_spheres.participant.controls import placement_spread, shifts
+from bids_spheres.participant.series import recording_voxels
 from bids_spheres.participant.sphere_sets import (
     SphereSet,
     coverage_note,
+    extract_spheres,
+    open_spheres,
+    restricting_files,
     sphere_warnings,
     usable_voxels,
 )
 from bids_spheres.settings.table import Processing
 from tests.conftest import AFFINE
+from tests.participant.test_series import run_design
 
 PREFIX = "sub-01_task-rest_space-MNI152NLin2009cAsym_seg-"
 MNI = "MNI152NLin2009cAsym"
@@ -412,3 +423,206 @@ def test_voxels_of_lesions_are_counted_among_those_that_are_left(image, tmp_path
     other = path.rename(tmp_path / "sub-01_space-T1w_mask.nii.gz")
     with pytest.raises(UsageError, match="is in T1w space, and the images are in MNI305"):
         usable(image, exclude_mask=str(other))
+
+
+def test_masks_of_several_lesions_and_of_the_brain_on_grids_of_their_own(image, tmp_path):
+    run, bold, share = image
+    brain, lesion = np.ones((3, 3, 4), np.uint8), np.zeros((2, 3, 4), np.uint8)
+    brain[0], brain[1, 2, 3], brain[2, 0, 0] = 0, 0, 0
+    lesion[:, 1] = 1
+    second = np.zeros((3, 3, 4), np.uint8)
+    second[2, :, 2:], second[0] = 1, 1
+    moved = np.eye(4)
+    moved[0, 3] = -1  # its second voxel is the image's first
+    folder = tmp_path / "lesions"
+    folder.mkdir()
+    paths = [folder / f"sub-01_space-MNI305_label-{x}_mask.nii.gz" for x in "ab"]
+    for values, affine, path in (
+        (brain, moved, tmp_path / "brain.nii"),
+        (lesion, np.eye(4), paths[0]),
+        (second, moved, paths[1]),
+    ):
+        nib.Nifti1Image(values, affine).to_filename(path)
+    mask = read_mask(tmp_path / "brain.nii")
+    plain = usable(image, mask)
+    assert plain.inside is mask.inside
+    np.testing.assert_array_equal(plain.grid.affine, moved)
+    found = usable(image, mask, tissue="GM:0.3", exclude_mask=str(folder))
+    first, last = lesion > 0, second[1:] > 0
+    left = (brain[1:] > 0) & (share >= np.float32(0.3))
+    assert found.notes == (
+        f"{(left & first).sum()} voxels of {paths[0].name} excluded.",
+        f"{(left & ~first & last).sum()} voxels of {paths[1].name} excluded.",
+    )
+    assert (left & first & last).any()
+    np.testing.assert_array_equal(found.inside, left & ~first & ~last)
+    np.testing.assert_array_equal(found.grid.affine, np.eye(4))
+    np.testing.assert_array_equal(mask.inside, brain > 0)
+    tissue = bold.parents[1] / "anat" / "sub-01_space-MNI305_label-GM_probseg.nii.gz"
+    rules = Processing(exclude_mask=str(folder))
+    assert restricting_files(run, bold, rules) == [tissue, *paths]
+
+
+# Two sets of unequal sizes
+
+SETS = {
+    "mine": [(-10.0, 0, 0, 5), (-2, 10, 4, 4), (2, -12, -6, 6)],
+    "other": [(10.0, -2, -2, 6.5), (-6, 6, 6, 4.5)],
+}
+CONSTANT = (8, 5, 4)  # a voxel of the first sphere of the second set
+
+
+def of_set(name):
+    rows = np.array(SETS[name], dtype=float)
+    return rows[:, :3], rows[:, 3]
+
+
+@pytest.fixture
+def opened(tiny, tmp_path):
+    """Spheres of both sets on the image of a run by options, and data and mask of the image."""
+    bold = tiny.add_run()
+    img = nib.load(bold)
+    data = img.get_fdata(dtype=np.float32)
+    data[:, 4:7, :, 20] += 150
+    data[CONSTANT] = 7
+    nib.Nifti1Image(data, img.affine, img.header).to_filename(bold)
+    fluid = np.zeros(data.shape[:3], np.float32)
+    fluid[2:5, 2:5, 7:9], fluid[7:10, 8:10, 6:9] = 1, 0.95
+    anat = tiny.root / "sub-01" / "anat"
+    anat.mkdir()
+    share = nib.Nifti1Image(fluid, img.affine)
+    share.to_filename(anat / f"sub-01_space-{MNI}_label-CSF_probseg.nii.gz")
+    inside = nib.load(next(tiny.root.rglob("*brain_mask.nii.gz"))).get_fdata() > 0
+    for name, rows in SETS.items():
+        lines = "".join(f"s{i}\t{x}\t{y}\t{z}\t{r}\n" for i, (x, y, z, r) in enumerate(rows))
+        (tmp_path / f"{name}.tsv").write_text("name\tx\ty\tz\tradius\n" + lines)
+
+    def call(*options):
+        words = [tiny.root, tmp_path / "out", "participant", "--strategy", "none"]
+        words += ["--seeds", *(tmp_path / f"{name}.tsv" for name in SETS), *options]
+        settings = settings_of(main_parser().parse_args([str(word) for word in words]))
+        (job,) = plan_jobs(settings)[1]
+        return open_spheres(job, bold, job.placements), job.work.processing
+
+    return call, data.astype(float), inside
+
+
+def balls(points, radii, shape):
+    """Voxels of spheres, (S, X, Y, Z), and how far they are from the centres, mm."""
+    mm = np.moveaxis(np.indices(shape), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    far = np.linalg.norm(mm - np.asarray(points)[:, None, None, None], axis=-1)
+    return far <= np.asarray(radii)[:, None, None, None] + 1e-6, far
+
+
+def test_series_and_controls_of_each_of_two_sets(opened):
+    call, data, inside = opened
+    found, rules = call("--controls", "--min-coverage", "0")
+    columns = [(len(spheres.seeds), spheres.columns) for spheres in found.sphere_sets]
+    for spheres in found.sphere_sets:
+        assert [own.seeds.label for own in spheres.controls] == ["mirrored", "fluid"]
+        columns += [(len(own.seeds), own.columns) for own in spheres.controls]
+    stops = np.cumsum([number for number, _ in columns]).tolist()
+    starts = [0, *stops[:-1]]
+    assert [own for _, own in columns] == list(map(slice, starts, stops))
+    extraction, sets = extract_spheres(found.volumes, found.sphere_sets, rules, 1)
+    assert extraction.timeseries.shape == (40, stops[-1])
+    alive = inside.copy()
+    alive[CONSTANT] = False
+    tsnr = data.mean(axis=-1) / np.maximum(data.std(axis=-1, ddof=1), 1e-9)
+    for spheres, name, reduced in zip(sets, SETS, (0, 1), strict=True):
+        points, radii = of_set(name)
+        whole, _ = balls(points, radii, inside.shape)
+        used = whole & alive
+        expected = np.array([data[own].mean(axis=0) for own in used]).T
+        np.testing.assert_allclose(extraction.timeseries[:, spheres.columns], expected, rtol=1e-6)
+        shares = used.sum(axis=(1, 2, 3)) / whole.sum(axis=(1, 2, 3))
+        np.testing.assert_allclose(spheres.extra["coverage"], shares)
+        np.testing.assert_allclose(
+            spheres.extra["tsnr"], [tsnr[own].mean() for own in used], rtol=1e-5
+        )
+        assert spheres.reduced == reduced
+        mirrored = next(own for own in spheres.controls if own.seeds.label == "mirrored")
+        used = balls(points * [-1, 1, 1], radii, inside.shape)[0] & alive
+        expected = np.array([data[own].mean(axis=0) for own in used]).T
+        np.testing.assert_allclose(extraction.timeseries[:, mirrored.columns], expected, rtol=1e-6)
+
+
+def test_spikes_are_counted_in_each_of_two_sets(opened):
+    call, data, inside = opened
+    found, rules = call("--despike", "--controls", "--min-coverage", "0")
+    _, sets = extract_spheres(found.volumes, found.sphere_sets, rules, 1)
+    alive = inside.copy()
+    alive[CONSTANT] = False
+    shares = []
+    for spheres, name in zip(sets, SETS, strict=True):
+        used = balls(*of_set(name), inside.shape)[0] & alive
+        own = [despike(data[voxels].T)[1].mean() for voxels in used]
+        np.testing.assert_allclose(spheres.extra["despiked"], own)
+        assert spheres.sidecar["DespikedShare"] == pytest.approx(np.mean(own))
+        shares.append(np.mean(own))
+    assert shares[0] != pytest.approx(shares[1])
+
+
+@pytest.mark.parametrize("overlap", ["nearest", "allow"])
+def test_shifted_spheres_share_voxels_by_the_rule_of_the_call(opened, overlap):
+    call, _, inside = opened
+    found, _ = call("--placement-jitter", "4:5", "--overlap", overlap, "--radius", "9")
+    for spheres, name in zip(found.sphere_sets, SETS, strict=True):
+        points, _ = of_set(name)
+        assert len(spheres.shifted) == 5
+        for moved, weights in zip(shifts(4, 5, len(points)), spheres.shifted, strict=True):
+            own, far = balls(points + moved, np.full(len(points), 9), inside.shape)
+            nearest = np.where(own, far, np.inf).argmin(axis=0)
+            if overlap == "nearest":
+                own &= nearest == np.arange(len(points))[:, None, None, None]
+            assert weights.used.tolist() == (own & inside).sum(axis=(1, 2, 3)).tolist()
+    shared = sum(w.overlaps.sum() for s in found.sphere_sets for w in s.shifted)
+    assert (shared > 0) == (overlap == "allow")
+
+
+@pytest.mark.parametrize("held", [0, 2**27], ids=["anew", "held"])
+@pytest.mark.parametrize(
+    "options", [(), ("--despike",), ("--seed-maps",)], ids=["mean", "despiked", "with maps"]
+)
+def test_series_of_placements_stay_what_they_are_for_the_next_strategy(
+    opened, tmp_path, monkeypatch, options, held
+):
+    """Two placements at a time, of five, so that the last block has one."""
+    call, data, inside = opened
+    found, rules = call("--placement-jitter", "3:5", *options, "--min-coverage", "0")
+    (tmp_path / "work").mkdir()
+    shifted = [weights for spheres in found.sphere_sets for weights in spheres.shifted]
+    recording = recording_voxels(found.volumes, found.mask, tmp_path / "work", rules, shifted)
+    monkeypatch.setattr(controls, "MOST_HELD", held)
+    alive = inside.copy()
+    alive[CONSTANT] = False
+
+    def mean(voxels):
+        values = data[voxels].T
+        return (despike(values)[0] if "--despike" in options else values).mean(axis=1)
+
+    with recording as source:
+        _, sets = extract_spheres(source, found.sphere_sets, rules, 1)
+        for spheres in sets:
+            spheres.placed._step = 2
+            placement_spread(spheres.placed, run_design(np.ones(40, bool)))
+        again = [[series for series, _ in spheres.placed] for spheres in sets]
+    for found_series, name in zip(again, SETS, strict=True):
+        points, radii = of_set(name)
+        assert len(found_series) == 5
+        for moved, series in zip(shifts(3, 5, len(points)), found_series, strict=True):
+            used = balls(points + moved, radii, inside.shape)[0] & alive
+            expected = np.array([mean(voxels) for voxels in used]).T
+            np.testing.assert_allclose(series, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("overlap", ["nearest", "error"])
+def test_maps_that_overlap_keep_their_voxels_whatever_the_rule_for_spheres(
+    run, study, maps, overlap
+):
+    _, data, mask, *_ = study
+    values, path = maps
+    assert (values[mask] > 0.1).all(axis=1).sum() > 10
+    output = run("--parcellation", study[5], path, "--overlap", overlap, "--strategy", "none")
+    expected = np.linalg.lstsq(values[mask].astype(float), data[mask], rcond=None)[0]
+    np.testing.assert_allclose(series(output, "Maps"), expected, rtol=1e-5)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -903,3 +904,68 @@ def test_only_what_jitter_and_maps_depend_on_is_made_again(tiny, seeds_file, tmp
         record(more)
     for options in (("--placement-jitter", "2:4"), ("--seed-maps", "left", "right")):
         assert stale(jobs_of(tiny, seeds_file, tmp_path, *options))[1] == {freshness.OTHER_SETTINGS}
+
+
+def stale_keys(jobs):
+    tasks = freshness.find_tasks(jobs)
+    return {group.key for task in tasks for group in task.groups}
+
+
+def test_an_image_or_a_transform_concerns_what_is_made_of_it(tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    other = bold.with_name(bold.name.replace("preproc", "smoothAROMAnonaggr"))
+    shutil.copy(bold, other)
+    second = tmp_path / "second.tsv"
+    second.write_text("x\ty\tz\n4\t4\t4\n-4\t-8\t0\n")
+    options = ("--seeds", second, "--strategy", "none", "icaAROMA")
+    (job,) = jobs_of(tiny, seeds_file, tmp_path, *options)
+    files = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    for path in files:
+        path.touch()
+    placements = tuple(
+        replace(place, transforms=(path,))
+        for place, path in zip(job.placements, files, strict=True)
+    )
+    jobs = [replace(job, placements=placements)]
+    record(jobs)
+    assert stale_keys(jobs) == set()
+    everything = {group.key for group in freshness.find_tasks(jobs, overwrite=True)[0].groups}
+    for path, concerned in (
+        (bold, lambda key: "dseg" in key or ("desc-none" in key and "design" not in key)),
+        (other, lambda key: "desc-icaAROMA" in key and "design" not in key),
+        (files[0], lambda key: "_seg-mine_" in key),
+        (files[1], lambda key: "_seg-second_" in key),
+    ):
+        os.utime(path, ns=(1, 1))
+        assert stale_keys(jobs) == {key for key in everything if concerned(key)}, path.name
+        record(jobs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("left", "links"), ("\tA\n", "\tC\n"), ("\t4\tB", "\t4.5\tB")]
+)
+def test_each_column_of_a_table_of_seeds_counts(tiny, tmp_path, old, new):
+    tiny.add_run()
+    path = tmp_path / "own.tsv"
+    text = "name\tx\ty\tz\tradius\tnetwork\nleft\t-10\t0\t0\t5\tA\nright\t10\t0\t0\t4\tB\n"
+    path.write_text(text)
+    record(jobs_of(tiny, path, tmp_path))
+    assert stale(jobs_of(tiny, path, tmp_path)) == (set(), {None})
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    expected = (EVERYTHING, {freshness.OTHER_SETTINGS})
+    assert stale(jobs_of(tiny, path, tmp_path)) == expected
+
+
+def test_where_a_mask_of_ones_own_lies_does_not_count(tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    paths = [tmp_path / name / "mask.nii.gz" for name in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        shutil.copy2(next(bold.parent.glob("*brain_mask.nii.gz")), path)
+    first, moved = (jobs_of(tiny, seeds_file, tmp_path, "--mask", path) for path in paths)
+    record(first)
+    assert stale(moved) == (set(), {None})
+    os.utime(paths[1], ns=(1, 1))
+    assert stale(moved) == (EVERYTHING, {freshness.OTHER_INPUTS})
+    assert stale(first) == (set(), {None})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.settings.table import Processing, settings_that_affect, sidecar_keys, sidecar_of
 
 SPHERES = {
@@ -51,3 +52,32 @@ def test_every_setting_is_recorded_once_where_it_acts_first():
         "Standardize": "zscore_sample",
         "MinimumDegreesOfFreedom": 15,
     }
+
+
+def test_paths_of_settings_are_absolute_for_other_processes_and_names_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = (
+        *("in", "out", "participant", "--seeds", "a.tsv", "1,2,3", "b.tsv", "--strategy", "24P"),
+        *("own.json", "two.yaml", "--mask", "mask.nii", "--exclude-mask", "lesions", "-d", "x=y"),
+        *("z", "--roi", "r.nii", "s.nii", "--work-dir", "w", "--outliers", "o"),
+    )
+    settings = settings_of(main_parser().parse_args(words)).absolute()
+    assert (settings.bids_dir, settings.output_dir) == (tmp_path / "in", tmp_path / "out")
+    assert settings.seeds == (tmp_path / "a.tsv", "1,2,3", tmp_path / "b.tsv")
+    names = ("24P", str(tmp_path / "own.json"), str(tmp_path / "two.yaml"))
+    assert settings.strategy == names
+    rules = settings.processing
+    assert (rules.mask, rules.exclude_mask) == (
+        str(tmp_path / "mask.nii"),
+        str(tmp_path / "lesions"),
+    )
+    assert settings.derivatives == (("x", tmp_path / "y"), ("", tmp_path / "z"))
+    assert settings.roi == (tmp_path / "r.nii", tmp_path / "s.nii")
+    assert (settings.work_dir, settings.outliers) == (tmp_path / "w", tmp_path / "o")
+    assert settings.absolute() == settings
+    record = settings.to_json()
+    assert record["seeds"] == [str(tmp_path / "a.tsv"), "1,2,3", str(tmp_path / "b.tsv")]
+    assert record["derivatives"] == [f"x={tmp_path / 'y'}", str(tmp_path / "z")]
+    assert (record["mask"], record["strategy"]) == (rules.mask, list(names))
+    plain = settings_of(main_parser().parse_args(["in", "out", "participant"])).absolute()
+    assert (plain.processing.mask, plain.strategy, plain.seeds) == ("run", ("simple",), ())
