@@ -150,10 +150,13 @@ def _outliers_in_folder(folder: Path, tables: Mapping[Path, RunEntities], name: 
     return own[0]
 
 
-def tissue_images(bold: Path, space: str) -> dict[str, tuple[Path, int | None]]:
-    """Images of tissues in a space, by label, and the number in it; None for probabilities."""
+def tissue_images(func: Path, space: str) -> dict[str, tuple[Path, int | None]]:
+    """Images of tissues in a space, by label, and the number in it; None for probabilities.
+
+    `func` is the folder of a participant's functional images.
+    """
     tissues: dict[str, tuple[Path, int | None]] = {}
-    images = list(_images(_anatomical_folders(bold), space))
+    images = list(_images(_anatomical_folders(func), space))
     for path, name in images:
         label = str(name.get("label"))
         if name.suffix == "probseg" and label in TISSUES:
@@ -169,7 +172,7 @@ def anatomical_mask(bold: Path) -> Path | None:
     """Brain mask of an image's participant on the anatomy's own grid, of the same session first."""
     masks = (
         path
-        for folder in _anatomical_folders(bold)
+        for folder in _anatomical_folders(bold.parent)
         for path in sorted(folder.glob("sub-*_desc-brain_mask.nii*"))
     )
     return next((path for path in masks if "_space-" not in path.name), None)
@@ -186,12 +189,12 @@ def lesion_masks(folder: Path, run: Name, space: str) -> list[Path]:
     ]
 
 
-def _anatomical_folders(bold: Path) -> list[Path]:
+def _anatomical_folders(func: Path) -> list[Path]:
     """Folders of a participant's anatomical images, that of the session first."""
-    participants = [x for x in bold.parents if x.name.startswith("sub-")]
-    participant = participants[0] if participants else bold.parent
+    participants = [x for x in (func, *func.parents) if x.name.startswith("sub-")]
+    participant = participants[0] if participants else func
     sessions = sorted(participant.glob("ses-*"))
-    folders = dict.fromkeys([bold.parent.parent, participant, *sessions])
+    folders = dict.fromkeys([func.parent, participant, *sessions])
     return [folder / "anat" for folder in folders]
 
 

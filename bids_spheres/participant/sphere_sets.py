@@ -319,7 +319,7 @@ def usable_voxels(
     run: Run, bold: Path, grid: Grid, mask: Mask | None, rules: Processing
 ) -> UsableVoxels:
     """Voxels of a run that may be used; a `MissingInputError` without an image of the tissue."""
-    images = tissue_images(bold, run.space)
+    images = tissue_images(bold.parent, run.space)
     tissues = {name: image_on_grid(path, grid, label) for name, (path, label) in images.items()}
     name, _, least = (rules.tissue or "").partition(":")
     if name and name not in tissues:
@@ -331,7 +331,7 @@ def usable_voxels(
     usable = UsableVoxels(None, None, weight=weight, tissues=tissues)
     if mask is not None:
         usable = replace(usable, inside=mask.inside, grid=mask.grid)
-    lesions = _lesions(run, rules.exclude_mask)
+    lesions = lesions_of(run, rules.exclude_mask)
     if not lesions and tissue is None:
         notes = ["No mask of --exclude-mask belongs to this run."] if rules.exclude_mask else []
         return replace(usable, notes=tuple(notes))
@@ -353,13 +353,7 @@ def usable_voxels(
     return replace(usable, inside=inside, grid=grid, notes=tuple(notes))
 
 
-def restricting_files(run: Run, bold: Path, rules: Processing) -> list[Path]:
-    """Images of tissues and lesions on which the spheres of a run depend."""
-    tissues = [path for path, _ in tissue_images(bold, run.space).values()]
-    return [*tissues, *_lesions(run, rules.exclude_mask)]
-
-
-def _lesions(run: Run, given: str | None) -> list[Path]:
+def lesions_of(run: Run, given: str | None) -> list[Path]:
     """Masks of lesions of a run: a file of all, or those of a folder that belong to it."""
     if given is None:
         return []

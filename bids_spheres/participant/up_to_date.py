@@ -27,12 +27,12 @@ from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
 from bids_spheres.files.text import read_json_object
-from bids_spheres.inputs.matching import anatomical_mask
+from bids_spheres.inputs.matching import anatomical_mask, tissue_images
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.sidecars import bids_uri
 from bids_spheres.participant.plan import PLACEMENTS, Job
 from bids_spheres.participant.series import chosen_seeds
-from bids_spheres.participant.sphere_sets import restricting_files
+from bids_spheres.participant.sphere_sets import lesions_of
 from bids_spheres.settings.table import MASKS, Processing, settings_that_affect
 from bids_spheres.spaces.fmriprep import transform_files
 
@@ -211,7 +211,8 @@ class _Groups:
     """Groups of the files of jobs; settings and input files are looked up once for all jobs."""
 
     def __init__(self, *, hash_inputs: bool) -> None:
-        self._transforms, self._restricting_files = cache(transform_files), cache(restricting_files)
+        self._transforms = cache(transform_files)
+        self._tissues, self._lesions = cache(tissue_images), cache(lesions_of)
         self._of_seeds, self._of_strategy = cache(_digest_of_seeds), cache(_digest_of_strategy)
         self._of_rules, self._state = cache(_digest_of_rules), cache(_state)
         self._timing, self._hash = cache(_timing), cache(_hash) if hash_inputs else None
@@ -269,7 +270,8 @@ class _Groups:
             # Which of them the run will use is known only when it does.
             own = [self._transforms(root, job.run.participant) for _, root in job.work.links]
         masks = [job.mask] if job.mask else []
-        masks += self._restricting_files(job.run, bold, job.work.processing)
+        masks += [path for path, _ in self._tissues(bold.parent, job.run.space).values()]
+        masks += self._lesions(job.run, job.work.processing.exclude_mask)
         return [bold, job.run.sidecar(bold), *masks, *(path for paths in own for path in paths)]
 
     def _stamp(

@@ -48,7 +48,7 @@ def test_the_brain_mask_is_that_of_the_anatomy_itself_and_of_the_same_session(bo
 
 def test_probabilities_of_tissues_come_before_a_segmentation(bold, tmp_path):
     root = tmp_path / "sub-01" / "anat"
-    assert tissue_images(bold, MNI) == {}
+    assert tissue_images(bold.parent, MNI) == {}
     touch(
         root,
         f"sub-01_space-{MNI}_desc-aseg_dseg.nii.gz",
@@ -57,21 +57,21 @@ def test_probabilities_of_tissues_come_before_a_segmentation(bold, tmp_path):
         "sub-01_dseg.nii.gz",
         "sub-01_label-GM_probseg.nii.gz",
     )
-    assert tissue_images(bold, MNI) == {}
+    assert tissue_images(bold.parent, MNI) == {}
     native = {
         "GM": (root / "sub-01_label-GM_probseg.nii.gz", None),
         "WM": (root / "sub-01_dseg.nii.gz", 2),
         "CSF": (root / "sub-01_dseg.nii.gz", 3),
     }
-    assert tissue_images(bold, "T1w") == tissue_images(bold, "T2w") == native
-    assert tissue_images(bold, "func") == {}
+    assert tissue_images(bold.parent, "T1w") == tissue_images(bold.parent, "T2w") == native
+    assert tissue_images(bold.parent, "func") == {}
     touch(root, f"sub-01_space-{MNI}_res-2_dseg.nii.gz")
-    numbers = {label: number for label, (_, number) in tissue_images(bold, MNI).items()}
+    numbers = {label: number for label, (_, number) in tissue_images(bold.parent, MNI).items()}
     assert numbers == {"GM": 1, "WM": 2, "CSF": 3}
     touch(root, f"sub-01_space-{MNI}_label-WM_probseg.nii.gz")
     session = tmp_path / "sub-01" / "ses-b" / "anat"
     touch(session, f"sub-01_ses-b_space-{MNI}_label-WM_probseg.nii.gz")
-    found = tissue_images(bold, MNI)
+    found = tissue_images(bold.parent, MNI)
     assert found["WM"] == (session / f"sub-01_ses-b_space-{MNI}_label-WM_probseg.nii.gz", None)
     assert found["CSF"] == (root / f"sub-01_space-{MNI}_res-2_dseg.nii.gz", 3)
 

@@ -434,7 +434,9 @@ def test_of_images_that_do_the_same_the_first_by_name_is_taken(tmp_path):
         (anat / f"sub-01_acq-{label}_label-GM_probseg.nii.gz").touch()
         (anat / f"sub-01_acq-{label}_desc-brain_mask.nii.gz").touch()
     image = tmp_path / "sub-01" / "func" / bold("")
-    assert tissue_images(image, "T1w")["GM"][0].name == "sub-01_acq-b_label-GM_probseg.nii.gz"
+    assert (
+        tissue_images(image.parent, "T1w")["GM"][0].name == "sub-01_acq-b_label-GM_probseg.nii.gz"
+    )
     assert anatomical_mask(image).name == "sub-01_acq-b_desc-brain_mask.nii.gz"
     found = lesion_masks(tmp_path, parse_name("sub-01_task-x_bold.nii.gz"), "T1w")
     assert [path.name[11] for path in found] == sorted(labels)
