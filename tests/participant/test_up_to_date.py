@@ -969,3 +969,36 @@ def test_where_a_mask_of_ones_own_lies_does_not_count(tiny, seeds_file, tmp_path
     os.utime(paths[1], ns=(1, 1))
     assert stale(moved) == (EVERYTHING, {freshness.OTHER_INPUTS})
     assert stale(first) == (set(), {None})
+
+
+def test_tissues_and_lesions_concern_the_participant_and_the_space_that_they_are_of(
+    tiny, seeds_file, tmp_path
+):
+    spaces = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
+    (tmp_path / "lesions").mkdir()
+    files = {}
+    for label in ("01", "02"):
+        for space in spaces:
+            tiny.add_run(f"sub-{label}_task-rest", space=space)
+            anat = tiny.root / f"sub-{label}" / "anat"
+            anat.mkdir(exist_ok=True)
+            stem = f"sub-{label}_space-{space}_label"
+            paths = [
+                anat / f"{stem}-WM_probseg.nii.gz",
+                tmp_path / "lesions" / f"{stem}-x_mask.nii",
+            ]
+            files |= dict.fromkeys(paths, (f"sub-{label}", f"space-{space}_"))
+    for path in files:
+        path.touch()
+    options = ("--space", *spaces, "--exclude-mask", tmp_path / "lesions")
+    jobs = jobs_of(tiny, seeds_file, tmp_path, *options)
+    record(jobs)
+    assert stale_keys(jobs) == set()
+    tasks = freshness.find_tasks(jobs, overwrite=True)
+    everything = {group.key for task in tasks for group in task.groups if "_seg-" in group.key}
+    assert len(everything) == 4 * 3
+    for path, words in files.items():
+        os.utime(path, ns=(1, 1))
+        expected = {key for key in everything if all(word in key for word in words)}
+        assert stale_keys(jobs) == expected, path.name
+        record(jobs)
