@@ -32,6 +32,11 @@ class Named(Outputs):
         return [f"s{i}" if i != 1 else WEIRD for i in range(len(self.points))]
 
 
+@pytest.fixture
+def outputs(tmp_path):
+    return new_outputs(tmp_path / "out")
+
+
 def page_of(outputs, **options):
     """Do the group level and read its page; also what could not be done."""
     problems = run_group(outputs.root, GroupOptions(**options))

@@ -8,16 +8,11 @@ import pytest
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
 from bids_spheres.reports.group import write_group_report
-from tests.group.conftest import POINTS, correlations, new_outputs, without
+from tests.group.conftest import POINTS, correlations, without
 from tests.reports.group.test_page import by_id, table_of, words
 
 S = len(POINTS)
 ASYM, NLIN6 = "MNI152NLin2009cAsym", "MNI152NLin6Asym"
-
-
-@pytest.fixture
-def outputs(tmp_path):
-    return new_outputs(tmp_path / "out")
 
 
 @pytest.fixture

@@ -13,17 +13,12 @@ from bids_spheres.reports.group import data_quality, load_level, page
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.load import SYMBOLS
 from bids_spheres.reports.group.strategies import chance_median
-from tests.group.conftest import NETWORKS, POINTS, correlations, new_outputs, without
+from tests.group.conftest import NETWORKS, POINTS, correlations, without
 from tests.reports.group.conftest import page_of
 from tests.reports.group.test_page import by_id, table_of, words
 
 S = len(POINTS)
 GONE = {"Excluded": "3 volumes are left"}
-
-
-@pytest.fixture
-def outputs(tmp_path):
-    return new_outputs(tmp_path / "out")
 
 
 @pytest.fixture
