@@ -16,8 +16,9 @@ from __future__ import annotations
 import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from bids_spheres.engine.stream import Volumes, Voxels, facts_of
 from bids_spheres.errors import ReadWriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -51,7 +52,10 @@ much smaller ones the confounds, filtered and made orthogonal for each, would ta
 
 
 class DiskArray:
-    """A 2-D array in a nameless temporary file; a full disk kills who writes to a memory map."""
+    """A 2-D array in a temporary file without a name.
+
+    No memory map: on a full disk writing to one kills the process.
+    """
 
     def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:
         self._shape, self._dtype = shape, dtype
@@ -187,8 +191,11 @@ class SpooledVolumes(Volumes):
 
     def _smoothed(self, block: RealArray) -> FloatArray:
         """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
-        smooth = smoother(self.grid, self.fwhm or 0.0, self.voxels)
-        return np.vstack([*map(smooth, block)]) * self.slope + self.inter
+        return np.vstack([*map(self._smooth, block)]) * self.slope + self.inter
+
+    @cached_property
+    def _smooth(self) -> Callable[[RealArray], FloatArray]:
+        return smoother(self.grid, self.fwhm or 0.0, self.voxels)
 
 
 @dataclass(frozen=True)
@@ -258,7 +265,13 @@ def map_blocks(
 
 
 def seed_maps(
-    volumes: SpooledVolumes, timeseries: ArrayLike, cleaning: CleanArguments, **options: Any
+    volumes: SpooledVolumes,
+    timeseries: ArrayLike,
+    cleaning: CleanArguments,
+    *,
+    cleaned: FloatArray | None = None,
+    rows: BoolArray | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[NDArray[np.float32]]:
     """Map of the correlation of each seed with every voxel, Fisher z-transformed, (X, Y, Z).
 
@@ -269,7 +282,10 @@ def seed_maps(
     n_seeds = np.shape(timeseries)[1]
     maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
     with closing(maps):
-        for part, z in map_blocks(volumes, timeseries, cleaning, **options):
+        blocks = map_blocks(
+            *(volumes, timeseries, cleaning), cleaned=cleaned, rows=rows, block_bytes=block_bytes
+        )
+        for part, z in blocks:
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
             flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)
