@@ -164,7 +164,7 @@ def raw_datasets(bids_dir: Path) -> Iterator[Path]:
 
 
 def export_results(options: Namespace) -> int:
-    """Write what the options of `export_parser` select, and print a line for each format."""
+    """Write what ``bids-spheres export`` selects, and print a line for each format."""
     results, folder = open_results(options.output_dir), options.folder
     if folder.resolve().is_relative_to(results.root.resolve()):
         raise UsageError(

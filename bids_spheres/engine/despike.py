@@ -32,7 +32,7 @@ def despike(voxels: FloatArray) -> tuple[FloatArray, BoolArray]:
     if len(voxels) < LEAST_VOLUMES:
         raise DataError(f"Despiking needs {LEAST_VOLUMES} volumes or more, not {len(voxels)}.")
     spread = np.ptp(voxels, axis=0)
-    if not (varies := spread > 0).all():  # only rounding would tell spikes of a constant voxel
+    if not (varies := spread > 0).all():  # a constant voxel leaves rounding errors alone to judge
         values, spikes = voxels.copy(), np.zeros(voxels.shape, dtype=bool)
         values[:, varies], spikes[:, varies] = despike(voxels[:, varies])
         return values, spikes

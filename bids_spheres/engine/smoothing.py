@@ -63,9 +63,9 @@ def applied_weights(weights: SphereWeights, fwhm: float, *, single: bool = False
 
 
 def smoother(grid: Grid, fwhm: float, voxels: IntArray) -> Callable[[RealArray], FloatArray]:
-    """Return what smooths volumes by a Gaussian (mm), for some `voxels`, (V,), alone.
+    """Return a function that smooths a volume by a Gaussian (mm), at some `voxels`, (V,), alone.
 
-    It takes a volume, (X Y Z,), finite within their `box_reached`, and smooths that box.
+    It takes a volume, (X Y Z,), which is finite within their `box_reached`, and smooths that box.
     """
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import, seldom needed
 

@@ -353,9 +353,9 @@ def checks(facts: MethodsFacts) -> Iterator[str]:
     if facts.placements:
         distance, number = facts.placements
         yield (
-            f"To see which correlations hang on placement, all spheres were placed {number} times "
-            f"at random within {distance:g} mm; mean and standard deviation of each correlation "
-            "over placements were computed."
+            "To see which correlations depend on placement, all spheres were placed "
+            f"{number} times at random within {distance:g} mm; mean and standard deviation of each "
+            "correlation over placements were computed."
         )
     if facts.controls:
         yield (
