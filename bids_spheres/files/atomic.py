@@ -67,10 +67,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         # One call less for the server of a network file system than mkdir, which always asks it.
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
+        # A signal may end the process as soon as the file exists: it is made in the block that
+        # removes it.
         descriptor = os.open(temporary, _NEW_FILE, 0o666)
-    except OSError as error:
-        raise _not_written(path, error) from error
-    try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - pathlib opens no descriptors
             yield file
             # A rename may reach the disk before the data. If the machine then goes down, the file
@@ -82,8 +81,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
+        taken = isinstance(error, FileExistsError) and error.filename == str(temporary)
         with suppress(OSError):  # the folder went away or became read-only, which `error` says
-            temporary.unlink(missing_ok=True)
+            if not taken:  # by another's file
+                temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, BidsSpheresError):
             raise _not_written(path, error) from error
         raise

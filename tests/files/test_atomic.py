@@ -59,6 +59,41 @@ def test_what_breaks_while_writing_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning")
+def test_ended_at_any_moment(tmp_path):
+    """By what a signal's handler raises, after each step of the interpreter in turn."""
+    target = tmp_path / "table.tsv"
+    ours, steps = files.replacing.__wrapped__.__code__, 0
+
+    def ended_after(steps):
+        def trace(frame, event, _):
+            nonlocal left
+            frame.f_trace_opcodes = frame.f_code is ours
+            if event == "opcode":
+                left -= 1
+                if left < 0:
+                    raise SystemExit(143)
+            return trace if frame.f_code is ours else None
+
+        left, before = steps, sys.gettrace()
+        sys.settrace(trace)
+        try:
+            files.write_text(target, "new\n")
+        except SystemExit:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    target.write_text("old\n")
+    while ended_after(steps):
+        assert [path.name for path in tmp_path.iterdir()] == ["table.tsv"], steps
+        assert target.read_text() in ("old\n", "new\n")
+        steps += 1
+    assert steps > 50
+    assert target.read_text() == "new\n"
+
+
 def test_a_place_that_cant_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file/x\.json can't be written") as error:
