@@ -346,7 +346,7 @@ def test_names_from_tables(tmp_path, name, table, text):
     (tmp_path / table).write_text(text)
     (tmp_path / "tpl-X_atlas-Z_desc-4_dseg.tsv").write_text("index\tname\n1\tno\n")
     found, notes = load_parcellation(save(tmp_path, labels, AFFINE, name), "mine", "MNI")
-    assert [n[0] for n in found.names] == ["A", "B", "C", "D"]
+    assert found.names == ("A", "B & co" if text == XML else "B", "C", "D")
     assert not notes
     if text == TSV:
         assert found.networks == ("DMN", "DMN", "n/a", "Vis")
@@ -415,6 +415,9 @@ def test_maps_are_counted_from_0_or_1(tmp_path, first):
         (np.full((3, 3, 3), 0.5, np.float32), None, "labels are whole numbers"),
         (np.zeros((3, 3, 3), np.int16), None, "0 labels are no parcellation"),
         (np.full((3, 3, 3), -1, np.int16), None, "labels are whole numbers above 0"),
+        (np.float32([[[1, 2, 2.01]]]), None, "labels are whole numbers above 0"),
+        (np.int16([[[1, 2, -1]]]), None, "labels are whole numbers above 0"),
+        (np.arange(100_002, dtype=np.int32)[:, None, None], None, "100001 labels are no parc"),
         (np.ones((3, 3, 3), np.int16), "a\tb\n1\t2\n", "no columns index and name"),
         (np.ones((3, 3, 3, 2), np.float32), "index\tname\n1\tA\n", "names 1 region"),
     ],
@@ -459,6 +462,7 @@ def test_the_place_of_a_map_is_its_centre_of_mass(tmp_path):
     values = np.zeros((4, 5, 6, 2), np.float32)
     values[0, 1, 2, 0], values[3, 1, 2, 0], values[2, 4, 5, 0] = 1, 3, -7
     values[1, 2, 3, 1], values[1, 2, 4, 1], values[0, 0, 0, 1] = 0.5, 0.25, np.nan
+    values[2, 0, 1, 0], values[3, 4, 5, 1] = np.inf, -np.inf
     affine = np.array([[2.0, 0, 0, 5], [0, 3, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]])
     table, notes = load_parcellation(save(tmp_path, values, affine, "a.nii"), "mine", "MNI")
     assert table.names == ("region_1", "region_2")
@@ -530,6 +534,8 @@ def test_one_label_of_several_on_another_grid(tmp_path, bold):
         "value\tlabel\tindex\n9\tB\t3\n8\tA\t1\n",
         "index\tlabel\tname\n3\tx\tB\n1\ty\tA\n",
         "3 B\n1 A\n",
+        "index, name\n3, B\n1.0, A\n",
+        "label;name\n3;B\n1;A\n",
     ],
 )
 def test_columns_of_numbers_and_names_by_what_they_are_called(tmp_path, text):
@@ -601,3 +607,56 @@ def test_regions_lie_where_their_voxels_do(atlas, grid):
     volumes = [abs(np.linalg.det(affine)) * (labels == n).sum() for n in numbers]
     assert len(set(volumes)) > 1
     assert_allclose(4 / 3 * np.pi * table.radii**3, volumes, rtol=1e-4)
+
+
+def test_labels_may_be_stored_as_real_numbers_with_rounding_and_gaps(tmp_path):
+    labels = np.float32([[[2.99999, 3.00001], [7, 0]], [[np.nan, 7], [6.99999, 3]]])
+    path = save(tmp_path, labels, np.diag([2.0, 2, 2, 1]), "a.nii")
+    table, _ = load_parcellation(path, "mine", "MNI")
+    assert table.regions.values == (3, 7)
+    assert_allclose(4 / 3 * np.pi * table.radii**3, [8 * 3, 8 * 3], rtol=1e-4)
+    assert_allclose(table.coordinates, [(2 / 3, 2 / 3, 4 / 3), (4 / 3, 4 / 3, 2 / 3)], atol=1e-4)
+    weights = row_weights(table, Grid((2, 2, 2), np.diag([2.0, 2, 2, 1])))
+    assert weights.membership.toarray().sum(axis=1).tolist() == [3, 3]
+    on_grid = image_on_grid(path, weights.grid, 3)
+    assert_array_equal(on_grid, [[[1, 1], [0, 0]], [[0, 0], [0, 1]]])
+
+
+def test_coverage_of_maps_does_not_depend_on_their_unit(tmp_path):
+    values = np.zeros((4, 3, 2, 2), np.float32)
+    values[:, 1, 1] = [(1, 4), (2, 3), (3, 2), (2, 1)]
+    inside = np.ones((4, 3, 2), bool)
+    inside[0] = False
+    grid = Grid((4, 3, 2), np.eye(4))
+    for unit in (1, 1000, 0.001):
+        path = save(tmp_path, values * np.float32(unit), np.eye(4), f"{unit}.nii")
+        table, _ = load_parcellation(path, "mine", "MNI")
+        weights = row_weights(table, grid, inside)
+        assert_allclose(weights.coverage, [7 / 8, 6 / 10], rtol=1e-6)
+        assert (weights.asked.tolist(), weights.used.tolist()) == ([4, 4], [3, 3])
+
+
+def test_an_image_that_is_replaced_by_one_of_the_same_size_is_read_again(tmp_path):
+    grid = Grid((2, 2, 2), np.eye(4))
+    for n in (1, 5):
+        labels = np.ones(8, np.int16)
+        labels[:n] = 2
+        path = save(tmp_path, labels.reshape(2, 2, 2), np.eye(4), "a.nii")
+        table, _ = load_parcellation(path, "mine", "MNI")
+        assert row_weights(table, grid).used.tolist() == [8 - n, n]
+
+
+def test_regions_without_a_name_or_a_network_in_the_table(tmp_path):
+    path = tmp_path / "a_dseg.nii"
+    table = tmp_path / "a_dseg.tsv"
+    table.write_text("index\tname\tnetwork_label\n12\t\tVis\n3\tA\t\n")
+    labels = region_labels(path, [3, 12], maps=False)
+    assert (labels.names, labels.networks) == (("A", "region_12"), ("", "Vis"))
+    table.write_text("index\tname\tnetwork\n12\tB\t\n3\tA\t\n")
+    assert region_labels(path, [3, 12], maps=False).networks == ()
+
+
+def test_names_of_a_colour_table_may_hold_commas(tmp_path):
+    (tmp_path / "a_dseg.txt").write_text("1 Gyrus, left 10 20 30 0\n2 Gyrus, right 1 2 3 0\n")
+    names = region_labels(tmp_path / "a_dseg.nii", [1, 2], maps=False).names
+    assert names == ("Gyrus, left", "Gyrus, right")
