@@ -51,6 +51,10 @@ FORMS = {
     "sep": "sep=;\n" + ("name,x,y,z\n" + ROWS).replace(",", ";"),
     "comments": "# of a paper\n% more\n\nname,x,y,z\n" + ROWS + "# end\n",
     "header in a comment": "# name,x,y,z\n" + ROWS,
+    "header in the last of the comments": "# of Smith, 2011\n% name,x,y,z\n" + ROWS,
+    "no header, a comment at the end": NUMBERS + "# z,y,x,name\n",
+    "no header, a comment of fewer cells": "# x,y,z\n" + NUMBERS,
+    "another separator, as its line says": ("sep=|\nname,x,y,z\n" + ROWS).replace(",", "|"),
     "no header": NUMBERS,
     "no header, blanks": NUMBERS.replace(",", " "),
     "no header, names first": ROWS,
@@ -184,6 +188,8 @@ def test_spaces_that_columns_name(read):
         ("x (cm),y (cm),z (cm)\n0,-5.2,1.8\n", "no column x, y, z"),
         ("0 -52 18 5 6\n1 -52 18 5 6\n", "no header, and 5 columns of numbers"),
         ("0 -52 18 5\n3 -52 18 5\n", "no header, and 4 columns of numbers"),
+        ("1 -52 18 5\n", "no header, and 4 columns of numbers"),
+        ("hemi,x,y,z\nL,abc,-22,56\n", "'abc' in row 1, column 'x', is not a number"),
         ("x,y,z\n-0.038,-0.022,0.056\n", "these look like metres, not mm"),
         ("x,y,z\n-3.8,-2.2,5.6\n0,-5.2,1.8\n", "these look like centimetres, not mm"),
         ("L,P,S\n38,22,56\n", "no column x, y, z"),
@@ -240,8 +246,9 @@ def test_typed_seeds():
 def test_seeds_of_a_data_frame(tmp_path):
     frame = pd.DataFrame({"ROI": NAMES, "x_mni": [0, -1.5, 46], "y_mni": [-52, 50, -70]})
     frame["z_mni"] = [18, -5, 36]
-    with pytest.warns(UserWarning, match="name from ROI"):
+    with pytest.warns(UserWarning, match="name from ROI") as caught:
         seeds = seeds_from(frame)
+    assert caught[0].filename == __file__  # where the user calls, however deep it arises
     np.testing.assert_array_equal(seeds.coordinates, POINTS)
     assert seeds.names == NAMES
     frame.to_csv(tmp_path / "list.csv", index=False)
@@ -317,3 +324,51 @@ def test_a_name_is_that_of_a_set_or_of_a_file(tmp_path, monkeypatch):
     assert (len(load_seeds("Power2011")), load_seeds("Power2011").published) == (264, True)
     assert load_seeds("mine").coordinates.tolist() == [[1, 2, 30]]
     assert load_seeds(tmp_path / "Power2011").coordinates.tolist() == [[1, 2, 30]]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        # Without a header: the first column with words, which may also hold numbers and gaps
+        ("PCC,DMN,0,-52,18\nmPFC,DMN,-1.5,50,-5\n", ("PCC", "mPFC")),
+        ("0,-52,18,7\n-1.5,50,-5,PCC\n", ("7", "PCC")),
+        ("0,-52,18,PCC\n-1.5,50,-5\n", ("PCC", "seed_2")),
+        # With one: a column of words of an unknown name, if it is the only one
+        ("x,y,z,t\n0,-52,18,\n-1.5,50,-5,3.1\n", ("seed_1", "seed_2")),
+        ("x,y,z,lobule,gyrus\n0,-52,18,a,b\n-1.5,50,-5,c,d\n", ("seed_1", "seed_2")),
+        ("x,y,z,lobule,comment\n0,-52,18,a,b\n-1.5,50,-5,c,d\n", ("a", "c")),
+        # Cells are apart by what most lines hold
+        ("name,x,y,z\nPCC; dorsal,0,-52,18\nLP,-1.5,50,-5\n", ("PCC; dorsal", "LP")),
+    ],
+)
+def test_which_column_has_the_names(read, text, names):
+    seeds, _ = read(text)
+    np.testing.assert_array_equal(seeds.coordinates, POINTS[:2])
+    assert seeds.names == names
+
+
+def test_a_node_file_of_other_columns_is_a_table_as_any_other(read):
+    seeds, _ = read("0 -52 18 PCC\n-1.5 50 -5 mPFC\n", "a.node")
+    assert seeds.names == ("PCC", "mPFC")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x_mni,y_mni,z_mni,x,y,z",  # plain names, wherever they are
+        "x_tal,y_tal,z_tal,x,y,z",
+        "R,A,S,x_mni,y_mni,z_mni",  # letters are axes only where nothing else is
+        "R,A,S,x,y,z",
+    ],
+)
+def test_of_several_kinds_of_axes_the_plainest_count(read, header):
+    seeds, _ = read(f"{header}\n1,2,30,4,5,60\n7,8,90,10,11,120\n")
+    np.testing.assert_array_equal(seeds.coordinates, [[4, 5, 60], [10, 11, 120]])
+    assert (seeds.space, seeds.radii.tolist()) == (None, [5, 5])
+
+
+def test_a_column_of_spaces_that_is_empty_says_nothing(read):
+    seeds, _ = read("tal_x,tal_y,tal_z,space\n0,-52,18,\n1,-52,18,\n")
+    assert seeds.space == "Talairach"
+    seeds, _ = read("tal_x,tal_y,tal_z,space\n0,-52,18,\n1,-52,18,MNI152NLin6Asym\n")
+    assert seeds.space == "MNI152NLin6Asym"

@@ -638,3 +638,28 @@ def test_the_array_of_a_user_stays_as_it_is(tmp_path, series, order, fwhm):
         means = extract(recording, sphere_weights(SEEDS, RADIUS, volumes.grid), fwhm).timeseries
         assert len(list(seed_maps(recording, means, {"detrend": True}))) == len(SEEDS)
     np.testing.assert_array_equal(data, before)
+
+
+def test_a_seed_that_is_missing_in_a_volume_has_no_map(tmp_path, series, mask, confounds):
+    timeseries = series[[2, 3], [2, 4], [2, 5]].T + confounds[:, :2] * 9
+    timeseries[7, 0] = np.nan
+    volumes = in_memory(series)
+    with spooled(volumes, mask_voxels(volumes.grid, mask), tmp_path) as recording:
+        list(recording.stored_blocks())
+        first, second = seed_maps(recording, timeseries, PLAIN)
+    assert np.isnan(first[mask]).all()
+    expected = np.arctanh(np.corrcoef(timeseries[:, 1], series[mask])[0, 1:])
+    np.testing.assert_allclose(second[mask], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("standardize", [False, None, "psc"])
+def test_what_confounds_explain_is_missing_whatever_the_standardization(
+    tmp_path, series, mask, confounds, standardize
+):
+    mask[2:4, 3, 3] = True
+    series[2, 3, 3], series[3, 3, 3] = 1000 + 7 * confounds[:, 0], 500
+    cleaning = {"confounds": confounds, "standardize": standardize, "detrend": True}
+    found = ours(nib.Nifti1Image(series, AFFINE), mask, tmp_path, cleaning, seeds=SEEDS[1:2])
+    missing = np.zeros(SHAPE, bool)
+    missing[2:4, 3, 3] = True
+    np.testing.assert_array_equal(np.isnan(found[0]), missing)

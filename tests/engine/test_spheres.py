@@ -630,3 +630,22 @@ def test_no_seed_has_no_neighbour_either():
     grid = Grid((3, 3, 3), np.eye(4))
     nothing = sphere_weights(np.empty((0, 3)), np.empty(0), grid)
     assert nearest_only(nothing, np.empty((0, 3)), np.empty(0)).used.tolist() == []
+
+
+def test_of_some_voxels_a_sphere_is_used_in_part_and_asked_for_as_a_whole():
+    """One is cut by the image, so that it has fewer voxels than it asks for before."""
+    weights = sphere_weights([[0, 2, 1], [3, 1, 1]], 1, Grid((5, 4, 3), UNIT))
+    plane = weights.grid.unflat(weights.voxels)[:, 1] == 2
+    some = weights.restricted(np.array([True, False]), plane)
+    assert used_voxels(some) == [{(0, 2, 0), (0, 2, 1), (0, 2, 2), (1, 2, 1)}, set()]
+    assert some.asked.tolist() == [7, 7]
+    assert some.seed_used.tolist() == [True, True]
+    np.testing.assert_allclose(some.coverage, [4 / 7, 0])
+
+
+def test_without_overlap_a_sphere_beside_the_image_asks_for_all_however_far_it_is():
+    grid = Grid((9, 7, 8), UNIT)
+    for x in range(-14, -2):
+        points = [[4, 3, 3], [x, 3, 3]]
+        apart = nearest_only(sphere_weights(points, 2, grid), points, 2)
+        assert (apart.asked.tolist(), apart.used.tolist()) == ([33, 33], [33, 0])

@@ -1063,3 +1063,25 @@ def test_arguments_of_cleaning_count_more_than_what_nilearn_takes_by_default(img
     assert not np.allclose(ours[True], ours[False])
     plain = quietly(NiftiSpheresMasker(SEEDS, radius=4, **band).fit_transform, img, **call)
     assert_array_equal(plain, ours[False])
+
+
+def test_voxels_without_a_signal_count_as_in_nilearn(data):
+    """Constant ones as they are, those that are not finite as 0 at that time."""
+    values = data.copy()
+    for shift, value in (((0, 0, 0), 5), ((1, 0, 0), 0), ((0, 1, 0), 1e4)):
+        values[tuple(np.add((6, 6, 6), shift))] = value
+    values[5, 6, 6, 7] = values[6, 5, 6, :3] = np.nan
+    bad = nib.Nifti1Image(values, AFFINE)
+    for parameters in ({}, {"smoothing_fwhm": 4}):
+        compare(bad, **parameters)
+
+
+def test_what_goes_with_several_series_is_a_list_and_no_array(img, confounds):
+    masker = NiftiSpheresMasker(SEEDS, radius=4).fit()
+    for name, given in (
+        ("confounds", np.stack([confounds] * 2)),
+        ("sample_mask", np.arange(2)),
+        ("confounds", "ab"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be a list with one entry for each"):
+            masker.transform([img, img], **{name: given})
