@@ -390,7 +390,7 @@ def nearest_values(
     inside = np.asarray(((where >= -rounding) & (where <= last + rounding)).all(axis=1))
     nearest = np.floor(where[inside] + 0.5 + rounding).astype(np.intp)
     taken = np.zeros(len(ijk), dtype=values.dtype)
-    taken[inside] = values[tuple(np.clip(nearest, 0, last).T)]
+    taken[inside] = values[tuple(nearest.T)]
     return taken
 
 
@@ -419,8 +419,10 @@ def _without_losers(weights: SphereWeights, coordinates: ArrayLike) -> SphereWei
     winner[column] = owner  # what is written last stays
     pairs = weights.membership.tocoo()
     kept = winner[pairs.col] == pairs.row
-    left = np.bincount(pairs.row[kept], minlength=len(weights.asked))
-    position, seed_used = weights.voxels[pairs.col[kept]], weights.seed_used & (left > 0)
+    position, seed_used = weights.voxels[pairs.col[kept]], weights.seed_used.copy()
+    seeds = np.flatnonzero(seed_used)
+    held = weights.grid.flat(weights.grid.voxel_of(coordinates)[seeds])
+    seed_used[seeds] = winner[np.searchsorted(weights.voxels, held)] == seeds
     return assemble(weights.grid, pairs.row[kept], position, weights.asked, seed_used)
 
 

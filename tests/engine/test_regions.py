@@ -463,11 +463,12 @@ def test_the_place_of_a_map_is_its_centre_of_mass(tmp_path):
     values[0, 1, 2, 0], values[3, 1, 2, 0], values[2, 4, 5, 0] = 1, 3, -7
     values[1, 2, 3, 1], values[1, 2, 4, 1], values[0, 0, 0, 1] = 0.5, 0.25, np.nan
     values[2, 0, 1, 0], values[3, 4, 5, 1] = np.inf, -np.inf
-    affine = np.array([[2.0, 0, 0, 5], [0, 3, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]])
+    affine = np.array([[-2.0, 0, 0, 14], [0, 3, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]])
     table, notes = load_parcellation(save(tmp_path, values, affine, "a.nii"), "mine", "MNI")
     assert table.names == ("region_1", "region_2")
-    assert_allclose(table.coordinates, [(9.5, -4, 9), (7, -1, 14.3333)], atol=1e-4)
+    assert_allclose(table.coordinates, [(9.5, -4, 9), (12, -1, 14.3333)], atol=1e-4)
     assert_allclose(4 / 3 * np.pi * table.radii**3, [24 * 4 / 3, 24 * 1.5], rtol=1e-4)
+    assert table.networks is None
     regions = table.regions
     assert (regions.kind, regions.values, regions.weighting) == ("maps", (0, 1), "least-squares")
     assert notes == ["No table of names beside it; regions are called by their numbers."]

@@ -649,3 +649,36 @@ def test_without_overlap_a_sphere_beside_the_image_asks_for_all_however_far_it_i
         points = [[4, 3, 3], [x, 3, 3]]
         apart = nearest_only(sphere_weights(points, 2, grid), points, 2)
         assert (apart.asked.tolist(), apart.used.tolist()) == ([33, 33], [33, 0])
+
+
+def test_without_overlap_a_seed_is_used_where_its_own_voxel_is():
+    """Of two in one voxel the nearer to its centre has it; the other keeps what is near to it."""
+    grid = Grid((9, 7, 8), UNIT)
+    points = [[4.3, 3, 3], [3.9, 3, 3], [20, 3, 3], [0.2, 3, 3]]
+    apart = nearest_only(sphere_weights(points, 2, grid), points, 2)
+    first, second, *_ = used_voxels(apart)
+    assert ((4, 3, 3) in first, (4, 3, 3) in second) == (False, True)
+    assert len(first) > 5
+    assert apart.seed_used.tolist() == [False, True, False, True]
+
+
+def test_a_seed_between_voxels_is_held_by_the_one_of_nilearn():
+    """Halves go to the even number, as numpy rounds."""
+    grid = Grid((6, 5, 4), np.diag([2.0, 2, 2, 1]))
+    points = 2 * np.array([[0.5, 1.5, 2.5], [1.5, 2.5, 0.5], [4.5, 3.5, 1.5]])
+    ours = used_voxels(sphere_weights(points, 0, grid))
+    assert ours == [{(0, 2, 2)}, {(2, 2, 0)}, {(4, 4, 2)}]
+    theirs = nilearns_voxels(points, None, grid, None)
+    assert all(one <= other for one, other in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("radii", [[3, -1], [np.nan, 3], [0, -0.1]])
+def test_one_radius_of_several_that_is_no_length(radii):
+    with pytest.raises(UsageError, match="length"):
+        sphere_weights([[2, 2, 2], [1, 1, 1]], radii, Grid((5, 5, 5), UNIT))
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (-1, -1, -1)])
+def test_volume_of_a_voxel(signs):
+    grid = Grid((3, 3, 3), affine_of(np.multiply(signs, (2, 3, 0.5)), (10, 20, 30)))
+    assert grid.voxel_volume == pytest.approx(3)
