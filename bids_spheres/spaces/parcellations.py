@@ -43,7 +43,7 @@ def load_regions(
     for word in parcellations:
         path = _image(word, space)
         known = _space_of(path, space or (None if is_there(Path(word)) else _TEMPLATE))
-        label = parcellation_label(str(path) if Path(word).is_dir() else word)
+        label = parcellation_label(str(path))
         if not label:
             raise UsageError(f"No label can be made from the name of {path}.", hint="Rename it.")
         loaded.append((path, load_parcellation(path, label, known, weighting)))
