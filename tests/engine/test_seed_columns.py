@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import numpy as np
@@ -372,3 +373,136 @@ def test_a_column_of_spaces_that_is_empty_says_nothing(read):
     assert seeds.space == "Talairach"
     seeds, _ = read("tal_x,tal_y,tal_z,space\n0,-52,18,\n1,-52,18,MNI152NLin6Asym\n")
     assert seeds.space == "MNI152NLin6Asym"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("name", "ROI name", "Region_name", "label name", "ROI_label", "anatomical label"),
+        *("region", "roi", "label", "node", "seed", "area", "brain region", "structure"),
+        *("anatomy", "location"),
+    ],
+)
+def test_what_a_column_of_names_is_called(read, column):
+    """It is one although its cells are numbers, and others have words."""
+    seeds, _ = read(f"lobule,gyrus,{column},x,y,z\na,b,7,1,2,30\nc,d,9,4,5,60\n")
+    assert seeds.names == ("7", "9")
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        ("name,ROI name", "a"),
+        ("region name,ROI name", "b"),
+        ("label name,region name", "b"),
+        ("ROI label,label name", "b"),
+        ("region,anatomical label", "b"),
+        ("roi,region", "b"),
+        ("label,roi", "b"),
+        ("node,label", "b"),
+        ("seed,node", "b"),
+        ("location,area", "b"),
+    ],
+)
+def test_of_names_for_names_the_more_certain_counts(read, columns, name):
+    assert read(f"{columns},x,y,z\na,b,1,2,30\n")[0].names == (name,)
+
+
+@pytest.mark.parametrize("column", ["network", "Network name", "netName", "net", "System"])
+def test_what_a_column_of_networks_is_called(read, column):
+    seeds, _ = read(f"x,y,z,{column}\n1,2,30,DMN\n4,5,60,\n")
+    assert (seeds.networks, seeds.names) == (("DMN", "n/a"), ("seed_1", "seed_2"))
+
+
+@pytest.mark.parametrize("column", ["hemisphere", "Hemi", "side", "L/R"])
+@pytest.mark.parametrize(("left", "right"), [("L", "R"), ("left", "right"), ("LH", "RH")])
+def test_what_a_column_of_sides_is_called(read, column, left, right):
+    rows = f"{left},{{}}38,-22,56\n{right},{{}}36,-20,52\n"
+    seeds, said = read(f"{column},x,y,z\n" + rows.format("-", ""))
+    assert (seeds.names, said) == (("seed_1", "seed_2"), "")
+    with pytest.raises(DataError, match="says left where x is positive"):
+        read(f"{column},x,y,z\n" + rows.format("", ""))
+    with pytest.raises(DataError, match="says right where x is negative"):
+        read(f"{column};MNI\n{right};-38 -22 56\n{left};-36 -20 52\n")
+
+
+@pytest.mark.parametrize(
+    "column", ["", "Index", "number", "No.", "nr", "ID", "N", "idx", "ROI number", "roi_id"]
+)
+def test_numbers_of_rows_are_neither_names_nor_worth_a_note(read, column):
+    seeds, said = read(f"{column},x,y,z\n7,1,2,30\n9,4,5,60\n")
+    assert (seeds.names, said) == (("seed_1", "seed_2"), "")
+
+
+@pytest.mark.parametrize(
+    "column", ["comment", "comments", "note", "notes", "description", "reference", "DOI"]
+)
+def test_remarks_are_no_names(read, column):
+    seeds, said = read(f"x,y,z,{column}\n1,2,30,a\n4,5,60,b\n")
+    assert seeds.names == ("seed_1", "seed_2")
+    assert f"The column {column} is not used." in said
+
+
+@pytest.mark.parametrize(
+    ("column", "divisor"),
+    [
+        *[(name, 1) for name in ("R", "rad", "Radius in mm", "ROI radius", "sphere_r", "seedrad")],
+        *[(name, 2) for name in ("D", "diam", "ROI diameter (mm)", "sphere_d", "Seed Diameter")],
+    ],
+)
+def test_what_a_column_of_sizes_is_called(read, column, divisor):
+    seeds, _ = read(f"x,y,z,{column}\n0,-52,18,4\n38,-22,56,7\n")
+    assert seeds.radii.tolist() == [4 / divisor, 7 / divisor]
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        *[(name, "how large") for name in ("sphere", "region_extent", "seed size", "sizeinmm")],
+        *[(name, "how large") for name in ("radius_mm2", "unit", "ROI size (voxels)")],
+        *[(name, "which space") for name in ("MNI space", "coord space", "coordinates system")],
+        *[(name, "which space") for name in ("ref frame", "atlas_space", "spaces name", "roi_sys")],
+        *[(name, "which space") for name in ("template name", "stereotaxic-space", "seed space")],
+    ],
+)
+def test_columns_that_may_change_numbers(read, column, said):
+    with pytest.raises(DataError, match=f"the column .* may say .*{said}"):
+        read(f"x,y,z,{column}\n1,2,30,4\n")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        *(
+            "MNI152 {}",
+            "{}_MNI152",
+            "MNI {} (mm)",
+            "{}mm",
+            "coord_{}",
+            "{} coords",
+            "coordinate {}",
+        ),
+        *("{}-coordinates", "center_{}", "{} centre", "centroid {}", "peak {}", "{}_pos"),
+        *("position-{}", "seed {}", "roi_{}", "ROI centre {} (MNI)", "Peak {} coordinate (mm)"),
+    ],
+)
+def test_what_columns_of_axes_are_called(read, form):
+    header = ",".join(form.format(axis) for axis in "zxy")
+    seeds, _ = read(f"{header}\n30,1,2\n0.9,0.4,0.5\n0.8,0.6,0.2\n")
+    assert seeds.coordinates[0].tolist() == [1, 2, 30]
+    assert seeds.space is None
+
+
+@pytest.mark.parametrize("form", ["tal_{}", "{} (Talairach)", "Talairach {} mm"])
+def test_axes_of_talairach(read, form):
+    assert read(f"{','.join(map(form.format, 'xyz'))}\n1,2,30\n")[0].space == "Talairach"
+
+
+def test_keys_that_say_where_a_table_comes_from_are_not_worth_a_note(read):
+    known = ["Name", "Description", "Authors", "License", "ReferencesAndLinks", "DOI", "Species"]
+    known += ["DerivedFrom", "LevelType", "SpaceDescription", "Columns", "Space", "Units", "x"]
+    sidecar = json.dumps(dict.fromkeys(known, "mm") | {"DefaultRadius": 4, "Size": 3})
+    seeds, said = read("x,y,z\n1,2,30\n", "list.tsv", sidecar)
+    assert (seeds.space, seeds.radii.tolist()) == ("mm", [4])
+    assert said.endswith("the key Size is not used.")
+    assert said.count("is not used") == 1
