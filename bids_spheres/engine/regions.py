@@ -145,10 +145,11 @@ def _region_weights(
     del state
     owner, ijk, value = map(np.concatenate, zip(*_rows(image, grid), strict=True))
     n_regions, is_map = len(image.values), image.kind == "maps"
-    whole: FloatArray = np.bincount(owner, value, minlength=n_regions).astype(np.float64)
+    size = np.abs(value)
+    whole: FloatArray = np.bincount(owner, size, minlength=n_regions).astype(np.float64)
     largest = np.zeros(n_regions)
-    np.maximum.at(largest, owner, value)
-    counted = value >= CORE * largest[owner] if is_map else np.ones(len(owner), dtype=bool)
+    np.maximum.at(largest, owner, size)
+    counted = size >= CORE * largest[owner] if is_map else np.ones(len(owner), dtype=bool)
     asked = np.bincount(owner[counted], minlength=n_regions)
     inside = grid.contains(ijk)
     owner, value, position = owner[inside], value[inside], grid.flat(ijk[inside])

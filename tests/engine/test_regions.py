@@ -661,3 +661,51 @@ def test_names_of_a_colour_table_may_hold_commas(tmp_path):
     (tmp_path / "a_dseg.txt").write_text("1 Gyrus, left 10 20 30 0\n2 Gyrus, right 1 2 3 0\n")
     names = region_labels(tmp_path / "a_dseg.nii", [1, 2], maps=False).names
     assert names == ("Gyrus, left", "Gyrus, right")
+
+
+@pytest.mark.parametrize("fwhm", [None, 5.0])
+def test_maps_of_components_have_weights_of_both_signs(tmp_path, bold, mask, grid, fwhm):
+    """Some sum to less than 0; in an image of scaled integers with voxels that are bad late."""
+    shape, affine = grid
+    values = np.random.default_rng(9).standard_normal((*shape, 4)).astype(np.float32)
+    values += np.float32([-0.5, 0.5, 0, -2])
+    path = save(tmp_path, values, affine, "components.nii.gz")
+    table, _ = load_parcellation(path, "mine", "MNI")
+    stored = np.rint(nib.load(bold).get_fdata() * 20 - 300).astype(np.int16)
+    image = nib.Nifti1Image(stored, AFFINE)
+    image.header.set_slope_inter(0.05, 15)
+    image.to_filename(tmp_path / "scaled.nii")
+    options = {key: value for key, value in NO_STEPS.items() if key != "strategy"}
+    masker = NiftiMapsMasker(path, mask_img=mask, smoothing_fwhm=fwhm, **options)
+    exact = nib.Nifti1Image(stored * np.float64(np.float32(0.05)) + 15, AFFINE)
+    expected = masker.fit_transform(exact)
+    extraction = ours(tmp_path / "scaled.nii", table, mask, fwhm, moments=True)
+    scale = np.abs(expected).max(axis=0)
+    assert_allclose(extraction.timeseries / scale, expected / scale, atol=1e-6)
+    assert_allclose(extraction.moments.coverage(extraction.weights), extraction.weights.coverage)
+    if shape == SHAPE:
+        sizes, inside = np.abs(values), nib.load(mask).get_fdata() > 0
+        share = sizes[inside].sum(axis=0) / sizes.sum(axis=(0, 1, 2))
+        assert_allclose(extraction.weights.coverage, share, rtol=1e-5)
+        own = sizes >= 0.01 * sizes.max(axis=(0, 1, 2))
+        assert_array_equal(extraction.weights.asked, own.sum(axis=(0, 1, 2)))
+        kept = sizes[inside] >= 0.01 * sizes[inside].max(axis=0)
+        assert_array_equal(extraction.weights.used, kept.sum(axis=0))
+        moments, weights = extraction.moments, np.abs(values[inside])
+        ratio = exact.get_fdata()[inside].mean(axis=1) / exact.get_fdata()[inside].std(1, ddof=1)
+        mean_ratio = weights.T @ ratio / weights.sum(axis=0)
+        assert_allclose(moments.tsnr(extraction.weights), mean_ratio, rtol=1e-5)
+
+
+def test_a_voxel_that_is_bad_late_leaves_maps_of_both_signs(tmp_path, bold):
+    """Also those in which weights of bad voxels cancel."""
+    values = np.random.default_rng(9).standard_normal((*SHAPE, 2)).astype(np.float32)
+    values[4, 4, 4], values[4, 4, 5] = (2, -3), (-2, -1)
+    data = nib.load(bold).get_fdata(dtype=np.float32)
+    data[4, 4, 4:6, 20] = np.nan
+    table, _ = load_parcellation(save(tmp_path, values, AFFINE, "m.nii"), "mine", "MNI")
+    series = ours(save(tmp_path, data, AFFINE, "bad.nii"), table).timeseries
+    good = np.ones(SHAPE, np.uint8)
+    good[4, 4, 4:6] = 0
+    without = save(tmp_path, good, AFFINE, "good.nii")
+    assert_allclose(series, ours(bold, table, without).timeseries, rtol=1e-9, atol=1e-7)
