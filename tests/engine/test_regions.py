@@ -709,3 +709,44 @@ def test_a_voxel_that_is_bad_late_leaves_maps_of_both_signs(tmp_path, bold):
     good[4, 4, 4:6] = 0
     without = save(tmp_path, good, AFFINE, "good.nii")
     assert_allclose(series, ours(bold, table, without).timeseries, rtol=1e-9, atol=1e-7)
+
+
+def test_a_voxel_of_a_hundredth_of_the_largest_weight_counts(tmp_path):
+    """Exactly: powers of two and a hundred times them."""
+    values = np.zeros((5, 1, 1, 2), np.float32)
+    values[:, 0, 0] = np.array([[100, 0], [1, 6.25], [0.99, 0.0625], [-1, 0.0624], [50, 0]])
+    table, _ = load_parcellation(save(tmp_path, values, np.eye(4), "a.nii"), "mine", "MNI")
+    weights = row_weights(table, Grid((5, 1, 1), np.eye(4)))
+    assert (weights.asked.tolist(), weights.used.tolist()) == ([4, 2], [4, 2])
+    assert weights.seed_used.tolist() == [True, True]
+
+
+def test_a_map_without_a_positive_weight_is_no_region(tmp_path):
+    values = np.ones((3, 3, 3, 3), np.float32)
+    values[..., 1] = 0
+    with pytest.raises(UsageError, match=r"a\.nii: regions without a voxel: region_2\.$"):
+        load_parcellation(save(tmp_path, values, AFFINE, "a.nii"), "mine", "MNI")
+
+
+def test_repeated_names_of_regions_have_a_number(tmp_path):
+    labels = np.arange(12, dtype=np.int16).reshape(3, 2, 2) % 4
+    (tmp_path / "a.tsv").write_text("index\tname\n1\tA\n2\tB\n3\tA\n")
+    table, notes = load_parcellation(save(tmp_path, labels, AFFINE, "a.nii"), "mine", "MNI")
+    assert table.names == ("A_1", "B", "A_2")
+    assert notes == ["Repeated names have a number now: A."]
+    paths = [tmp_path / side / "m.nii" for side in ("left", "right")]
+    for path in paths:
+        path.parent.mkdir()
+        save(path.parent, (labels == 1).astype(np.uint8), AFFINE, path.name)
+    table, notes = load_masks(paths, "roi", "MNI")
+    assert (table.names, len(notes)) == (("m_1", "m_2"), 1)
+
+
+def test_how_many_regions_a_table_does_not_name_and_names_too_much(tmp_path):
+    (tmp_path / "a.tsv").write_text("index\tname\n0\tnone\n2\tB\n8\tx\n9\ty\n11\tz\n")
+    labels = region_labels(tmp_path / "a.nii", [1, 2, 4], maps=False)
+    assert labels.names == ("region_1", "B", "region_4")
+    assert labels.notes == (
+        "a.tsv does not name 2 regions.",
+        "3 regions of a.tsv have no voxel: left out.",
+    )

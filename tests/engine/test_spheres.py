@@ -682,3 +682,12 @@ def test_one_radius_of_several_that_is_no_length(radii):
 def test_volume_of_a_voxel(signs):
     grid = Grid((3, 3, 3), affine_of(np.multiply(signs, (2, 3, 0.5)), (10, 20, 30)))
     assert grid.voxel_volume == pytest.approx(3)
+
+
+@pytest.mark.parametrize(("apart", "owner"), [(1e-5, 2), (1e-8, 1)])
+def test_the_nearer_seed_has_a_voxel_unless_by_less_than_a_nanometre(apart, owner):
+    grid = Grid((5, 5, 5), UNIT)
+    points = [[3 + apart, 2, 2], [1, 2, 2]]
+    weights = sphere_weights(points, 1.5, grid)
+    assert label_volume(weights, points)[2, 2, 2] == owner
+    assert (2, 2, 2) in used_voxels(nearest_only(weights, points, 1.5))[owner - 1]

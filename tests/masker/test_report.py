@@ -166,6 +166,8 @@ def test_summary_counts_spheres(page, facts, mask):
     assert f"{full} have all of their voxels, {partial} some, and 1 none (outside)" in words
     assert f"Together they use {used.any(axis=0).sum()} voxels." in words
     assert "4 spheres of 5" in words
+    shared = used & (used.sum(axis=0) > 1)
+    assert f"Spheres that share voxels with another: {shared.any(axis=1).sum()}." in words
 
 
 def test_every_picture_says_what_it_shows(page, facts):
@@ -254,6 +256,11 @@ def test_one_sphere_needs_no_buttons(facts, parse):
     assert len(page.all("img")) == 2
 
 
+def test_one_sphere_of_no_radius_among_others(page):
+    assert "A radius of 0 stands for the one voxel that holds the seed." in page.text
+    assert "the yellow ring is the sphere to scale" in page.text
+
+
 def test_without_an_image_volumes_are_those_of_spheres(facts, parse):
     page = parse(masker_report(replace(facts, background=None, weights=None)))
     rows = rows_of(page)
@@ -283,6 +290,7 @@ def test_nothing_displayed_is_an_overview_and_a_table(facts, parse):
         {"coordinates": np.zeros((4, 3))},
         {"radii": np.zeros(4)},
         {"names": ("a", "b")},
+        {"names": tuple("abcd"), "coordinates": np.zeros((4, 3)), "radii": np.zeros(4)},
     ],
     ids=lambda change: next(iter(change)),
 )
