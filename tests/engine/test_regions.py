@@ -750,3 +750,12 @@ def test_how_many_regions_a_table_does_not_name_and_names_too_much(tmp_path):
         "a.tsv does not name 2 regions.",
         "3 regions of a.tsv have no voxel: left out.",
     )
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv", "txt", "lut", "ctab", "xml"])
+def test_endings_of_files_with_names(tmp_path, ending):
+    text = {"tsv": "index\tname\n2\tA\n", "csv": "index,name\n2,A\n"}.get(ending, "2 A 1 2 3 0\n")
+    text = fsl_atlas("Label", "x/x", (2, "A")) if ending == "xml" else text
+    (tmp_path / f"a.b.{ending}").write_text(text)
+    for name in ("a.b.nii", "a.b.nii.gz"):
+        assert region_labels(tmp_path / name, [2], maps=False).names == ("A",)

@@ -506,3 +506,36 @@ def test_keys_that_say_where_a_table_comes_from_are_not_worth_a_note(read):
     assert (seeds.space, seeds.radii.tolist()) == ("mm", [4])
     assert said.endswith("the key Size is not used.")
     assert said.count("is not used") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Table 1\nx,y,z\n",
+        "Table 1,,\nOf a paper,,\nx,y,z\n",
+        "// of a paper\nx,y,z\n",
+        "// x,y,z\n",
+        "\n \nx,y,z\n\n",
+        "",
+        # Cells between tabs or semicolons may hold commas, also in every line.
+        'n, N\tx\ty\tz\n"PCC, l"\t0\t-52\t18\n"mPFC, r"\t-1.5\t50\t-5\n',
+        "n, N;x;y;z\nPCC, l;0;-52;18\nmPFC, r;-1.5;50;-5\n",
+        "n; N\tx\ty\tz\nPCC; l\t0\t-52\t18\nmPFC; r\t-1.5\t50\t-5\n",
+        # Three numbers in a cell of every row, and not of some
+        "a;MNI;comment\nPCC;0 -52 18;1 2 3\nmPFC;-1.5 50 -5;\n",
+    ],
+)
+def test_what_is_around_the_numbers(read, text):
+    whole = text if "-52" in text else f"{text}0,-52,18\n-1.5,50,-5\n"
+    np.testing.assert_array_equal(read(whole)[0].coordinates, POINTS[:2])
+
+
+def test_names_with_blanks_between_blanks_are_in_the_last_column(read):
+    seeds, _ = read("x y z network name\n0 -52 18 DMN PCC\n-1.5 50 -5 Vis left LP\n")
+    assert (seeds.names, seeds.networks) == (("PCC", "left LP"), ("DMN", "Vis"))
+
+
+@pytest.mark.parametrize("column", ["space", "Template"])
+def test_a_column_of_one_space_is_that_of_the_table(read, column):
+    seeds, said = read(f"x,y,z,{column}\n0,-52,18,T1w\n1,2,30,T1w\n")
+    assert (seeds.space, seeds.names, said) == ("T1w", ("seed_1", "seed_2"), "")

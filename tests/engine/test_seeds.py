@@ -286,6 +286,7 @@ def test_a_name_like_no_other_gets_no_guess():
         ("x,y,z\n1,2,3\n1,,3\n1,2,3\n,,3\n", "a coordinate is missing in row 2"),
         ("x,y,z,radius\n1,2,3,4\n1,2,3,-2\n1,2,3,-3\n", "the radius in row 2 is not a length"),
         ("x,y,z\n1,2,NaN\n", "a coordinate is missing in row 1"),
+        ("name,x,y,z\nx,n/a,2,30\ny,1,2,30\n", "a coordinate is missing in row 1"),
         ("x,y,z,x\n1,2,3,40\n", "column x"),
         ("x,y,z,X\n1,2,3,40\n", "column x"),
         ('name,x,y,z\n"a\tb",1,2,3\n', "holds control characters"),

@@ -403,6 +403,7 @@ def test_captions_of_spheres_that_are_small_cut_or_shared(parse):
     assert made.volume(3) == pytest.approx(45)
     rows = rows_of(parse(masker_report(replace(made, displayed=()))))
     assert [row["Overlap"].text for row in rows] == ["1", "1", "0", "0"]
+    assert [row["Coverage"].text for row in rows] == ["100", "100", "100", "60 (partial)"]
     assert "of the mask" not in " ".join(captions)
 
 
