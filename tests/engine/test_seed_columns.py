@@ -338,6 +338,8 @@ def test_a_name_is_that_of_a_set_or_of_a_file(tmp_path, monkeypatch):
         ("x,y,z,t\n0,-52,18,\n-1.5,50,-5,3.1\n", ("seed_1", "seed_2")),
         ("x,y,z,lobule,gyrus\n0,-52,18,a,b\n-1.5,50,-5,c,d\n", ("seed_1", "seed_2")),
         ("x,y,z,lobule,comment\n0,-52,18,a,b\n-1.5,50,-5,c,d\n", ("a", "c")),
+        ("x,y,z,roi,lobule\n0,-52,18,7,a\n-1.5,50,-5,8,c\n", ("a", "c")),
+        ("x,y,z,name,lobule\n0,-52,18,7,a\n-1.5,50,-5,8,c\n", ("7", "8")),
         # Cells are apart by what most lines hold
         ("name,x,y,z\nPCC; dorsal,0,-52,18\nLP,-1.5,50,-5\n", ("PCC; dorsal", "LP")),
     ],
@@ -539,3 +541,15 @@ def test_names_with_blanks_between_blanks_are_in_the_last_column(read):
 def test_a_column_of_one_space_is_that_of_the_table(read, column):
     seeds, said = read(f"x,y,z,{column}\n0,-52,18,T1w\n1,2,30,T1w\n")
     assert (seeds.space, seeds.names, said) == ("T1w", ("seed_1", "seed_2"), "")
+
+
+def test_the_last_cells_of_rows_between_tabs_may_be_empty(read):
+    seeds, _ = read("name\tx\ty\tz\tradius\nPCC\t0\t-52\t18\t\nLP\t-1.5\t50\t-5\t4\n")
+    assert seeds.radii.tolist() == [5, 4]
+
+
+def test_repeated_names_that_end_in_a_number_are_told_apart_as_well(read):
+    given = ["a_1", "a", "a_2", "a", "a_1", "a", "a_1_1"]
+    names = read("name,x,y,z\n" + "".join(f"{name},1,2,30\n" for name in given))[0].names
+    assert len(set(names)) == len(given)
+    assert [name for name in ("a_2", "a_1_1") if name in names] == ["a_2", "a_1_1"]
