@@ -190,6 +190,7 @@ def test_spaces_that_columns_name(read):
         ("0 -52 18 5 6\n1 -52 18 5 6\n", "no header, and 5 columns of numbers"),
         ("0 -52 18 5\n3 -52 18 5\n", "no header, and 4 columns of numbers"),
         ("1 -52 18 5\n", "no header, and 4 columns of numbers"),
+        ("x y z name\n1 2 30 a b\n4 5 60\n", "row 2 has 3 cells, the header 4"),
         ("hemi,x,y,z\nL,abc,-22,56\n", "'abc' in row 1, column 'x', is not a number"),
         ("x,y,z\n-0.038,-0.022,0.056\n", "these look like metres, not mm"),
         ("x,y,z\n-3.8,-2.2,5.6\n0,-5.2,1.8\n", "these look like centimetres, not mm"),
@@ -514,7 +515,7 @@ def test_keys_that_say_where_a_table_comes_from_are_not_worth_a_note(read):
     "text",
     [
         "Table 1\nx,y,z\n",
-        "Table 1,,\nOf a paper,,\nx,y,z\n",
+        "Table 1,,\nOf a paper,,\nof 2011,,\nx,y,z\n",
         "// of a paper\nx,y,z\n",
         "// x,y,z\n",
         "\n \nx,y,z\n\n",
@@ -524,7 +525,8 @@ def test_keys_that_say_where_a_table_comes_from_are_not_worth_a_note(read):
         "n, N;x;y;z\nPCC, l;0;-52;18\nmPFC, r;-1.5;50;-5\n",
         "n; N\tx\ty\tz\nPCC; l\t0\t-52\t18\nmPFC; r\t-1.5\t50\t-5\n",
         # Three numbers in a cell of every row, and not of some
-        "a;MNI;comment\nPCC;0 -52 18;1 2 3\nmPFC;-1.5 50 -5;\n",
+        "a;Centroid;comment\nPCC;0 -52 18;1 2 3\nmPFC;-1.5 50 -5;\n",
+        "x,y,z\n0,-52,18\n// a remark\n-1.5,50,-5\n",
     ],
 )
 def test_what_is_around_the_numbers(read, text):
