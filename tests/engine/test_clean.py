@@ -16,6 +16,7 @@ from scipy.interpolate import CubicSpline
 
 from bids_spheres.engine import clean
 from bids_spheres.engine.filters import cosine_basis
+from bids_spheres.engine.regressors import read_table
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 
 PLAIN = {"detrend": False, "standardize": None}
@@ -521,6 +522,14 @@ def test_confounds_from_a_file(tmp_path, delimiter, header, as_path):
     assert_same(clean(series, confounds=given_), clean(series, confounds=table))
     both = [given_, noise(50, 1, seed=2)]
     assert_same(clean(series, confounds=both), nilearn_clean(series, confounds=both))
+
+
+def test_a_line_with_any_name_is_a_header(tmp_path):
+    """As of components that are counted from 0."""
+    table = noise(50, 3, seed=1)
+    path = tmp_path / "table.csv"
+    np.savetxt(path, table, fmt="%.17g", delimiter=",", header="0,1,csf", comments="")
+    np.testing.assert_array_equal(read_table(path), table)
 
 
 def test_numbers_aligned_by_blanks(tmp_path):
