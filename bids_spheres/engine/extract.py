@@ -189,7 +189,6 @@ def extract(
         timeseries = reading.means_by_smoothed_weights(applied)
     if screened.missing.any() and not usable_only:
         warn("Non-finite values detected. These values will be replaced with zeros.")
-    timeseries[:, weights.empty] = np.nan
     return Extraction(
         timeseries,
         weights,
@@ -312,8 +311,8 @@ class _Reading:
         if affected.any():
             numbers = np.unique(sums[affected].indices).astype(np.intp)
             part = sums[affected][:, numbers]
-            again = (np.where(usable[numbers], block, 0.0) for block in screened.again(numbers))
-            total[:, affected] = np.vstack([_along_volumes(part, block) for block in again])
+            again = (_along_volumes(part, block) for block in screened.again(numbers))
+            total[:, affected] = np.vstack(list(again))
         return self.averaged(total, usable)
 
     def averaged(self, total: FloatArray, usable: BoolArray) -> FloatArray:
