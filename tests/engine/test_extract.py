@@ -376,6 +376,17 @@ def test_a_voxel_may_begin_to_vary_late(tmp_path, fwhm, start, dtype, slope, int
 
 
 @pytest.mark.parametrize("fwhm", [None, 6])
+def test_a_voxel_that_begins_to_vary_late_is_in_its_sphere_after_one_reading(tmp_path, fwhm):
+    data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, 40))
+    data[tuple(np.argwhere(in_ball(SEEDS[0], 2.9))[2])][:20] = 0
+    image(data).to_filename(tmp_path / "run.nii.gz")
+    expected, _ = usable_means(data, [in_ball(seed, 6) for seed in SEEDS], fwhm)
+    extraction = extract_spheres(tmp_path / "run.nii.gz", SEEDS, 6, smoothing_fwhm=fwhm)
+    np.testing.assert_allclose(extraction.timeseries, expected, rtol=1e-10)
+    assert not extraction.read_twice
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
 @pytest.mark.parametrize("aggregation", ["median", "eigenvariate"])
 def test_medians_and_eigenvariates_leave_bad_voxels_out(tmp_path, data, aggregation, fwhm):
     data = np.concatenate([data] * 3, axis=3) + np.random.default_rng(0).normal(size=(*SHAPE, 21))
