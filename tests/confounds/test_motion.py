@@ -134,6 +134,11 @@ def test_a_stop_band_that_folds_is_noted_and_filtered_where_it_is_seen(table):
         (2.0, "fair2020", None, False),
         (2.0, "fair2020", TemporalFilter(0.08, 0.12), True),
         (2.5, "fair2020", TemporalFilter(0.1, None), False),
+        (2.0, "fair2020", TemporalFilter(0.15, None), True),
+        (2.0, "fair2020", TemporalFilter(0.2, None), False),
+        # Exactly half of the band, in numbers that are exact: 0.0625 to 0.125 Hz are covered.
+        (2.0, "notch:22.5:26.25", TemporalFilter(0.0625, 0.1875), True),
+        (2.0, "notch:22.5:26.25", TemporalFilter(0.0625, 0.1876), False),
         # 0.49 Hz is seen at 0.01, and the other edge just below or above 0.055: half of the band.
         (2.0, "notch:26.8:29.4", None, False),
         (2.0, "notch:26.6:29.4", None, True),
@@ -146,8 +151,8 @@ def test_a_filter_of_the_band_of_the_signal_is_refused(table, t_r, name, band, r
     if not refused:
         make_design(table, strategy, PATH, 300, t_r=t_r)
         return
-    edges = "0.08 to 0.12" if band else "0.01 to 0.1"
-    covers = f"covers the band of the signal .{edges} Hz"
+    bottom, top = (band.high_pass, band.low_pass or band.high_pass) if band else (0.01, 0.1)
+    covers = rf"covers the band of the signal \({bottom:g} to {top:g} Hz"
     with pytest.raises(DataError, match=f"{covers}|is not below the Nyquist"):
         make_design(table, strategy, PATH, 300, t_r=t_r)
 

@@ -132,3 +132,14 @@ def test_problems_are_in_the_order_of_the_strategies(tables):
     assert found[1].runs == ("run-1",)
     assert str(Problem("What.", ("a",), hint="So.")) == "What. In 1 run: a.\n  hint: So."
     assert str(Problem("What.")) == "What."
+
+
+@pytest.mark.parametrize("name", ["rot_x", "white_matter", "framewise_displacement"])
+def test_a_gap_in_any_column_is_found_also_in_one_that_is_censored_by(tables, name):
+    for table, _ in tables.values():
+        table["framewise_displacement"] = 0.1
+    tables["run-4"][0].loc[6, name] = np.nan
+    strategy = Strategy("a", "", ("csf", "rot_x", "white_matter"), censor=Censor(0.5))
+    (problem,) = check_strategies(tables.items(), [strategy])
+    assert (problem.runs, problem.of_file) == (("run-4",), True)
+    assert problem.message.endswith(f"the value in column {name}, row 7, is missing.")

@@ -466,3 +466,14 @@ def test_options_that_change_kinds_of_filters_and_inner_keys():
     made = override(Strategy("a", ""), {"filter.high_pass": 0.02, "censor.before": 2})
     assert (made.filter, made.censor) == (TemporalFilter(0.02), Censor(before=2))
     assert override(band, {"filter.type": "none", "filter.low_pass": 0.1}).filter is None
+
+
+def test_json_by_its_ending_in_any_case(tmp_path):
+    """YAML can't be indented by tabs, so it is not read as that."""
+    path = written(tmp_path, '{\n\t"name": "a",\n\t"motion": "full"\n}\n', "MINE.JSON")
+    assert load_strategy(path) == Strategy("a", "", motion="full")
+
+
+def test_regressors_that_stay_as_they_are_need_no_filter():
+    content = {"name": "a", "head_motion": {"head_radius": 60, "filter_regressors": False}}
+    assert strategy_from_json(content, "").head_motion == HeadMotion(head_radius=60)
