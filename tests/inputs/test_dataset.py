@@ -301,3 +301,14 @@ def test_several_derivatives_are_named_in_order(tmp_path):
         described(raw / "derivatives" / name, Name="x")
     with pytest.raises(InvalidDatasetError, match=f"derivatives: {', '.join(sorted(names))}\\."):
         find_inputs(raw)
+
+
+def test_derivatives_without_a_type_and_those_that_are_not_fetched(tmp_path):
+    own = described(tmp_path / "a", Name="x", GeneratedBy=[{"Name": "xcp"}])
+    assert find_inputs(own).main.root == own
+    raw = described(tmp_path / "raw", Name="raw")
+    nested = raw / "derivatives" / "fmriprep"
+    nested.mkdir(parents=True)
+    (nested / "dataset_description.json").symlink_to("../../.git/annex/objects/a/b/key")
+    with pytest.raises(MissingInputError, match="git-annex has its name only"):
+        find_inputs(raw)
