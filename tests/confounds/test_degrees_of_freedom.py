@@ -168,6 +168,10 @@ def test_fmripreps_cosines_stand_in_for_those_of_a_filter():
     left = count_degrees_of_freedom(design, strategy, 2.0, detrend=False)
     assert (left.rank, left.filtered) == (2, 0)
     np.testing.assert_array_equal(removed_regressors(design, strategy, 2.0), cosine[:, None])
+    # A column of the user's own is none of fMRIPrep's, whatever it is called.
+    own = Strategy("a", "", ("physio.cosine00",), filter=strategy.filter)
+    design = design_of(own, **{"physio.cosine00": cosine})
+    assert removed_regressors(design, own, 2.0).shape == (100, 1 + 4)
 
 
 def test_a_regressor_that_looks_like_a_cosine_does_not_stand_in_for_them():

@@ -413,6 +413,10 @@ def test_displacement_in_numbers():
     design = make_design(table, strategy_of("a"), PATH, 4)
     assert design.n_framewise_displacement == 3
     assert design.mean_framewise_displacement == pytest.approx(0.5)
+    # Of all volumes, whatever is censored.
+    censored = make_design(table, strategy_of("a", censor=Censor(0.3)), PATH, 4)
+    assert (censored.n_kept, censored.n_framewise_displacement) == (2, 3)
+    assert censored.mean_framewise_displacement == pytest.approx(0.5)
     assert design.displacements == {}
     motion = {name: np.arange(4.0) * (name == "trans_x") for name in MOTION}
     measured = make_design(
@@ -465,7 +469,8 @@ def test_which_strategies_need_a_table(parts, needed):
 
 def test_which_strategies_need_a_mask_and_how_they_are_called():
     assert Strategy("a", "", head_motion=HeadMotion(head_radius="auto")).needs_brain_mask
-    assert not Strategy("a", "", head_motion=HeadMotion()).needs_brain_mask
+    for radius in (50.0, 61.5):
+        assert not Strategy("a", "", head_motion=HeadMotion(head_radius=radius)).needs_brain_mask
     assert not Strategy("a", "").needs_brain_mask
     assert str(Strategy("a", "")) == "strategy a"
     assert str(Strategy("a", "", source="x.json")) == "strategy a (x.json)"

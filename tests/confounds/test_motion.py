@@ -158,7 +158,7 @@ def test_a_filter_of_the_band_of_the_signal_is_refused(table, t_r, name, band, r
 
 
 def test_head_radius(table):
-    at_80 = design_of(table, head_radius=80.0).motion
+    at_80 = design_of(table, head_radius=80.0, brain_radius=61.5).motion
     np.testing.assert_allclose(at_80.displacement[1:], displacement(table, 80), rtol=1e-12)
     own = design_of(table, head_radius="auto", brain_radius=61.5).motion
     np.testing.assert_allclose(own.displacement[1:], displacement(table, 61.5), rtol=1e-12)
@@ -236,6 +236,8 @@ def test_both_measures_must_be_high_where_all_thresholds_count():
     assert censored(combine="all")[0] == []
     assert censored(rmsd_threshold=0.25) == ([3, 4], {"rmsd": [3, 4]})
     assert censored(**both, rmsd_threshold=0.25)[0] == [1, 2, 3, 4]
+    assert censored(rmsd_threshold=0.25, before=2, after=1)[0] == [1, 2, 3, 4, 5]
+    assert censored(std_dvars_threshold=1.5, min_segment=3)[0] == [0, 1, 2, 3, 4, 5]
     assert censored(**both, combine="all", after=1) == (
         [3, 4],
         {"framewise_displacement": [3], "dvars": [3], "neighbour": [4]},

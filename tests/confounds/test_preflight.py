@@ -92,6 +92,9 @@ def test_headers_are_enough_without_values(tables):
     headers = {label: (table.iloc[:0], metadata) for label, (table, metadata) in tables.items()}
     assert messages(headers, Strategy("a", "", ("csf",)), values=False) == []
     assert len(messages(headers, Strategy("a", "", ("cs",)), values=False)) == 1
+    # pandas does not know what kind of values a table without rows has.
+    without_rows = {"a": (pd.DataFrame(columns=["csf", "framewise_displacement"]), {})}
+    assert messages(without_rows, Strategy("a", "", ("csf",), censor=Censor(0.5))) == []
 
 
 def test_a_name_twice(tables):

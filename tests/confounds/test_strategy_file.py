@@ -281,6 +281,12 @@ def test_a_file_that_is_not_there(tmp_path):
         load_strategy(tmp_path / "mine.json")
 
 
+def test_a_file_with_another_ending_is_no_strategy(tmp_path):
+    path = written(tmp_path, {"name": "a"}, "mine.txt")
+    with pytest.raises(UsageError, match=r"mine\.txt"):
+        load_strategy(path)
+
+
 def test_an_unknown_strategy_lists_those_there_are():
     with pytest.raises(UsageError, match=r"named 'simpleGRS'") as error:
         load_strategy("simpleGRS")
