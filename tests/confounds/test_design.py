@@ -653,3 +653,11 @@ def test_an_intercept_beside_noise_components_is_nothing_to_note(form):
     extra = table_of(intercept=[1, 1, 1], aroma_motion_1=[1, 3, 2], aroma_orth_motion_1=[2, 3, 1])
     design = make_design(table, strategy_of(ica_aroma=form), PATH, 3, extra=[extra])
     assert (len(design.columns), design.notes) == (1, ())
+
+
+def test_numbers_of_columns_with_and_without_an_underscore():
+    table = table_of(cosine_00=[1, 0, -1], cosine1=[1, -1, 1], cosine_x=[1, 2, 4])
+    table = table.assign(non_steady_state_outlier_0=[1, 0, 0], non_steady_state_outlier=[0, 0, 1])
+    design = make_design(table, strategy_of(high_pass=True), PATH, 3)
+    assert design.columns == ("cosine_00", "cosine1")
+    assert design.kept.tolist() == [False, True, True]

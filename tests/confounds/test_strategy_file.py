@@ -444,6 +444,13 @@ def test_defaults_of_a_file():
     assert strategy.censor == Censor(None, None, 0, 1, 0, None, "any")
     assert strategy.description == ""
     assert strategy.source == "x.json"
+    fir = strategy_from_json({"name": "a", "task": {"model": "fir"}}, "").task
+    assert (fir.window, fir.hrf) == (18, "glover")  # Cole et al. 2019
+    motion = strategy_from_json({"name": "a", "head_motion": {"head_radius": 60}}, "").head_motion
+    assert (motion.filter, motion.filter_regressors) == (None, False)
+    plain = strategy_from_json({"name": "a"}, "")
+    assert plain == Strategy("a", "", high_pass=False, censor=Censor())
+    assert strategy_to_json(plain) == {"name": "a", "description": ""}
     assert isinstance(strategy_from_json({"name": "a", "min_seconds": 5}, "").min_seconds, float)
 
 

@@ -245,6 +245,8 @@ def test_values_are_normalized_and_labels_stay_as_they_are_written():
     }
     assert name.source == (("sub", "01"), ("ses", "02"), ("run", "003"), ("echo", "0"))
     assert (name.suffix, name.extension) == ("bold", ".nii")
+    image = parse_name("sub-01_space-MNIInfant_cohort-2_hemi-L_res-1_den-2_desc-x_bold.nii")
+    assert image.source == (("sub", "01"), ("hemi", "L"))
     alone = parse_name("sub-01_cohort-2_T1w.nii")
     assert (alone.space, alone.values["cohort"]) == (None, "2")
     assert [entity_value("run", label) for label in ("1a", "01a", "0+1")] == ["1a", "01a", "0+1"]

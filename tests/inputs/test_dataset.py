@@ -177,6 +177,38 @@ def test_files_of_runs_by_their_names_and_folders(tiny, caplog):
     assert [item for item in files if "sub-01" in item[0].parts] == own
 
 
+@pytest.mark.parametrize(
+    "folder", ["figures", "log", "logs", "anat", "fmap", "dwi", "perf", "sourcedata", "code", ".x"]
+)
+def test_folders_that_hold_no_run(tiny, folder):
+    for name in (folder, f"{folder}2"):
+        path = tiny.root / "sub-01" / name / "sub-01_task-x_desc-preproc_bold.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    found = [path.parent.name for path, _ in index_files(Dataset(tiny.root, "x"))[0]]
+    assert found == ([] if folder == ".x" else [f"{folder}2"])
+
+
+@pytest.mark.parametrize(
+    ("end", "used"),
+    [
+        *((f"{suffix}.tsv", True) for suffix in ("timeseries", "regressors", "mixing", "metrics")),
+        *((f"{suffix}.json", True) for suffix in ("bold", "timeseries", "regressors")),
+        *((f"{suffix}.nii", True) for suffix in ("bold", "mask")),
+        *((f"bold_{suffix}.nii.gz", True) for suffix in ("preproc", "brainmask")),
+        *(("bold_confounds.tsv", True), ("bold_preproc.json", True)),
+        *((f"{suffix}.json", False) for suffix in ("mask", "mixing", "metrics")),
+        *(("bold.nii.gz.part", False), ("events.tsv", False), ("boldref.nii.gz", False)),
+    ],
+)
+def test_files_of_runs_by_the_ends_of_their_names(tiny, end, used):
+    path = tiny.root / "sub-01" / "func" / f"sub-01_task-x_{end}"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    files, skipped = index_files(Dataset(tiny.root, "x"))
+    assert [name for name, _ in (*files, *skipped)] == [path] * used
+
+
 def test_participants_that_are_not_there(tiny):
     for label in (f"{i:02d}" for i in range(1, 23)):
         (tiny.root / f"sub-{label}").mkdir()

@@ -157,6 +157,10 @@ def test_a_resolution_is_chosen_among_images_of_the_space():
         ({"suffix": "bold", "datatype": "func", "desc": "x", "task": "x"}, (("task", ("x",)),)),
         ({"t1w": {"session": "01"}}, ()),
         ({"subject": "sub-01"}, (("sub", ("01",)),)),
+        ({"ceagent": "a", "reconstruction": "b"}, (("ce", ("a",)), ("rec", ("b",)))),
+        ({"resolution": "res-2", "density": 1}, (("res", ("2",)), ("den", ("1",)))),
+        ({"extension": ".nii.gz", "scope": "raw", "run": 1}, (("run", ("1",)),)),
+        *(({kind: {"run": 1}}, ()) for kind in ("sbref", "t2w", "flair", "roi", "fmap", "flash")),
         ({}, ()),
     ],
 )
