@@ -243,6 +243,12 @@ def test_a_floor_of_degrees_of_freedom():
     )
 
 
+def test_where_regressors_take_all_there_is_nothing_to_filter():
+    strategy = Strategy("a", "", ("a", "b", "c"), filter=TemporalFilter(0.1, 0.2))
+    left = count_degrees_of_freedom(design_of(strategy, 4), strategy, 2.0, detrend=False)
+    assert left == DegreesOfFreedom(4, 4, 4, 0, 0, 0, 8)
+
+
 def test_too_many_regressors_for_the_run():
     strategy = Strategy("a", "", ("a", "b", "c"))
     left = count_degrees_of_freedom(design_of(strategy, n_volumes=4), strategy, 2.0, detrend=False)

@@ -427,6 +427,10 @@ def test_displacement_in_numbers():
     np.testing.assert_array_equal(both["fd"], table["framewise_displacement"])
     np.testing.assert_array_equal(both["fd_recomputed"], [np.nan, 1, 1, 1])
     assert make_design(table[["a"]], strategy_of("a"), PATH, 4).n_framewise_displacement == 0
+    # What is measured anew needs no column of fMRIPrep's.
+    own = strategy_of(head_motion=HeadMotion(), censor=Censor(0.5))
+    censored = make_design(pd.DataFrame(motion), own, PATH, 4)
+    assert censored.kept.tolist() == [True, False, False, False]
 
 
 def test_ranks_of_a_design_with_and_without_a_trend():

@@ -164,12 +164,22 @@ def test_events_without_a_type_are_left_out_with_a_note(tmp_path):
     assert len(events.conditions["go"].onsets) == 2
 
 
+def test_words_for_nothing_are_conditions_and_only_missing_values_are_left_out(tmp_path):
+    kinds = ["null", "None", "n/a", "NULL", "NaN", "null", "<NA>", "", "NA"]
+    table = EVENTS.assign(onset=np.arange(9.0), trial_type=kinds)
+    events = read_events(events_file(tmp_path, table), 0.0)
+    onsets = {kind: own.onsets.tolist() for kind, own in events.conditions.items()}
+    assert onsets == {"null": [0, 5], "None": [1], "NULL": [3], "<NA>": [6]}
+    assert events.notes == ("4 events of sub-01_task-x_events.tsv without trial_type left out.",)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.drop(columns="onset"), "has no column onset"),
         (lambda t: t.drop(columns="duration"), "has no column duration"),
         (lambda t: t.assign(duration=np.nan), r"the duration of event 1 \(go\) is n/a"),
+        (lambda t: t.assign(onset=[*t["onset"][:-1], np.inf]), r"the onset of event 9 \(a b\)"),
         (lambda t: t.assign(onset="now"), "'now' in column onset, row 1, is not a number"),
         (lambda t: t.assign(duration=-1.0), "negative duration"),
         (lambda t: t.assign(duration=[*t["duration"][:-1], -0.5]), "negative duration"),
