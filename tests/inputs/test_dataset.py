@@ -132,7 +132,9 @@ NAMES = (
 
 @pytest.mark.slow
 def test_what_is_found_is_what_pybids_would_index(tiny, tmp_path):
-    for name in NAMES:
+    # Python has a byte that is no text as a lone surrogate.
+    odd = [name.replace(part, "f\udc80") for name in NAMES[:2] for part in ("func", "rest")]
+    for name in (*NAMES, *odd, "sub-01/f\udc80/README", "sub-01/func/note\udc80.txt"):
         path = tiny.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -142,7 +144,7 @@ def test_what_is_found_is_what_pybids_would_index(tiny, tmp_path):
         for files, rejected in (index_files(dataset), index_files(dataset, (), tmp_path / "kept"))
     )
     assert found == indexed
-    assert len(found) == 12
+    assert len(found) == 12 + len(odd)
 
 
 def test_files_of_runs_by_their_names_and_folders(tiny, caplog):
