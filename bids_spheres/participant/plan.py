@@ -24,6 +24,7 @@ from bids_spheres.engine.seeds import (
 )
 from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, OutputError, UsageError
+from bids_spheres.files.names import as_written
 from bids_spheres.inputs.matching import find_outliers
 from bids_spheres.outputs.paths import (
     EFFECTIVE_DOF,
@@ -147,7 +148,7 @@ class Job:
                 for seeds in self.work.seed_sets:
                     paths |= dict.fromkeys(self.tables(seeds, strategy), image.bold)
                 # Images of one run in several spaces share the table, and so the design.
-                table = self.run.tables.confounds or image.bold
+                table = self.run.tables.confounds or Path(*as_written(self.run.name.source))
                 paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table
         return paths
 

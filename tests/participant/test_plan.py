@@ -204,10 +204,16 @@ def test_a_run_without_any_image_has_no_outputs(mine, tmp_path):
     assert (job.images, job.outputs(), job.without_image) == ((), {}, (lacking,))
 
 
-def test_designs_of_a_run_without_a_table_are_of_its_image(mine, tmp_path):
+def test_designs_of_a_run_without_a_table_are_the_same_in_every_space(mine, tmp_path):
     work = Work(load_seed_sets((), [mine], ()), (strategy("a"),), Processing(), tmp_path, ())
-    (job,) = make_jobs(work, [run_with("preproc", table=None)])
-    assert job.outputs()[job.paths.design("a")] == job.images[0].bold
+    run = run_with("preproc", table=None)
+    other = STEM.replace("2009c", "6")
+    images = (("preproc", Path(f"{other}_bold.nii.gz")),)
+    second = replace(run, name=parse_name(f"{other}_bold.nii.gz"), images=images)
+    first, second = make_jobs(work, [run, second])
+    path = tmp_path / "sub-01" / "func" / "sub-01_task-x_desc-a_design.tsv"
+    assert first.paths.design("a") == path
+    assert first.outputs()[path] == second.outputs()[path]
     assert Work((), (), Processing(), tmp_path, ()).threads == 2
 
 
