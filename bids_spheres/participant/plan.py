@@ -6,7 +6,6 @@ decided here: two jobs that would write one file are found before the first imag
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
 
 PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)  # labels of matrices over placements of spheres
-_LONGEST_NAME = 255  # bytes; of almost every file system
+_LONGEST_NAME = 255  # bytes, as many as letters; of almost every file system
 
 
 @dataclass(frozen=True)
@@ -254,7 +253,7 @@ def _check_outputs(jobs: Sequence[Job]) -> None:
     owners: dict[Path, Path] = {}
     for job in jobs:
         for path, source in job.outputs().items():
-            if len(os.fsencode(path.name)) >= _LONGEST_NAME:  # .json is longer than .tsv
+            if len(path.name) >= _LONGEST_NAME:  # .json is longer than .tsv
                 raise OutputError(
                     f"The name of an output would be longer than {_LONGEST_NAME} bytes: "
                     f"{path.name}.",

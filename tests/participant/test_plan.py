@@ -169,6 +169,14 @@ def test_what_sidecars_say_of_seeds_and_smoothing(mine, tmp_path, ours, width):
     work = Work(load_seed_sets((), [mine], [7.5]), (strategy("a"),), rules, tmp_path, links)
     (job,) = make_jobs(work, [run])
     assert image_sidecar(run, plain, None, job.placements[0], work)["Radius"] == 7.5
+    region = replace(job.placements[0], table=replace(job.work.seed_sets[0], regions=object()))
+    facts = image_sidecar(run, plain, None, region, work)
+    assert not {"Radius", "RadiusUnits", "SeedSpace", "SpaceNote", "SeedTransforms"} & set(facts)
+    moved = replace(job.placements[0], note="They were moved.", transforms=(Path("/data/x.h5"),))
+    facts = image_sidecar(run, plain, None, moved, work)
+    assert (facts["SpaceNote"], facts["SeedSpace"]) == ("They were moved.", None)
+    assert facts["SeedTransforms"] == ["bids:preprocessed:x.h5"]
+    assert facts["RadiusUnits"] == "mm"
 
 
 def test_tables_of_a_seed_set_and_of_regions(mine, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import nibabel as nib
@@ -57,6 +58,25 @@ def test_only_what_is_not_current_is_written(tiny, second, job):
         "second_stat-pearsoncorrelation_desc-24P_relmat",
     }
     assert (report.failed, report.unwritten, report.excluded) == ((), frozenset(), ())
+
+
+def test_spheres_are_written_of_the_first_image_alone(tiny, job):
+    bold = tiny.add_run()
+    img = nib.load(bold)
+    other = other_image(tiny, "smoothAROMAnonaggr")
+    data = img.get_fdata(dtype=np.float32)
+    nib.Nifti1Image(data + 7, img.affine, img.header).to_filename(other)
+    planned = job("--strategy", "none", "icaAROMA", "--min-dof", 1)
+    run_job(planned)
+    (seeds,) = planned.work.seed_sets
+    path = planned.paths.uncleaned(seeds)
+    series = pd.read_csv(path, sep="\t", header=None)[0]
+    mask = nib.load(bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))).get_fdata() > 0
+    mm = np.moveaxis(np.indices(mask.shape), 0, -1) @ img.affine[:3, :3].T + img.affine[:3, 3]
+    sphere = (np.linalg.norm(mm - [-10, 0, 0], axis=-1) <= 5 + 1e-6) & mask
+    np.testing.assert_allclose(series, data[sphere].mean(axis=0), rtol=1e-6)
+    facts = json.loads(planned.paths.spheres(seeds, ".json").read_text())
+    assert facts["Sources"][0].endswith(bold.name)
 
 
 def test_a_run_with_two_files_for_one_place_is_not_done(tiny, job):
