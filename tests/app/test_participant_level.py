@@ -13,10 +13,11 @@ import pytest
 
 from bids_spheres.app import participant_level
 from bids_spheres.app.participant_level import keep_crash
+from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.errors import OutputError
 from bids_spheres.participant.job import Outcome
 from bids_spheres.process.versions import versions
-from bids_spheres.settings.table import Settings
+from bids_spheres.settings.table import Processing, Settings
 
 STEM = "sub-01_task-rest"
 IMAGE = f"{STEM}_space-MNI152NLin2009cAsym"
@@ -354,6 +355,31 @@ def test_the_methods_text_of_a_participant_is_about_its_own_space(call, tiny, se
     whole = (logs / "CITATION.md").read_text()
     assert spaces["02"] in whole
     assert spaces["03"] in whole
+
+
+def test_facts_of_the_methods_text_are_those_of_the_settings(tmp_path):
+    rules = Processing(connectivity=("partial", "pearson"), warp_seeds=True, min_dof=12)
+    own = {"processing": rules, "outliers": tmp_path / "x.tsv"}
+    seeds = [
+        SeedTable(label, ("a",), np.zeros((1, 3)), np.ones(1), space=f"MNI152NLin{label}Asym")
+        for label in ("2009c", "6")
+    ]
+    inputs = SimpleNamespace(main=SimpleNamespace(program="fMRIPrep", version="24.1.1"))
+    work = SimpleNamespace(seed_sets=seeds, strategies=("s",))
+
+    def facts(space, **settings):
+        call = Settings(tmp_path, tmp_path / "out", **settings)
+        return participant_level._methods_facts(call, inputs, work, space)
+
+    spaces = ("MNI152NLin2009cAsym", "MNI305")
+    found = facts(set(spaces), **own)
+    assert (found.pipeline, found.pipeline_version) == ("fMRIPrep", "24.1.1")
+    assert (found.spaces, found.min_dof, found.external_outliers) == (spaces, 12, True)
+    assert found.measures == ("partialcorrelation", "pearsoncorrelation")
+    assert facts({spaces[0]}, **own).transformed == ("6",)
+    plain = facts({spaces[0]})
+    assert (plain.transformed, plain.external_outliers) == ((), False)
+    assert plain.measures == ("pearsoncorrelation",)
 
 
 def broken_runs(tiny, *labels):

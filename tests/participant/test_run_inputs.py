@@ -11,6 +11,7 @@ from nilearn.glm.first_level import make_first_level_design_matrix
 
 from bids_spheres.errors import DataError
 from bids_spheres.participant.designs import StrategyFailures, check_runs, run_designs
+from bids_spheres.participant.job import run_job
 from tests.participant.test_designs import (
     STEM,
     a_job,
@@ -68,6 +69,16 @@ def test_events_are_on_the_clock_of_the_volumes(with_events, facts, start):
     assert designs["hrf"].design.columns == ("task.a", "task.b")
     np.testing.assert_allclose(designs["hrf"].design.values, expected[["a", "b"]], atol=1e-6)
     assert designs["none"].design.columns == ()
+
+
+def test_sources_of_a_design_have_events_where_these_are_regressed_out(with_events):
+    planned = with_events()
+    run_job(planned)
+    for name, expected in (("hrf", ["confounds_timeseries", "events"]), ("none", ["timeseries"])):
+        facts = json.loads(planned.paths.design(name, ".json").read_text())
+        ends = [uri.removesuffix(".tsv") for uri in facts["Sources"]]
+        assert len(ends) == len(expected)
+        assert all(map(str.endswith, ends, expected))
 
 
 @pytest.mark.parametrize("start", ["0", None, float("inf")])

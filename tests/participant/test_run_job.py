@@ -15,6 +15,7 @@ from bids_spheres.participant import job as jobs
 from bids_spheres.participant.designs import StrategyFailures, run_designs
 from bids_spheres.participant.job import run_job
 from tests.participant.test_designs import a_job, change_confounds, other_image
+from tests.participant.test_seeds_in_space import shift
 
 
 @pytest.fixture
@@ -77,6 +78,27 @@ def test_spheres_are_written_of_the_first_image_alone(tiny, job):
     np.testing.assert_allclose(series, data[sphere].mean(axis=0), rtol=1e-6)
     facts = json.loads(planned.paths.spheres(seeds, ".json").read_text())
     assert facts["Sources"][0].endswith(bold.name)
+
+
+def test_notes_of_a_job_tell_the_transforms_of_its_seeds(tiny, seeds_file, job):
+    tiny.add_run(space="T1w")
+    template = "MNI152NLin6Asym"
+    seeds_file.with_suffix(".json").write_text(json.dumps({"Space": template}))
+    path = tiny.root / "sub-01" / "anat" / f"sub-01_from-T1w_to-{template}_mode-image_xfm.txt"
+    shift(path, 1, 2, 3)
+    planned = job("--space", "T1w", "--strategy", "none")
+    assert planned.placements == ()
+    note = f"The coordinates of mine, in {template}, were brought to T1w by {path.name}."
+    report = run_job(planned)
+    assert report.notes.count(note) == 1
+    (seeds,) = planned.work.seed_sets
+    facts = json.loads(planned.paths.series(seeds, "none", ".json").read_text())
+    assert (facts["SpaceNote"], facts["SeedSpace"]) == (note, template)
+    assert [uri.rpartition("/")[2] for uri in facts["SeedTransforms"]] == [path.name]
+    spheres = pd.read_csv(planned.paths.spheres(seeds), sep="\t")
+    np.testing.assert_allclose(spheres[["x", "y", "z"]], np.add(seeds.coordinates, (1, 2, 3)))
+    # Those of a template were told when the jobs were planned.
+    assert not any("brought to" in text for text in run_job(planned.placed()).notes)
 
 
 def test_a_run_with_two_files_for_one_place_is_not_done(tiny, job):
