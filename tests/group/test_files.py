@@ -429,7 +429,9 @@ def test_results_of_groups_that_were_made_otherwise_stay(outputs, rng, caplog):
         f"space-{ASYM}{end}",
     }
     assert {path.name for path in folder.glob("*_mean.tsv")} == expected
-    of_images = {name.replace(f"_stat-{PEARSON}_desc-simple_mean", "_coverage") for name in expected}
+    of_images = {
+        name.replace(f"_stat-{PEARSON}_desc-simple_mean", "_coverage") for name in expected
+    }
     assert {path.name for path in folder.glob("*_coverage.tsv")} == of_images
     (line,) = (line for line in caplog.messages if "results of earlier calls" in line)
     assert "which this one did not update: ses-a_task-nback_" in line

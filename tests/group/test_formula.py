@@ -320,6 +320,8 @@ def test_terms_are_counted_before_they_are_built():
     first, second = ("+".join(f"{letter}{i}" for i in range(100)) for letter in "ab")
     with pytest.raises(UsageError, match="terms; at most 10000 are built"):
         read_formula(f"({first}):({second}) + age")
+    with pytest.raises(UsageError, match="would have 10200 terms"):
+        read_formula(f"({first})*({second})")
     with pytest.raises(UsageError, match="would have 9 variables in one interaction; at most 8"):
         read_formula(":".join(LETTERS))
 

@@ -205,17 +205,22 @@ def test_clusters_of_one_tail(filled, call, tail, sign):
     assert len(set(lone.tolist())) == number
 
 
-def test_clusters_of_an_f_test_have_the_p_of_both_tails(filled, call):
+@pytest.mark.parametrize("tail", ["positive", "negative"])
+def test_clusters_of_an_f_test_have_the_p_of_both_tails(filled, call, tail):
     """Root of F of 2 and 7 - 3 degrees of freedom with that p, whatever the tail."""
     outputs, _ = filled
     outputs.participants(participant_id=LABELS, site=list("aabbccc"))
     words = ("--model", "site", "--contrast", "F:it=site", "--inference", "cluster")
-    words += ("--permutations", "5", "--tail", "positive", "--cluster-threshold", "0.3")
+    words += ("--permutations", "5", "--tail", tail, "--cluster-threshold", "0.3")
     done = call(outputs, *words)
     assert done.status == 0, done.err
     path = outputs.root / "group" / f"{STEM}_contrast-it_clusters.json"
     threshold = json.loads(path.read_text())["Threshold"]
     assert threshold == pytest.approx(np.sqrt(stats.f.isf(0.3, 2, 4)))
+    table = read_tsv(path.with_suffix(".tsv"))
+    assert len(table) > 0
+    assert (table["sign"] == 1).all()
+    assert (table["peak"] > threshold).all()
 
 
 def test_all_flips_of_maps_by_hand(filled, call):
@@ -757,3 +762,23 @@ def test_every_seed_has_maps_of_its_own(outputs, rng):
     facts = json.loads(path.with_name(f"{path.name}_statmap.json").read_text())
     assert facts["NumberOfParticipants"] == 3
     assert about(outputs, "mean", "effect")["NumberOfParticipants"] == 4
+
+
+def test_head_motion_in_models_of_maps_is_that_of_all_runs(outputs, rng):
+    """By volumes, those of excluded runs as well, which have no map."""
+    maps = rng.standard_normal((7, *SHAPE)).astype(np.float32).astype(float)
+    motion = rng.gamma(2, 0.1, (7, 2)).round(4)
+    for label, values, (first, second) in zip(LABELS, maps, motion, strict=True):
+        facts = {"MeanFramewiseDisplacement": first, "VolumesWithFramewiseDisplacement": 119}
+        outputs.add(label, correlations(rng, 5), **facts)
+        save_map(outputs, label, values, **facts)
+        gone = {"Excluded": "too short", "NumberOfVolumes": 40, "NumberOfVolumesKept": 3}
+        gone |= {"MeanFramewiseDisplacement": second, "VolumesWithFramewiseDisplacement": 39}
+        outputs.add(label, np.full((5, 5), np.nan), source="task-rest_run-2", **gone)
+    outputs.participants(participant_id=LABELS)
+    options = GroupOptions(model="mean_fd", contrast=("moved=mean_fd",), seed_maps=("s1",))
+    assert run_group(outputs.root, options) == []
+    fd = motion @ [119, 39] / 158
+    slopes = np.polyfit(fd, maps.reshape(7, -1), 1)[0]
+    got = image(outputs, "moved", "effect").get_fdata().ravel()
+    np.testing.assert_allclose(got, slopes, rtol=1e-4, atol=1e-5)

@@ -178,7 +178,9 @@ def test_conditions_of_a_participant_are_those_with_a_result():
     def runs(*sources):
         names = [parse_name(f"sub-1_{source}_relmat.tsv") for source in sources]
         facts = SimpleNamespace(degrees_of_freedom=20.5)
-        return tuple(SimpleNamespace(file=SimpleNamespace(name=name), facts=facts) for name in names)
+        return tuple(
+            SimpleNamespace(file=SimpleNamespace(name=name), facts=facts) for name in names
+        )
 
     kept = runs("ses-b_task-rest_run-2", "ses-a_task-rest", "ses-b_task-rest_run-1")
     person = Participant("sub-1", kept, runs("ses-c_task-nback_run-3"), 0.1)

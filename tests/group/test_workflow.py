@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tracemalloc
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -168,13 +169,20 @@ def test_measures_that_are_no_correlations_are_averaged_as_they_are(outputs, rng
 
 
 def test_matrices_that_are_no_connectivity_are_no_strategy(outputs, rng):
-    for label in LABELS[:3]:
-        outputs.add(label, 50 + correlations(rng, S), stat="effectivedof")
-        outputs.add(label, correlations(rng, S))
-    assert group(outputs) == []
-    strategies = read_tsv(outputs.root / "group" / "strategies.tsv")
-    assert strategies["measure"].tolist() == ["pearsoncorrelation"]
-    assert outputs.path("stat-effectivedof_desc-simple_mean.tsv").exists()
+    for label, session in product(LABELS[:4], "ab"):
+        source = f"ses-{session}_task-rest"
+        outputs.add(label, 50 + correlations(rng, S), stat="effectivedof", source=source)
+        outputs.add(label, correlations(rng, S), source=source)
+    outputs.participants(participant_id=LABELS[:4], age=[20, 31, 25, 44])
+    for options in ({"model": "age"}, {"within": "session"}):
+        assert group(outputs, **options) == []
+        strategies = read_tsv(outputs.root / "group" / "strategies.tsv")
+        assert strategies["measure"].tolist() == ["pearsoncorrelation"]
+        written = {path.name for path in (outputs.root / "group").glob("*_stat-effectivedof_*")}
+        whats = {name.rpartition("_")[2].partition(".")[0] for name in written}
+        assert whats == {"mean", "sd", "n", "edges", "stacked", "participants"}
+        about = outputs.path("stat-effectivedof_desc-simple_mean.json").read_text()
+        assert "QCFCCovariates" not in about
 
 
 def test_networks(filled):
@@ -814,3 +822,37 @@ def test_seed_sets_have_coverage_and_numbers_of_runs_of_their_own(outputs, rng):
     strategies = read_tsv(outputs.root / "group" / "strategies.tsv").set_index("seeds")
     assert strategies["runs"].to_dict() == {"Tiny": 3, "Other": 4}
     assert strategies["participants"].to_dict() == {"Tiny": 3, "Other": 2}
+
+
+def test_edges_of_one_participant_have_a_mean_and_no_spread(outputs, rng):
+    matrices = [correlations(rng, S), without(correlations(rng, S), 1), correlations(rng, S)]
+    matrices[2] = without(matrices[2], 1)
+    for label, matrix in zip(LABELS, matrices, strict=False):
+        outputs.add(label, matrix)
+    assert group(outputs) == []
+    z = np.arctanh([upper(matrix) for matrix in matrices])
+    alone = np.isnan(z).any(axis=0)
+    sd, mean = (upper(outputs.matrix(what)) for what in ("sd", "mean"))
+    np.testing.assert_allclose(sd[~alone], z[:, ~alone].std(axis=0, ddof=1), rtol=1e-7)
+    assert np.isnan(sd[alone]).all()
+    np.testing.assert_allclose(mean[alone], np.tanh(z[0, alone]), rtol=1e-7)
+    assert np.isfinite(upper(outputs.matrix("p"))).tolist() == (~alone).tolist()
+
+
+def test_reasons_of_a_model_are_of_those_whose_matrices_are_used(outputs, rng):
+    """Of repeated measures as well, in which a participant has several rows."""
+    for label, session in product(LABELS[:6], ("pre", "post")):
+        path = outputs.add(label, correlations(rng, S), source=f"ses-{session}_task-rest")
+    path.write_text("nothing\n")
+    ages = [20, "n/a", 25, 44, "n/a"]
+    outputs.participants(participant_id=[*LABELS[:4], LABELS[5]], age=ages)
+    options = {"within": "session", "model": "age + session"}
+    assert len(group(outputs, **options)) == 1
+    people = outputs.result("participants").set_index("participant_id")
+    assert people["reason"].dropna().to_dict() == {
+        "sub-02": "model: without age",
+        "sub-05": "model: not in participants.tsv",
+        "sub-06": "a matrix can't be read",
+    }
+    assert people["in_model"].tolist() == [1, 0, 1, 1, 0, 0]
+    assert outputs.about("model")["NumberOfParticipantsInModel"] == 3
