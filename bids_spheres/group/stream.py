@@ -261,7 +261,7 @@ def average_edges(
     def variance_of(run: GroupRun) -> FloatArray | float:
         """Of Fisher's z; from effective degrees of freedom, if they were written."""
         path = run.sibling(RELMAT, EFFECTIVE_DOF)
-        if not (options.weights and path.is_file()):
+        if not path.is_file():
             return run.facts.variance
         dof = read_upper_triangle(path, edges.names, diagonal=edges.diagonal)
         # Of series with so many independent volumes, as Fisher has it.
