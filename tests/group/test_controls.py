@@ -174,3 +174,13 @@ def test_the_seed_is_that_of_the_call(outputs, rng):
         null.append(read_tsv(outputs.root / "group" / "strategies.tsv")["qc_fc_null"][0])
     assert null[0] != null[1]
     assert null[0] == pytest.approx(null[1], rel=0.1)
+
+
+@pytest.mark.slow
+def test_of_more_than_5000_edges_every_second_is_permuted(rng):
+    values, motion = EdgeValues(5001), motion_design({f"sub-{i}": i**2 / 50 for i in range(5)})
+    for label in motion.participants:
+        values.add(label, rng.standard_normal(5001))
+    every = np.ones(5001, dtype=bool)
+    second = np.arange(5001) % 2 == 0
+    assert permuted_qc_fc(values, motion, every, 0) == permuted_qc_fc(values, motion, second, 0)

@@ -150,6 +150,7 @@ def test_who_is_in_a_group_without_a_run_that_failed_is_named(outputs, rng, run_
     others = (
         f"crash-sub-01_task-rest_run-1_space-{ASYM}.txt",  # another strategy of a run that is used
         f"crash-sub-01_task-rest_run-4_space-{ASYM}.txt",  # or of one that is excluded
+        f"crash-sub-01_task-rest_run-1_space-{ASYM}_cohort-1_res-2_den-10k.txt",
         f"crash-sub-01_task-nback_run-2_space-{ASYM}.txt",  # of another task
         f"crash-sub-03_task-rest_run-3_space-{NLIN6}.txt",  # in another space
     )

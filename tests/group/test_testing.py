@@ -139,6 +139,7 @@ def test_all_flips_of_a_mean(outputs, rng, call):
         edges["p_tfnbs"], share([np.abs(s).max() for s in scores], scores[0])
     )
     assert about["Exchangeability"] == "sign flips"
+    assert about["Weights"] == [{"Intercept": 1}]
     assert (about["Permutations"], about["AllPermutations"]) == (128, True)
     assert about["SmallestP"] == 2 / 128
     assert about["Inference"] == list(ALL[1:])

@@ -163,6 +163,12 @@ def test_measures_that_are_no_correlations_are_averaged_as_they_are(outputs, rng
     np.testing.assert_allclose(sd, np.std(matrices, axis=0, ddof=1), rtol=1e-8)
     for what in "tpq":
         assert not outputs.path(f"stat-covariance_desc-simple_{what}.tsv").exists()
+    for what, scale in (
+        *dict.fromkeys(("mean", "sd", "stacked"), "as the measure").items(),
+        ("n", "n/a"),
+    ):
+        about = json.loads(outputs.path(f"stat-covariance_desc-simple_{what}.json").read_text())
+        assert about["Scale"] == scale
     edges = outputs.result("edges", stat="covariance")
     assert len(edges) == E + S
     assert (edges["distance"][edges["node_1"] == edges["node_2"]] == 0).all()
@@ -856,3 +862,18 @@ def test_reasons_of_a_model_are_of_those_whose_matrices_are_used(outputs, rng):
     }
     assert people["in_model"].tolist() == [1, 0, 1, 1, 0, 0]
     assert outputs.about("model")["NumberOfParticipantsInModel"] == 3
+
+
+def test_of_spheres_that_can_not_be_mixed_no_earlier_result_is_left(filled, rng):
+    outputs, _ = filled
+    for label in LABELS:
+        outputs.add(label, correlations(rng, S), strategy="36P")
+    outputs.add("01", correlations(rng, S), source="task-nback")
+    assert group(outputs) == []
+    outputs.points = POINTS + 5
+    outputs.add("04", correlations(rng, S))
+    (problem,) = group(outputs)
+    assert "coordinates" in problem
+    folder = outputs.root / "group"
+    assert not list(folder.glob("task-rest_*"))
+    assert list(folder.glob("task-nback_*_mean.tsv"))
