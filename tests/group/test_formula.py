@@ -92,6 +92,25 @@ ATTACKS = [
     "age\n+ iq",
     "I('a' * 9)",
     "I([1] * 9)",
+    "Q('age', x=breakpoint())",
+    "I(Q('age', breakpoint()))",
+    "I(Q(age))",
+    "I(age is iq)",
+    "I(age is not iq)",
+    "I(age in iq)",
+    "I(age not in iq)",
+    "I(-breakpoint())",
+    "I(age + breakpoint())",
+    "I(breakpoint() > age)",
+    "I(age > breakpoint())",
+    "I(age**breakpoint())",
+    "C(breakpoint())",
+    "C(site, breakpoint())",
+    "C(site, contrasts=breakpoint())",
+    "C(site, Treatment(reference=breakpoint()))",
+    "bs(age, knots=[breakpoint()])",
+    "poly(breakpoint(), 2)",
+    "log(breakpoint())",
 ]
 
 
@@ -276,6 +295,7 @@ LETTERS = "abcdefghi"
     [
         ("I(age**10)", "I(age**11)"),
         ("I(age**-10)", "I(age**-11)"),
+        ("I(exp(age)**10)", "I(exp(9)**10)"),
         ("poly(age, 10)", "poly(age, 11)"),
         ("poly(age, degree=10, raw=True)", "poly(age, degree=11, raw=True)"),
         ("bs(age, df=100)", "bs(age, df=101)"),

@@ -113,6 +113,7 @@ def test_means_of_maps_are_those_of_scipy(filled, call):
     expected = stats.ttest_1samp(maps[:, inside], 0)
     got = {stat: image(outputs, "mean", stat) for stat in ("effect", "t", "p", "q", "n", "d")}
     np.testing.assert_allclose(got["t"].affine, AFFINE)
+    assert {img.get_data_dtype() for img in got.values()} == {np.dtype("float32")}
     values = {stat: img.get_fdata()[inside] for stat, img in got.items()}
     np.testing.assert_allclose(values["effect"], maps[:, inside].mean(axis=0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(values["t"], expected.statistic, rtol=1e-4)

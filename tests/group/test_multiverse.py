@@ -583,7 +583,7 @@ def test_fisher_z_counts_where_there_is_no_pearson_correlation_and_tasks_are_apa
 def test_what_is_just_within_chance(tmp_path, share, p, within):
     """A share of 0.1, or p of 0.05; what is not known is neither within nor beyond."""
     multiverse = Multiverse(GroupOptions(multiverse=True))
-    for strategy in ("simple", "36P"):
+    for strategy in ("36P", "9P"):
         name = parse_name(f"{STEM}_stat-fisherz_desc-{strategy}_relmat.tsv")
         (table,) = effects((0.5,), (0.01,), (0,), "a")
         group = SimpleNamespace(
@@ -605,6 +605,8 @@ def test_what_is_just_within_chance(tmp_path, share, p, within):
     curves = read_tsv(tmp_path / "group" / f"{STEM}_specifications.tsv")
     np.testing.assert_array_equal(curves["qc_fc_within_chance"], [within] * 2)
     np.testing.assert_array_equal(curves["qc_fc_p"], [np.nan if p is None else p] * 2)
+    about = json.loads((tmp_path / "group" / f"{STEM}_specifications.json").read_text())
+    assert about["Specifications"] == about["Choices"]["strategy"] == ["9P", "36P"]
 
 
 def test_effects_are_means_of_what_is_made_of_the_edges(rng):
