@@ -183,7 +183,7 @@ def group_stability(group: Group, networks: NetworkMeans) -> Stability | None:
     runs = [run for person in group.with_result for run in person.runs]
 
     def measured(run: GroupRun) -> RunStability | None:
-        stat = str(as_json(run.facts.settings).get("Aggregation", "mean"))
+        stat = str(as_json(run.facts.settings)["Aggregation"])
         try:
             series = read_series(run.sibling(TIMESERIES, stat))
         except BidsSpheresError as error:

@@ -162,6 +162,11 @@ def test_factors_of_too_many_levels_are_refused_before_they_are_built():
         with pytest.raises(DataError, match=rf"at most {MAX_COLUMNS}"):
             read_formula(formula).matrix(codes)
         assert time.process_time() - start < 1
+    numbers = pd.DataFrame(
+        {"a": [i % 55 for i in range(3000)], "b": [i // 55 for i in range(3000)]}
+    )
+    with pytest.raises(DataError, match="would have up to 3001 columns"):
+        read_formula("C(a + 100 * b)").matrix(numbers)
 
 
 def test_large_designs_that_people_use_are_built():
@@ -298,6 +303,7 @@ LETTERS = "abcdefghi"
         ("I(exp(age)**10)", "I(exp(9)**10)"),
         ("poly(age, 10)", "poly(age, 11)"),
         ("poly(age, degree=10, raw=True)", "poly(age, degree=11, raw=True)"),
+        ("poly(age, 2, raw=True)", "poly(age, 2, degree=11)"),
         ("bs(age, df=100)", "bs(age, df=101)"),
         ("cr(age, 100)", "cr(age, 101)"),
         ("(age)**10", "(age)**11"),

@@ -199,7 +199,8 @@ def test_numbers_are_categories_where_the_formula_says_so(tmp_path):
         (None, MissingInputError, "is missing"),
         ("", DataError, "no table"),
         ("age\n3\n", DataError, "participant_id"),
-        ("participant_id\tage\nsub-1\t3\n1\t4\n", DataError, "twice"),
+        ("participant_id\tage\nsub-1\t3\n1\t4\n", DataError, "sub-1 twice"),
+        ("participant_id\tage\n1\t3\n2\t4\nsub-1\t5\n", DataError, "sub-1 twice"),
     ],
 )
 def test_tables_of_participants_that_can_not_be_used(tmp_path, text, error, said):

@@ -374,7 +374,9 @@ def test_options_that_do_not_go(simulated, call, words, message):
 def test_seeds_without_networks_need_named_edges(outputs, rng, call):
     outputs.networks = ("n/a",) * 5
     for label, strategy in product(LABELS[:5], ("simple", "36P")):
-        outputs.add(label, matrix(0.2, 0.1, 0.3, rest=rng.normal(0, 0.1, 4)), strategy=strategy)
+        own = matrix(0.2, 0.1, 0.3, rest=rng.normal(0, 0.1, 4))
+        outputs.add(label, own, strategy=strategy)
+        outputs.add(label, own, strategy=strategy, stat="precision")  # which is not tested
     done = call(outputs, "--multiverse")
     assert done.status == 1
     assert "--multiverse has no effect: seeds have no networks" in done.err
@@ -611,7 +613,7 @@ def test_what_is_just_within_chance(tmp_path, share, p, within):
 
 def test_effects_are_means_of_what_is_made_of_the_edges(rng):
     """As by ComBat in each permutation; named edges count when all of them are there."""
-    edges = Edges(tuple("abcd"), ("x", "x", "y", "n/a"), diagonal=False)
+    edges = Edges(tuple("abcd"), ("y", "x", "x", "n/a"), diagonal=False)
     rows, values = rng.standard_normal((8, 6)), EdgeValues(6)
     for i, row in enumerate(rows):
         values.add(f"sub-{i}", row)
@@ -623,8 +625,8 @@ def test_effects_are_means_of_what_is_made_of_the_edges(rng):
             group=SimpleNamespace(edges=edges),
         )
         table = estimate_effects(summary, sample, [MEAN])["mean"]
-        # Edges ab of x with x; ac and bc of x with y; then ad and bc.
-        own = [rows[:, [0]] ** 3, rows[:, [1, 3]] ** 3, rows[:, [2, 3]] ** 3][:n_effects]
+        # None of y with y; ab and ac of y with x; bc of x with x; then ad and bc.
+        own = [rows[:, [0, 1]] ** 3, rows[:, [3]] ** 3, rows[:, [2, 3]] ** 3][:n_effects]
         means = np.array([each.mean(axis=1) for each in own])
         tests = stats.ttest_1samp(means, 0, axis=1)
         np.testing.assert_allclose(table["estimate"], means.mean(axis=1), rtol=1e-9)

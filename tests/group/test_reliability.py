@@ -269,6 +269,7 @@ def test_the_page_says_how_many_minutes_it_takes(dataset, run_as_typed, tmp_path
         ([0.5, 0.7, 0.8], 6.0),
         ([0.8, 0.7, 0.9], 2.0),
         ([0.4, 0.9, 0.2], 3.6),
+        ([0.7, 0.3, 0.9], 4 + 2 * 0.5 / 0.6),
     ],
 )
 def test_where_a_curve_reaches_the_target(curve, expected):
@@ -361,6 +362,12 @@ def test_parts_have_the_volumes_nearest_to_their_minutes(rng):
     np.testing.assert_allclose(found.r[:, 0], expected, rtol=1e-9)
     assert found.split_half == pytest.approx(agreement(series[:200], series[200:]))
     np.testing.assert_allclose(found.means[0, 0], z_of(series[:167]).mean(), rtol=1e-9)
+    # What a missing sphere leaves is averaged.
+    lacking = series.copy()
+    lacking[:, 4] = np.nan
+    means = run_stability(lacking, 0.72, edges, NetworkMeans(edges)).means[:, 0]
+    known = np.delete(series, 4, axis=1)
+    np.testing.assert_allclose(means, [z_of(known[:n]).mean() for n in (167, 333)], rtol=1e-9)
     # Of exactly two minutes there is no part that is shorter.
     exactly = run_stability(series[:240], 0.5, edges, NetworkMeans(edges))
     assert exactly.r.shape == (0, 1)

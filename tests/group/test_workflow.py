@@ -444,6 +444,16 @@ def test_runs_with_different_settings_are_refused_and_others_done(filled, rng):
     assert outputs.about("mean")["NumberOfParticipants"] == 3
 
 
+@pytest.mark.parametrize("space", ["OASIS30ANTs", "MNIPediatricAsym"])
+def test_places_of_seeds_are_the_same_in_every_template(outputs, rng, space):
+    outputs.space = space
+    outputs.add("01", correlations(rng, S))
+    outputs.points = POINTS + np.array([0, 0, 0.5])
+    outputs.add("02", correlations(rng, S))
+    with pytest.raises(DataError, match="coordinates"):
+        group(outputs)
+
+
 @pytest.mark.parametrize("change", ["name", "coordinates", "network", "radius"])
 def test_runs_with_different_spheres_are_refused(filled, rng, change):
     outputs, _ = filled
@@ -719,6 +729,9 @@ def test_the_last_call_is_told(outputs, rng):
     assert len(problems) == 1
     (name,) = summary["Groups"]
     assert outputs.path("stat-pearsoncorrelation_desc-simple_mean.tsv").name == f"{name}_mean.tsv"
+    group(outputs)
+    summary = json.loads((outputs.root / "group" / "summary.json").read_text())
+    assert summary["Groups"] == [name.replace("simple", "36P"), name]
 
 
 def test_when_nothing_could_be_done_no_call_is_told(outputs, rng):
@@ -797,7 +810,9 @@ def test_seeds_of_a_single_voxel_have_a_radius_of_zero(outputs, rng):
 
 def test_a_participant_who_has_a_sphere_in_one_run_has_it(outputs, rng):
     for run, coverage in enumerate(([1, 0, 1, 0.6, 0], [0, 1, 1, 0.2, 0]), start=1):
-        outputs.add("01", correlations(rng, S), source=f"task-rest_run-{run}", coverage=coverage)
+        for strategy in ("simple", "36P"):
+            facts = {"source": f"task-rest_run-{run}", "coverage": coverage, "strategy": strategy}
+            outputs.add("01", correlations(rng, S), **facts)
     assert group(outputs) == []
     table = read_tsv(outputs.path("coverage.tsv"))
     assert table["participants"].tolist() == [1, 1, 1, 1, 0]
