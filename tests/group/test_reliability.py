@@ -270,6 +270,7 @@ def test_the_page_says_how_many_minutes_it_takes(dataset, run_as_typed, tmp_path
         ([0.8, 0.7, 0.9], 2.0),
         ([0.4, 0.9, 0.2], 3.6),
         ([0.7, 0.3, 0.9], 4 + 2 * 0.5 / 0.6),
+        ([0.5, np.nan, 0.9], 6.0),
     ],
 )
 def test_where_a_curve_reaches_the_target(curve, expected):

@@ -29,7 +29,15 @@ from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.group.workflow import run_group
 from bids_spheres.outputs.paths import image_name
-from tests.group.conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
+from tests.group.conftest import (
+    NETWORKS,
+    POINTS,
+    correlations,
+    read_tsv,
+    upper,
+    without,
+    write_tsv,
+)
 
 S = len(POINTS)
 E = S * (S - 1) // 2
@@ -892,3 +900,17 @@ def test_of_spheres_that_can_not_be_mixed_no_earlier_result_is_left(filled, rng)
     folder = outputs.root / "group"
     assert not list(folder.glob("task-rest_*"))
     assert list(folder.glob("task-nback_*_mean.tsv"))
+
+
+def test_a_sphere_of_no_voxel_has_no_coverage(outputs, rng):
+    """As a region that the grid of the image of a run does not reach."""
+    for label, run in (("01", 1), ("02", 1), ("02", 2), ("03", 1)):
+        coverage = [1, 0.8, 1, 1, 0.6 * (run - 1)]
+        source = f"task-rest_run-{run}"
+        path = outputs.add(label, correlations(rng, S), source=source, coverage=coverage)
+        if (label, run) == ("02", 1):
+            (spheres,) = path.parent.glob("*_run-1_*_dseg.tsv")
+            write_tsv(spheres, read_tsv(spheres).assign(coverage=[np.nan, 0.8, 1, 1, np.nan]))
+    assert group(outputs) == []
+    coverage = read_tsv(outputs.path("coverage.tsv"))["coverage"]
+    np.testing.assert_allclose(coverage, [2.5 / 3, 0.8, 1, 1, 0.3 / 3])
