@@ -17,7 +17,7 @@ from scipy import ndimage, special, stats
 from bids_spheres.group.inference import arrange
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-from tests.group.conftest import SETTINGS, correlations, read_tsv
+from tests.group.conftest import SETTINGS, SPACE, correlations, read_tsv
 from tests.group.test_repeated import cochran_q, paule_mandel
 
 SHAPE = (7, 8, 6)
@@ -66,12 +66,12 @@ def about(outputs, contrast, stat):
     return json.loads(path.read_text())
 
 
-def save_map(outputs, label, values, session=None, seed="s1", **facts):
+def save_map(outputs, label, values, session=None, seed="s1", space=SPACE, **facts):
     """A map of a participant, in a session or without sessions."""
     folder = outputs.root / f"sub-{label}" / (f"ses-{session}" if session else "") / "func"
     folder.mkdir(parents=True, exist_ok=True)
     source = f"sub-{label}_ses-{session}" if session else f"sub-{label}"
-    name = f"{source}_task-rest_space-MNI152NLin2009cAsym_atlas-Tiny_label-{seed}_stat-fisherz"
+    name = f"{source}_task-rest_space-{space}_atlas-Tiny_label-{seed}_stat-fisherz"
     path = folder / f"{name}_desc-simple_boldmap.nii.gz"
     nib.save(nib.Nifti1Image(values.astype(np.float32), AFFINE), path)
     content = json.dumps({**SETTINGS, **facts})
@@ -783,3 +783,36 @@ def test_head_motion_in_models_of_maps_is_that_of_all_runs(outputs, rng):
     slopes = np.polyfit(fd, maps.reshape(7, -1), 1)[0]
     got = image(outputs, "moved", "effect").get_fdata().ravel()
     np.testing.assert_allclose(got, slopes, rtol=1e-4, atol=1e-5)
+
+
+def test_maps_of_sessions_that_are_groups_by_themselves(sessions):
+    outputs, maps = sessions
+    options = GroupOptions(by_session=True, seed_maps=("s1",))
+    assert run_group(outputs.root, options) == []
+    for place, session in enumerate(("pre", "post")):
+        stem = f"ses-{session}_{STEM}_contrast-mean_stat"
+        effect = nib.load(outputs.root / "group" / f"{stem}-effect_statmap.nii.gz").get_fdata()
+        expected = maps[:, place].mean(axis=0)
+        np.testing.assert_allclose(effect.ravel(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_maps_of_spaces_that_are_pooled_count_once_in_the_preferred_one(outputs, rng):
+    """Seed sets may have been mapped in one of them, and sidecars say which there are."""
+    maps = rng.standard_normal((4, *SHAPE)).astype(np.float32).astype(float)
+    spaces = [(SPACE, "MNI152NLin6Asym")] * 2 + [("MNI152NLin6Asym",), (SPACE,)]
+    for label, values, own in zip(LABELS, maps, spaces, strict=False):
+        for place, space in enumerate(own):
+            outputs.space = space
+            outputs.add(label, correlations(rng, 5), SeedSpace=space)
+            save_map(outputs, label, values + 7 * place, space=space, SeedSpace=space)
+    for chosen in ((), (("space", ("MNI152NLin6Asym",)),)):
+        options = GroupOptions(pool_spaces=True, seed_maps=("s1",), select=chosen)
+        assert run_group(outputs.root, options) == []
+        path = outputs.root / "group" / f"{STEM.replace(SPACE, 'MNI')}_contrast-mean_stat-effect"
+        effect = nib.load(path.with_name(f"{path.name}_statmap.nii.gz")).get_fdata()
+        expected = maps[:3].mean(axis=0) + 14 / 3 if chosen else maps.mean(axis=0)
+        np.testing.assert_allclose(effect, expected, rtol=1e-4, atol=1e-5)
+        facts = json.loads(path.with_name(f"{path.name}_statmap.json").read_text())
+        pooled = {"MNI152NLin6Asym": 3} if chosen else {SPACE: 3, "MNI152NLin6Asym": 1}
+        assert facts["PooledSpaces"] == pooled
+        assert "SeedSpace" not in facts
