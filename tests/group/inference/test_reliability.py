@@ -108,7 +108,8 @@ def test_identification_rates_of_both_directions():
     r = np.corrcoef(np.delete(first, [7, 11], 1), np.delete(second, [7, 11], 1))[:4, 4:]
     expected = [(r.argmax(axis=axis) == np.arange(4)).mean() for axis in (1, 0)]
     assert identification_rate(first, second) == tuple(expected)
-    assert expected[0] < 1
+    assert expected[0] != expected[1]
+    assert identification_rate(second, first) == tuple(expected[::-1])
     assert identification_rate(first, first) == (1.0, 1.0)
 
 
