@@ -13,6 +13,8 @@ from bids_spheres.reports.group.load import Condition, Image, Result
 
 ROOT = Path("nowhere")
 NAME = "task-rest_space-MNI_seg-Mine"
+_OF_RUNS = ("participant_id", "source", "strategy", "excluded", "reason")
+_OF_STRATEGIES = ("group", "strategy", "smoothing_fwhm", "qc_fc_median", "modularity")
 
 
 def image_of(networks, noun="seed", **coverage):
@@ -80,8 +82,7 @@ def level_of(*conditions, runs=None, strategies=None, **more):
     """A level of these conditions, with a style for each strategy."""
     results = tuple(result for condition in conditions for result in condition.results)
     images = tuple({result.image.anchor: result.image for result in results}.values())
-    runs = pd.DataFrame() if runs is None else pd.DataFrame(runs)
-    excluded = runs[runs["excluded"] == 1] if "excluded" in runs else runs
+    runs = pd.DataFrame(runs or dict.fromkeys(_OF_RUNS, ()))
     about = {
         "output_dir": ROOT,
         "problems": [],
@@ -89,8 +90,8 @@ def level_of(*conditions, runs=None, strategies=None, **more):
         "families": (),
         "covariates": [],
         "things": "seeds",
-        "run_strategies": tuple(dict.fromkeys(runs["strategy"])) if len(runs) else (),
-        "strategies": pd.DataFrame(strategies or {"qc_fc_median": [np.nan]}),
+        "run_strategies": tuple(dict.fromkeys(runs["strategy"])),
+        "strategies": pd.DataFrame(strategies or {}, columns=_OF_STRATEGIES),
         **more,
     }
     styles = {
@@ -101,7 +102,7 @@ def level_of(*conditions, runs=None, strategies=None, **more):
         results=results,
         images=images,
         runs=runs,
-        excluded=excluded,
+        excluded=runs[runs["excluded"] == 1],
         styles=styles,
         **about,
     )
