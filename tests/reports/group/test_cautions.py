@@ -183,11 +183,11 @@ def test_groups_that_a_page_can_hold(n, more, shown):
 
 def test_what_is_counted_at_the_top():
     runs = {
-        "participant_id": ["sub-1", "sub-1", "sub-1", "sub-2", "sub-2"],
-        "source": ["a", "a", "b", "c", "c"],
-        "task": ["rest", "rest", "rest", None, None],
-        "strategy": ["x", "y", "x", "x", "y"],
-        "mean_fd": [0.4, 0.4, 0.1, 0.2, 0.2],
+        "participant_id": ["sub-1", "sub-1", "sub-1", "sub-1", "sub-2"],
+        "source": ["a", "a", "a", "b", "c"],
+        "task": ["rest", "rest", "rest", "rest", None],
+        "strategy": ["x", "y", "w", "x", "x"],
+        "mean_fd": [0.4, 0.4, 0.4, 0.1, 0.2],
         "excluded": [1, 1, 0, 0, 0],
     }
     region = image_of(["n/a"], noun="region")
@@ -198,10 +198,10 @@ def test_what_is_counted_at_the_top():
     assert first == "2 participants, 3 runs, 1 of them excluded by a strategy."
     assert second == (
         "1 task (rest); 1 space (MNI); 1 seed set (Mine: 3 seeds); 1 set of regions (Mine: 1 "
-        "region); 3 strategies (x, y and z); 1 measure (pearsoncorrelation)."
+        "region); 4 strategies (x, y, w and z); 1 measure (pearsoncorrelation)."
     )
     assert third == ("Mean framewise displacement of runs: median 0.2 mm, from 0.1 to 0.4 mm.")
-    alone = {name: values[3:4] for name, values in runs.items()}
+    alone = {name: values[4:] for name, values in runs.items()}
     first, *_, last = page.summary(level_of(condition_of(results[0]), runs=alone))
     assert first == "1 participant, 1 run, none excluded."
     assert last == "Mean framewise displacement of the run: 0.2 mm."
