@@ -79,6 +79,12 @@ def test_discriminability_by_hand():
     assert discriminability(z, np.array([0, 0, 1, 1])) == pytest.approx((1 + 0.5 + 1 + 0.5) / 4)
     tied = np.array([[0.0], [1.0], [-1.0], [5.0]])
     assert discriminability(tied, np.array([0, 0, 1, 2])) == pytest.approx((0.75 + 1) / 2)
+    # Equal but for rounding: the other is as far from the first as the second is.
+    rounded = np.array([[0.7, 0], [0.9, 0.1], [0.5, -0.1]])
+    assert discriminability(rounded, np.array([0, 0, 1])) == pytest.approx((0.5 + 1) / 2)
+    # What a measurement lacks says nothing of the others either.
+    lacking = np.column_stack([z, [9, 0, np.nan, 7]])
+    assert discriminability(lacking, np.array([0, 0, 1, 1])) == pytest.approx(0.75)
 
 
 def test_discriminability_leaves_incomplete_edges_out():
