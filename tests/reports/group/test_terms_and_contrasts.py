@@ -49,8 +49,8 @@ CONSTANT = table_of(
     coefficient=[0.5, 0.2, -0.1],
     standard_error=[0.1, 0.1, 0.1],
     t=[5.0, 2.0, -3.0],
-    p=[0.001, 0.06, 0.01],
-    q=[0.003, 0.06, 0.02],
+    p=[0.01, 0.06, 0.001],
+    q=[0.02, 0.06, 0.02],
     n=[6, 6, 6],
 )
 
@@ -78,7 +78,7 @@ def test_terms_and_how_many_pairs_are_related_to_each():
     assert column(terms, "Positive", "of these") == ["1", "1"]
     assert column(terms, "Negative", "of these") == ["1", "0"]
     assert column(terms, "p < .05", "% of pairs") == ["66.7", "100"]
-    assert column(terms, "Least q") == ["0.003", "0.03"]
+    assert column(terms, "Least q") == ["0.02", "0.03"]
     # The constant is not what the model is for.
     assert column(strongest, "Term") == ["age", "age"]
     assert column(strongest, "Pair") == ["s0 \N{EN DASH} s1", "s0 \N{EN DASH} s2"]
