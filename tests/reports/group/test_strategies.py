@@ -138,6 +138,8 @@ def test_when_no_strategy_is_marked_as_best():
     assert marked == ["0.4", "30"]
     smoothed = figure(ROWS.assign(smoothing_fwhm=[0.0, 6]))
     assert smoothed.caption.startswith("None is marked as best, as images were smoothed")
+    unknown = figure(ROWS.assign(smoothing_fwhm=[0.0, np.nan]))
+    assert unknown.caption == smoothed.caption
     both = figure(ROWS.assign(smoothing_fwhm=[0.0, 6], qc_fc_participants=[30, 19]))
     assert both.caption == smoothed.caption
     assert not any(label.style.endswith("best") for label in smoothed.chart.labels)

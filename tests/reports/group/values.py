@@ -50,7 +50,7 @@ def people_of(n, **columns):
 
 def square(n, upper, diagonal=1.0):
     """Symmetric matrix (n, n) of the values above its diagonal, row by row."""
-    matrix = np.full((n, n), float(diagonal))
+    matrix = np.diag(np.broadcast_to(np.asarray(diagonal, float), n))
     rows, columns = np.triu_indices(n, 1)
     matrix[rows, columns] = matrix[columns, rows] = upper
     return matrix
