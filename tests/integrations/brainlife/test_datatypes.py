@@ -123,7 +123,7 @@ def test_matrices_of_runs_and_measures(jobs, tmp_path):
     assert [each["label"] for each in read(tmp_path / "label.json")] == ["1", "2", "3", "4", "5"]
 
 
-def test_names_of_matrices_say_the_run_unless_the_task_has_only_that(jobs, tmp_path):
+def test_names_of_matrices_say_the_run_unless_the_task_has_only_that(jobs):
     alone = [matrix.name for matrix in read_results(jobs[:1], []).matrices]
     assert alone == ["covariance", "fisher-z", "correlation", "effective-dof"]
     failed = read_results([jobs[2], jobs[1]], [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import nibabel as nib
@@ -46,21 +45,16 @@ def entities(task):
 
 
 def test_labels_are_those_of_metadata_and_else_of_tags(read):
-    about = of(
-        *("bold", ["task-nback", "x", "run-7"], ["space-MNI152Lin", "run-9"]),
-        **{"subject": "S-01:x", "session": True, "task": "", "TaskName": "n back", "acq": "LR"},
-    )
+    tags = (["task-nback", "x", "run-7"], ["space-MNI152Lin", "run-9"])
+    facts = {"subject": "S-01:x", "session": True, "task": "", "TaskName": "n back", "acq": "LR"}
+    about = of("bold", *tags, **facts)
     task = read([about], bold=BOLDS[0], space=None)
     expected = {"sub": "S01", "task": "nback", "acq": "LR", "run": "7", "space": "MNI152Lin"}
     assert entities(task) == [expected]
     about["meta"] |= {"task": "rest_2", "run": 3, "acquisition": "RL", "session": "a"}
     task = read([about], bold=BOLDS[0], space="MNI152NLin6Asym:res-2")
-    assert entities(task) == [
-        {
-            **{"sub": "S01", "ses": "a", "task": "rest2", "acq": "RL", "run": "3"},
-            "space": "MNI152NLin6Asym",
-        }
-    ]
+    expected = {"sub": "S01", "ses": "a", "task": "rest2", "acq": "RL", "run": "3"}
+    assert entities(task) == [expected | {"space": "MNI152NLin6Asym"}]
 
 
 def test_a_label_that_is_missing_is_that_of_the_first_image(read):
@@ -175,7 +169,8 @@ def test_links_and_sidecars_of_the_dataset(read, tmp_path):
         f"{stem}_desc-confounds_timeseries.tsv": "../../../../in/r.tsv",
         f"{stem}_desc-confounds_timeseries.json": "../../../../in/r.json",
     }
-    assert {path.name: os.readlink(path) for path in func.iterdir() if path.is_symlink()} == targets
+    links = [path for path in func.iterdir() if path.is_symlink()]
+    assert {path.name: str(path.readlink()) for path in links} == targets
     sidecar = func / f"{stem}_space-T1w_desc-preproc_bold.json"
     # The image's own sidecar counts, and what the platform alone knows is no key of BIDS.
     known = {"RepetitionTime": 2.5, "FlipAngle": 80, "EchoTime": 0.03}
