@@ -99,7 +99,7 @@ def test_only_a_perfect_correlation_is_written_as_one(r, text):
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0.0099, "0.99"), (0.01, "1"), (0.999, "99.9"), (1.0000001, "100")]
+    ("share", "text"), [(0.0099, "0.99"), (0.01, "1"), (0.999, "99.9"), (1.002, "100")]
 )
 def test_shares_near_the_limits(share, text):
     assert percent(share) == f"{text}\N{NO-BREAK SPACE}%"
