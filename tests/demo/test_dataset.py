@@ -138,3 +138,9 @@ def test_the_demo_is_written_over_an_earlier_one_alone(root, tmp_path):
     (tmp_path / "dataset_description.json").write_text('{"Name": "Simulated"}')
     with pytest.raises(OutputError, match="is a dataset already, and not the demo's"):
         check_demo_dir(tmp_path)
+
+
+def test_runs_of_one_participant_are_not_the_same(numbers):
+    first, second = (numbers(f"sub-02_task-rest_run-{run}") for run in (1, 2))
+    for name in ("trans_x", "global_signal", "csf"):
+        assert np.abs(first[name] - second[name]).max() > 0.01

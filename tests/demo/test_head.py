@@ -55,6 +55,13 @@ def test_tissues_lie_in_the_brain_apart_from_each_other_and_from_spheres(head):
     tissue = np.select([csf, white, brain], [1000, 700, 800], 80)
     coil = 1 - 0.0004 * (points[:, 1] + 18)
     np.testing.assert_allclose(head.baseline, tissue * coil)
+    # Nothing lies below the lowest slice, nor in the fissure between the hemispheres.
+    x, y, z = points[brain].T
+    assert z.min() == -60
+    between = (x == 0) & (z > 0)
+    inside = (15 / 48) ** 2 + ((y + 20) / 80) ** 2 + ((z - 14) / 54) ** 2 <= 1
+    assert between.any()
+    assert inside[between].all()
     # A layer of scalp, two voxels from the brain
     scalp = points[~brain]
     inside = points[brain]

@@ -124,13 +124,17 @@ def brain(rng):
 
 
 def test_signals_of_tissues_and_of_the_most_variable_voxels(brain):
-    image, columns, _ = brain
+    image, columns, about = brain
     tissues = {"csf": image[9, :, 2:4], "white_matter": image[8, :4]}
     tissues["tcompcor"] = image[4, 3:8, 1:3]  # 2 % of the brain, without what drifts or begins
     tissues = {name: voxels.reshape(-1, 70) for name, voxels in tissues.items()}
     tissues["csf_wm"] = np.vstack([tissues["csf"], tissues["white_matter"]])
     for name, voxels in tissues.items():
         np.testing.assert_allclose(columns[name], voxels.mean(axis=0), atol=1e-6)
+        assert about[name] == {"Method": "Mean"}
+    assert about["global_signal"] == {"Method": "Mean"}
+    methods = {name[0]: about[name]["Method"] for name in about if "comp_cor" in name}
+    assert methods == {"t": "tCompCor", "c": "aCompCor", "w": "aCompCor", "a": "aCompCor"}
 
 
 @pytest.mark.parametrize(

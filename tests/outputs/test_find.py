@@ -27,6 +27,7 @@ from bids_spheres.outputs.find import (
     matrix_files,
     pages_of_participants,
     parsed_files,
+    read_group_table,
     seed_map_files,
     selected,
 )
@@ -655,3 +656,31 @@ def test_a_set_of_seeds_may_be_named_after_regions(tmp_path):
         text = "".join("\t".join(line.split()) + "\n" for line in lines)
         own.write_text(text.replace("radius", "volume") if desc == "regions" else text)
         assert read_spheres(own).noun == noun
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("participant_id", "session_id", "task", "run", "source", "space", "seeds", "scale"),
+        *("strategy", "reason", "group", "measure", "name", "network", "term", "nearest_seed"),
+    ],
+)
+def test_words_of_tables_of_groups_keep_their_zeros(tmp_path, word):
+    path = tmp_path / "x.tsv"
+    path.write_text(f"n\t{word}\n1\t01\n2\tNA\n3\tn/a\n")
+    table = read_group_table(path)
+    assert table[word].tolist()[:2] == ["01", "NA"]
+    assert table[word].isna().tolist() == [False, False, True]
+    assert table["n"].tolist() == [1, 2, 3]
+
+
+def test_sets_of_seeds_without_series_and_matrices_are_no_results(tmp_path):
+    for run in ("sub-1_run-1", "sub-1_run-2"):
+        touch(tmp_path, f"{run}_seg-begun_stat-mean_desc-raw_timeseries.tsv.gz", *of_run(run))
+    touch(tmp_path, "sub-1_run-2_seg-done_stat-fisherz_desc-x_relmat.tsv")
+    touch(tmp_path, "sub-1_run-2_seg-series_stat-mean_desc-y_timeseries.tsv")
+    results = open_results(tmp_path)
+    (run,) = results
+    assert (run.title, len(results)) == ("run-2", 1)
+    assert results.seeds == tuple(own.label for own in run.seed_sets) == ("done", "series")
+    assert results.runs["seeds"].tolist() == ["done", "series"]

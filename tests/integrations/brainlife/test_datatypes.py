@@ -28,10 +28,10 @@ WORK = SimpleNamespace(
     seed_sets=(SEEDS,),
     strategies=(SimpleNamespace(name="simple"),),
     processing=SimpleNamespace(
-        connectivity=("covariance", "fisher-z", "pearson"), effective_dof=True
+        connectivity=("covariance", "fisher-z", "pearson", "spearman"), effective_dof=True
     ),
 )
-STATS = ("covariance", "fisherz", "pearsoncorrelation", "effectivedof")
+STATS = ("covariance", "fisherz", "pearsoncorrelation", "spearmancorrelation", "effectivedof")
 SERIES = {"01": "1\t2.5\tn/a\t4\t5\n", "02": "-1\tn/a\t3\t4\t5\n6\tn/a\t8\t9\t10\n"}
 
 
@@ -104,7 +104,7 @@ def test_matrices_of_runs_and_measures(jobs, tmp_path):
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv" / "old.csv").touch()
     write_conmat(read_results(jobs, []), tmp_path)
-    short = ("covariance", "fisher-z", "correlation", "effective-dof")
+    short = ("covariance", "fisher-z", "correlation", "spearman", "effective-dof")
     expected = {
         f"sub-{label}_task-rest_{name}.csv": value(number, label)
         for label in SERIES
@@ -118,17 +118,22 @@ def test_matrices_of_runs_and_measures(jobs, tmp_path):
     index = read(tmp_path / "index.json")
     assert [each["filename"] for each in index] == [*expected]
     assert [each["name"] for each in index] == [name.removesuffix(".csv") for name in expected]
-    assert [each["unit"] for each in index] == ["", "z", "r", ""] * 2
+    assert [each["unit"] for each in index] == ["", "z", "r", "r", ""] * 2
     assert index[1]["desc"] == f"Fisherz of sub-01 task-rest space-{SPACE}"
     assert [each["label"] for each in read(tmp_path / "label.json")] == ["1", "2", "3", "4", "5"]
 
 
-def test_names_of_matrices_say_the_run_unless_the_task_has_only_that(jobs):
+def test_names_of_matrices_say_the_run_unless_the_task_has_only_that(jobs, monkeypatch):
     alone = [matrix.name for matrix in read_results(jobs[:1], []).matrices]
-    assert alone == ["covariance", "fisher-z", "correlation", "effective-dof"]
+    assert alone == ["covariance", "fisher-z", "correlation", "spearman", "effective-dof"]
+    # What an earlier call has left is no result of this one.
+    monkeypatch.setattr(WORK.processing, "effective_dof", False)
+    monkeypatch.setattr(WORK.processing, "connectivity", ("fisher-z", "pearson"))
+    alone = [matrix.name for matrix in read_results(jobs[:1], []).matrices]
+    assert alone == ["fisher-z", "correlation"]
     failed = read_results([jobs[2], jobs[1]], [])
     assert [str(job) for job in failed.jobs] == [f"sub-02 task-rest space-{SPACE}"]
-    assert failed.matrices[2].name == "sub-02_task-rest_correlation"
+    assert failed.matrices[1].name == "sub-02_task-rest_correlation"
     assert failed.used.tolist() == [True, False, True, True, True]
     # A group of runs has matrices alone, of those measures that it has.
     name = parse_name(f"sub-01_space-{SPACE}_desc-preproc_bold.nii.gz")

@@ -45,7 +45,7 @@ def entities(task):
 
 
 def test_labels_are_those_of_metadata_and_else_of_tags(read):
-    tags = (["task-nback", "x", "run-7"], ["space-MNI152Lin", "run-9"])
+    tags = (["x", "task_nback", "run-7"], ["space-MNI152Lin", "run-9"])
     facts = {"subject": "S-01:x", "session": True, "task": "", "TaskName": "n back", "acq": "LR"}
     about = of("bold", *tags, **facts)
     task = read([about], bold=BOLDS[0], space=None)
@@ -85,6 +85,10 @@ def test_files_belong_to_runs_by_metadata_or_else_by_their_order(read):
     others = [of("regressors", run=run, session="x") for run in "312"]
     task = read([*bolds, *others], bold=BOLDS, regressors=tables)
     assert paths(task, "regressors") == [tables[1], tables[2], tables[0]]
+    bolds = [of("bold", session=session, TaskName=task) for session, task in ("ax", "ay", "bx")]
+    others = [of("regressors", session=session, task=task) for session, task in ("bx", "ax", "ay")]
+    task = read([*bolds, *others], bold=BOLDS, regressors=tables)
+    assert paths(task, "regressors") == [tables[1], tables[2], tables[0]]
     # Not where runs are the same, nor where tables are of other runs.
     for runs, of_tables in (("113", "311"), ("123", "314"), ("123", "113")):
         bolds = [of("bold", run=run) for run in runs]
@@ -119,10 +123,12 @@ def test_options_without_masks_and_regressors(read):
 
 def test_words_of_options_become_lists(read):
     given = {"connectivity": " pearson,fisher-z\n spearman ", "min-coverage": 0, "detrend": False}
+    given["work-dir"] = "my folder"
     options = read(bold=BOLDS[0], nothing=None, **given).options
     assert options["connectivity"] == ["pearson", "fisher-z", "spearman"]
     assert options["min_coverage"] == 0
     assert options["detrend"] is False
+    assert options["work_dir"] == "my folder"
     assert options["space"] == ["T1w"]
 
 
@@ -131,6 +137,7 @@ def test_words_of_options_become_lists(read):
     [
         ({"strategy": "simple 36P"}, "strategy has 2 values, and takes one"),
         ({"atlas": ["Power2011", "Schaefer"]}, "atlas has 2 values, and takes one"),
+        ({"seeds": ["x.tsv", "y.tsv"]}, "seeds has 2 values, and takes one"),
         ({"atlas": "Power2011", "seeds": "x.tsv"}, "names an atlas and seeds"),
         ({"reports_only": True}, "'reports_only' is no parameter here"),
         ({"task_label": "rest"}, "'task_label' is no parameter here"),
