@@ -198,7 +198,8 @@ class Processing:
         mixing="note",
     )
     dummy_scans: DummyScans = _series(
-        "volumes to leave out at the start; auto: those that fMRIPrep marks as non-steady",
+        "volumes to leave out at the start; those that fMRIPrep marks as non-steady always are, "
+        "and auto counts them",
         Number("N|auto", whole=True, words=("auto",)),
         affects=_DESIGN,
         sidecar="DummyScans",

@@ -335,15 +335,24 @@ def test_labels_that_select_and_those_that_are_missing(caplog):
     assert error.value.hint.endswith("sub-18, sub-19 and 2 more.")
 
 
-def test_one_radius_selects_where_names_have_several(caplog):
-    named = files_of(*(f"sub-01_seg-a_scale-{mm}mm_stat-x_relmat.tsv" for mm in (4, 6)))
-    plain = files_of("sub-01_seg-b_stat-x_relmat.tsv")
-    one = [("scale", ("6mm", ""))]
-    assert selected([*named, *plain], one) == [named[1], *plain]
-    assert selected(plain, one) == plain
+def test_a_radius_that_sidecars_have_selects(tmp_path, caplog):
+    """Names lack it where a set was used with one; regions and spheres of several have none."""
+    stem = str(tmp_path / "sub-01_seg-{}_stat-x_relmat.tsv")
+    four, six = files_of(*(stem.format(f"a_scale-{mm}mm") for mm in (4, 6)))
+    five, own, regions = files_of(*map(stem.format, "bcd"))
+    five.path.with_suffix(".json").write_text('{"Radius": 5.0}')
+    own.path.with_suffix(".json").write_text('{"Radius": [5, 6]}')
+    files = [own, six, five, regions, four]
+    assert selected(files, [("scale", ("5mm", ""))]) == [own, five, regions]
+    assert selected(files, [("scale", ("5mm", "6mm"))]) == [six, five]
+    assert selected(files, [("scale", ("",))]) == [own, five, regions]
+    assert [is_selected(file, [("scale", ("6mm", ""))]) for file in files] == [1, 1, 0, 1, 0]
     assert caplog.text == ""
-    with pytest.raises(NothingSelectedError, match=r"No matrix has scale-7mm\."):
-        selected(named, [("scale", ("7mm", ""))])
+    assert selected([five, own], [("scale", ("8mm", ""))]) == [own]
+    assert caplog.messages == ["No matrix has scale-8mm. Available: scale-5mm and scale-(none)."]
+    with pytest.raises(NothingSelectedError, match=r"No matrix has scale-8mm\.") as raised:
+        selected([five, six], [("scale", ("8mm", ""))])
+    assert raised.value.hint == "Available: scale-5mm and scale-6mm."
 
 
 def test_maps_have_no_measure_to_be_selected_by():
