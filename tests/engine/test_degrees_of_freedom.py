@@ -327,6 +327,16 @@ def test_dependent_and_constant_regressors_count_once():
     )
 
 
+def test_units_of_regressors_do_not_matter():
+    series = autoregressive(0.5, 80, 4, seed=17)
+    regressors = autoregressive(0.9, 80, 3, seed=18)
+    np.testing.assert_allclose(
+        effective_degrees_of_freedom(series, regressors=regressors * [1e-12, 1, 1e12]),
+        effective_degrees_of_freedom(series, regressors=regressors),
+        rtol=1e-8,
+    )
+
+
 def test_one_regressor_may_be_a_vector_and_none_an_empty_table():
     series = autoregressive(0.5, 80, 4, seed=17)
     regressor = autoregressive(0.5, 80, 1, seed=18)
