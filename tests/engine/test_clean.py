@@ -907,6 +907,7 @@ def test_errors_as_nilearn(options, error, match):
         (SERIES, {"sample_mask": []}, DataError, "The size of the sample mask is 0"),
         (SERIES, {"sample_mask": np.zeros(50, bool)}, DataError, "All volumes were marked as mot"),
         (SERIES, {"sample_mask": np.ones(49, bool)}, IndexError, "fewer timepoints than the curr"),
+        (SERIES, {"sample_mask": np.array([1, 50])}, IndexError, r"invalid index \[50\]"),
         (SERIES, {"sample_mask": np.ones((2, 2))}, DataError, "one dimension"),
         (SERIES, {"sample_mask": np.array([0.5, 2])}, DataError, "whole numbers"),
         (SERIES, {"sample_mask": np.array(["a", "b"])}, TypeError, "must be of type"),
