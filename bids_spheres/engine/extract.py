@@ -307,7 +307,7 @@ class _Reading:
         if set_aside and usable[suspects].any():
             late = usable[suspects]
             total += _along_volumes(sums[:, suspects[late]], np.vstack(set_aside)[:, late])
-        affected = sums @ screened.flickering.astype(np.float64) > 0
+        affected = self.weights.membership @ screened.flickering.astype(np.intp) > 0
         if affected.any():
             numbers = np.unique(sums[affected].indices).astype(np.intp)
             part = sums[affected][:, numbers]
@@ -323,7 +323,7 @@ class _Reading:
         for rows in weights.joint:
             # Signals s of maps M of which M s is nearest to the voxels: (M'M) s = M' voxels
             maps = weights.sums[rows] * alive
-            known = count[rows] > 0
+            known = weights.membership[rows] @ usable.astype(np.intp) > 0
             gram = (maps @ maps.T).toarray()[np.ix_(known, known)]
             sums = _real(total[:, rows][:, known], volumes)
             sums += volumes.inter * (count[rows][known] - 1)

@@ -326,6 +326,28 @@ def test_a_map_is_reduced_by_voxels_that_count(tmp_path, bold, voxel, reduced):
     assert extraction.reduced.tolist() == [reduced, False]
 
 
+@pytest.mark.parametrize("level", [0.5, -0.5])
+@pytest.mark.parametrize("bad", [False, True])
+def test_maps_may_have_negative_weights(tmp_path, level, bad):
+    """As independent components have, also most of theirs; a bad voxel is as if masked."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(900, 20, (6, 7, 5, 30))
+    weights = rng.normal(size=(6, 7, 5, 2)) + np.array([1, level])
+    path = save(tmp_path, weights, AFFINE, "maps.nii")
+    inside = np.ones((6, 7, 5), np.uint8)
+    if bad:
+        inside[0, 3, 3] = 0
+        assert nib.load(path).get_fdata()[0, 3, 3, 1] < 0
+    mask = save(tmp_path, inside, AFFINE, "mask.nii")
+    options = {key: value for key, value in NO_STEPS.items() if key != "strategy"}
+    masker = NiftiMapsMasker(path, mask_img=mask, **options)
+    expected = masker.fit_transform(save(tmp_path, data, AFFINE, "all.nii"))
+    data[inside == 0, 20] = np.nan
+    table, _ = load_parcellation(path, "mine", "MNI")
+    series = ours(save(tmp_path, data, AFFINE, "bold.nii"), table).timeseries
+    assert_allclose(series, expected, rtol=1e-6)
+
+
 def test_maps_have_no_median(bold, maps):
     with pytest.raises(UsageError, match="weighted means, and no median"):
         ours(bold, load_parcellation(maps, "mine", "MNI")[0], aggregation="median")
