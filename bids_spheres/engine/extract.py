@@ -61,8 +61,8 @@ class VoxelMoments:
     def tsnr(self, weights: SphereWeights) -> FloatArray:
         """Mean over each sphere of mean / SD of voxels with a signal, (S,); else NaN."""
         ratio = np.divide(self.mean, self.sd, out=np.zeros_like(self.mean), where=self.alive)
-        count = weights.sums @ self.alive.astype(np.float64)
-        return weights.sums @ ratio / np.where(count > 0, count, np.nan)
+        count = weights.magnitudes @ self.alive.astype(np.float64)
+        return weights.magnitudes @ ratio / np.where(count > 0, count, np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,7 +307,7 @@ class _Reading:
         if set_aside and usable[suspects].any():
             late = usable[suspects]
             total += _along_volumes(sums[:, suspects[late]], np.vstack(set_aside)[:, late])
-        affected = self.weights.membership @ screened.flickering.astype(np.intp) > 0
+        affected = self.weights.magnitudes @ screened.flickering.astype(np.float64) > 0
         if affected.any():
             numbers = np.unique(sums[affected].indices).astype(np.intp)
             part = sums[affected][:, numbers]
@@ -323,7 +323,7 @@ class _Reading:
         for rows in weights.joint:
             # Signals s of maps M of which M s is nearest to the voxels: (M'M) s = M' voxels
             maps = weights.sums[rows] * alive
-            known = weights.membership[rows] @ usable.astype(np.intp) > 0
+            known = (weights.magnitudes[rows] @ alive) > 0
             gram = (maps @ maps.T).toarray()[np.ix_(known, known)]
             sums = _real(total[:, rows][:, known], volumes)
             sums += volumes.inter * (count[rows][known] - 1)
