@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,7 +30,7 @@ def drawn(monkeypatch):
 
     monkeypatch.setattr(seed_maps.sphere_figures, "map_slices", map_slices)
     monkeypatch.setattr(seed_maps, "find_group_background", lambda _: Background())
-    monkeypatch.setattr(seed_maps, "read_image", images.get)
+    monkeypatch.setattr(seed_maps, "read_image", lambda path: images[str(path)])
 
     def of(label="s1", contrast="age", clusters=None, statistic="t", strategy="a", **p):
         stats = frozenset({statistic, *p})
@@ -48,13 +49,8 @@ def drawn(monkeypatch):
             image_title="rest",
             about={"Model": "age"},
             sidecar=lambda _: {},
-            image_path=lambda stat: Path(image[stat]),
+            image_path=lambda stat: PurePath(image[stat]),
         )
-
-    class Path(str):
-        @property
-        def name(self):
-            return str(self)
 
     return calls, of
 
