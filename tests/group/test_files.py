@@ -318,6 +318,7 @@ def test_a_run_in_a_space_without_a_preference_counts_in_one_that_has_one(output
     add(outputs, rng, "01", "MNI152Lin")
     z = [add(outputs, rng, "01", NLIN6), add(outputs, rng, "02", "MNI152Lin")]
     add(outputs, rng, "02", "MNIPediatricAsym")  # the first by its name
+    z.append(add(outputs, rng, "03", "MNIPediatricAsym"))
     assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
     (mean,) = (outputs.root / "group").glob("*_space-MNI_*_mean.tsv")
     written = upper(read_tsv(mean).drop(columns="Node").to_numpy(float))
@@ -344,7 +345,8 @@ def test_seeds_mapped_to_another_template_are_pooled_and_others_are_not(outputs,
 
 def test_outputs_of_another_minor_version_are_left_out(outputs, rng):
     z = [add(outputs, rng, label) for label in ("01", "02")]
-    add(outputs, rng, "03", GeneratedBy=OLD)
+    for label in ("03", "05"):
+        add(outputs, rng, label, GeneratedBy=OLD)
     path = outputs.add("04", correlations(rng, S))
     for name in (path.with_suffix(".json"), *path.parent.glob("*_dseg.json")):
         content = json.loads(name.read_text())
@@ -352,7 +354,7 @@ def test_outputs_of_another_minor_version_are_left_out(outputs, rng):
     problems = run_group(outputs.root, GroupOptions())
     assert len(problems) == 2
     assert all("Run the participant level again" in problem for problem in problems)
-    assert "outputs of 1 participant (sub-03) are left out" in problems[0]
+    assert "outputs of 2 participants (sub-03 and sub-05) are left out" in problems[0]
     assert "made by bids_spheres 0.1.0" in problems[0]
     assert "sub-04" in problems[1]
     np.testing.assert_allclose(

@@ -130,6 +130,9 @@ def test_benchmarks_of_too_few_edges_or_equal_distances():
     holes = np.array([np.nan, 0.1, -0.3, np.nan, 0.2])
     of_known = benchmark(holes, np.insert(p, [0, 2], np.nan), np.array([90.0, 10, 20, 5, 40]))
     assert of_known == left
+    ties, distances = np.array([0.1, 0.1, -0.3, 0.2, 0.2]), np.array([10.0, 20, 20, 5, 40])
+    expected = stats.spearmanr(ties, distances).statistic
+    assert benchmark(ties, np.ones(5), distances).spearman == pytest.approx(expected)
     two = benchmark(r[:2], p[:2], np.array([10.0, 20]))
     assert (two.edges, two.share) == (2, 0.5)
     assert np.isnan([two.spearman, two.pearson]).all()
@@ -167,6 +170,8 @@ def test_motion_that_is_the_same_in_all_or_unknown_goes_with_nothing(rng):
     assert (found.participants, found.degrees_of_freedom) == (5, 3)
     unknown = dict(zip(labels, [np.nan, 0.1, 0.2, np.nan, 0.4], strict=True))
     assert qc_fc(values, motion_design(unknown), 3, 1).participants == 3
+    still = motion_design(dict(zip(labels, [0.0, 0.1, 0.2, 0.0, 0.4], strict=True)))
+    assert qc_fc(values, still, 3, 1).participants == 5
     nobody = qc_fc(values, motion_design(dict.fromkeys(labels, np.nan)), 3, 1)
     assert (nobody.participants, nobody.degrees_of_freedom) == (0, 0)
 

@@ -462,14 +462,16 @@ def test_places_of_seeds_are_the_same_in_every_template(outputs, rng, space):
         group(outputs)
 
 
-@pytest.mark.parametrize("change", ["name", "coordinates", "network", "radius"])
+@pytest.mark.parametrize("change", ["name", "coordinates", "network", "radius", "radius by 0.2"])
 def test_runs_with_different_spheres_are_refused(filled, rng, change):
     outputs, _ = filled
     path = outputs.add("04", correlations(rng, S))
     spheres = next(path.parent.glob("*_dseg.tsv"))
     table = read_tsv(spheres)
+    change, _, by = change.partition(" by ")
     column = {"coordinates": "x"}.get(change, change)
-    table.loc[1, column] = {"x": 41.0, "radius": 8}.get(column, "other")
+    table[column] = table[column].astype(object)
+    table.loc[1, column] = {"x": 41.0, "radius": 5 + float(by or 3)}.get(column, "other")
     table.to_csv(spheres, sep="\t", index=False, na_rep="n/a")
     with pytest.raises(DataError, match="sub-04") as caught:
         group(outputs)
