@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from itertools import product
 
 import numpy as np
 import pytest
 from scipy.special import polygamma
 
-from bids_spheres.errors import DataError
+from bids_spheres.errors import DataError, OutputError
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.files import describe_absent, describe_failed
 from bids_spheres.group.options import GroupOptions
@@ -562,3 +563,34 @@ def test_participants_are_in_the_order_in_which_people_count(outputs, rng, caplo
     assert run_group(outputs.root, GroupOptions()) == []
     assert list(reasons(outputs)) == ["sub-1", "sub-2", "sub-10", "sub-3", "sub-11"]
     assert "--pool-spaces" not in caplog.text
+
+
+def test_spheres_of_another_version_beside_a_matrix_of_this_one(outputs, rng):
+    for label in ("01", "02"):
+        add(outputs, rng, label)
+    (path,) = (outputs.root / "sub-02" / "func").glob("*_dseg.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"GeneratedBy": OLD}))
+    (problem,) = run_group(outputs.root, GroupOptions())
+    assert "outputs of 1 participant (sub-02) are left out" in problem
+    assert reasons(outputs) == {"sub-01": "", "sub-02": "made by bids_spheres 0.1.0"}
+
+
+@pytest.mark.parametrize("name", ["group", "logs"])
+def test_folders_that_lead_elsewhere_are_not_written_to(outputs, rng, tmp_path, name):
+    add(outputs, rng, "01")
+    (tmp_path / "elsewhere").mkdir()
+    (outputs.root / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="is a link to"):
+        run_group(outputs.root, GroupOptions())
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_killed_calls_left_in_the_folders_of_the_group_is_removed(outputs, rng):
+    add(outputs, rng, "01")
+    left = [outputs.root / name / f".tmp-bids_spheres-{'0' * 32}" for name in ("", "group", "logs")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
+    assert run_group(outputs.root, GroupOptions()) == []
+    assert not [path for path in left if path.exists()]

@@ -310,3 +310,23 @@ def test_runs_of_a_session_by_itself_count_by_their_volumes(outputs, rng):
         own = [each for source, each in values.items() if source.startswith(f"ses-{session}")]
         assert row["mean_fd"] == pytest.approx(np.nanmean(np.concatenate(own)), rel=1e-9)
         assert row["runs"] == runs
+
+
+@pytest.mark.parametrize(
+    ("key", "label", "source"),
+    [
+        ("run", "2", "task-rest_run-2"),
+        ("acq", "b", "task-rest_acq-b"),
+        ("task", "film", "task-film"),
+    ],
+)
+def test_of_runs_that_are_selected_those_of_every_strategy_count(outputs, rng, key, label, source):
+    values = displacement(rng, 90)
+    add(outputs, rng, "01", values, source=source, strategy="36P")
+    add(outputs, rng, "01", np.full(90, np.nan), source=source)
+    for other in ("task-rest_run-1", "task-rest_acq-a"):
+        add(outputs, rng, "01", displacement(rng, 50), source=other)
+    select = (("desc", ("simple",)), (key, (label,)))
+    assert run_group(outputs.root, GroupOptions(select=select)) == []
+    (path,) = (outputs.root / "group").glob("*_participants.tsv")
+    assert read_tsv(path)["mean_fd"][0] == pytest.approx(np.nanmean(values), rel=1e-9)
