@@ -492,6 +492,11 @@ def test_in_their_own_spaces_participants_have_seeds_in_different_places(outputs
 @pytest.mark.parametrize(
     ("key", "value", "change"),
     [
+        ("Seeds", "Other", 'Seeds was "Tiny" and is "Other"'),
+        ("SeedSpace", "T1w", 'SeedSpace was null and is "T1w"'),
+        ("Radius", 5.5, "Radius was 5 and is 5.5"),
+        ("Mask", "none", 'Mask was "run" and is "none"'),
+        ("Overlap", "exclude", 'Overlap was "allow" and is "exclude"'),
         ("MinimumCoverage", 0.9, "MinimumCoverage was 0.5 and is 0.9"),
         ("Tissue", "GM", 'Tissue was null and is "GM"'),
         ("ExcludeMask", "lesion.nii", 'ExcludeMask was null and is "lesion.nii"'),
