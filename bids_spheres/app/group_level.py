@@ -32,7 +32,7 @@ from bids_spheres.settings.table import GROUP, Settings
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def _group_options(settings: Settings) -> GroupOptions:
             expected = dict.fromkeys(labels, f"in {table.name}, not in the input") | expected
     return GroupOptions(
         **vars(replace(choices, participants_table=table if needed else None)),
-        select=tuple(_with_unnamed_radius(selection(settings))),
+        select=tuple((key, labels) for key, labels in selection(settings) if labels),
         expected=tuple(expected.items()),
         seed_maps=settings.processing.seed_maps,
         controls=settings.processing.controls,
@@ -124,7 +124,8 @@ def selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     own = (TYPED_LABEL if isinstance(s, str) else seed_file_label(s) for s in settings.seeds)
     regions = [*map(parcellation_label, settings.parcellation), *[ROI_LABEL] * bool(settings.roi)]
     yield SEEDS, tuple(dict.fromkeys([*settings.atlas, *own, *regions]))
-    yield "scale", tuple(map(scale_label, settings.radius))
+    # Regions, and spheres with radii of their own, stay beside spheres of a radius.
+    yield "scale", (*map(scale_label, settings.radius), *[""] * bool(settings.radius))
     # A built-in strategy need not be known to this version.
     yield (
         "desc",
@@ -134,15 +135,6 @@ def selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
         ),
     )
     yield "stat", tuple(measure(name).stat for name in settings.processing.connectivity)
-
-
-def _with_unnamed_radius(
-    select: Iterable[tuple[str, tuple[str, ...]]],
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The labels that are wanted, and none beside one radius: names have it only of several."""
-    for key, labels in select:
-        if labels:
-            yield key, (*labels, "") if key == "scale" and len(labels) == 1 else labels
 
 
 def raw_datasets(bids_dir: Path) -> Iterator[Path]:

@@ -25,7 +25,7 @@ from bids_spheres.errors import (
 )
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.edges import edge_ends
-from bids_spheres.outputs.find import run_files, with_radius
+from bids_spheres.outputs.find import run_files
 from bids_spheres.outputs.logs import LOGS, recorded_settings
 from bids_spheres.outputs.paths import PEARSON, label_of
 from bids_spheres.outputs.read import Matrix, read_matrix
@@ -88,7 +88,7 @@ def explain_edge(options: Namespace) -> int:
 def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tuple[int, int]]:
     """The matrix of a run that the options name, and row and column of the edge."""
     files = [
-        with_radius(file)
+        file
         for file in run_files(out, participant)
         if file.name.get("stat") in MEASURES.values()
         and "Concatenation" not in read_sidecar(file.path, optional=True)
@@ -116,7 +116,7 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
     if len(edges) > 1:
         choices = []
         for name, key in EDGE_ENTITIES.items():
-            known = list(dict.fromkeys(label_of(file.name, key) for file, *_ in edges))
+            known = list(dict.fromkeys(file.label(key) for file, *_ in edges))
             if name == "radius":
                 known = [label.removesuffix("mm").replace("p", ".") for label in known]
             if name == "connectivity":

@@ -30,6 +30,7 @@ from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     import numpy as np
@@ -64,6 +65,15 @@ class OutputFile:
         """Participant with the key, ``sub-01``."""
         return f"sub-{self.name.get('sub')}"
 
+    def label(self, key: str) -> str:
+        """Label of an entity or ""; the sidecar has the radius of a set that was used with one."""
+        label = paths.label_of(self.name, key)
+        if key == "scale" and not label:
+            path = self.spheres if self.name.suffix == paths.CONTROLS else self.path
+            radius = read_sidecar(path, optional=True).get("Radius")
+            return scale_label(radius) if isinstance(radius, int | float) else ""
+        return label
+
     @property
     def source(self) -> str:
         """Entities of the run, as in names of its files."""
@@ -82,18 +92,6 @@ class OutputFile:
     def space(self) -> str:
         """Space of the image; ``"func"`` for the grid of acquisition."""
         return paths.label_of(self.name, "space")
-
-
-def with_radius(file: OutputFile) -> OutputFile:
-    """The file under a name with ``scale``, by its sidecar if all spheres have one radius."""
-    path = file.spheres if file.name.suffix == paths.CONTROLS else file.path
-    known = file.name.get("scale")
-    radius = None if known else read_sidecar(path, optional=True).get("Radius")
-    if not isinstance(radius, int | float):
-        return file
-    name = file.name
-    labels = dict(name.entities) | {"scale": scale_label(radius)}
-    return replace(file, name=name.with_(name.suffix, name.extension, **labels))
 
 
 def parsed_files(files: Iterable[Path]) -> Iterator[OutputFile]:
@@ -143,27 +141,31 @@ def selected(files: Sequence[File], select: Iterable[tuple[str, Sequence[str]]])
     chosen = list(files)
     for key, labels in select:
         wanted = {_plain(key, label) for label in labels}
-        unnamed = key == "scale" and "" in wanted  # one radius, which names need not have
-        present = {_plain(key, paths.label_of(file.name, key)) for file in chosen}
+        own = [(_label(file, key, wanted), file) for file in chosen]
+        chosen = [file for label, file in own if label in wanted]
+        present = {label for label, _ in own}
         names = sorted((label or "(none)" for label in present), key=natural)
         choice = f"Available: {listing(as_written((key, name) for name in names), 20)}."
-        chosen = [file for file in chosen if _plain(key, paths.label_of(file.name, key)) in wanted]
+        # Regions, without a radius, are welcome beside spheres of one, but need not exist.
+        named = [label or "(none)" for label in labels if label or key != "scale"] or ["(none)"]
         if not chosen:
-            named = [label for label in labels if label or not unnamed]
-            shown = ", ".join(label or "(none)" for label in named)
-            raise NothingSelectedError(f"No matrix has {key}-{shown}.", hint=choice)
-        for label in () if unnamed else sorted(wanted - present, key=natural):
+            raise NothingSelectedError(f"No matrix has {key}-{', '.join(named)}.", hint=choice)
+        for label in sorted(wanted - present - {""}, key=natural):
             logger.warning("No matrix has %s-%s. %s", key, label, choice)
     return chosen
 
 
 def is_selected(file: OutputFile, select: Iterable[tuple[str, Sequence[str]]]) -> bool:
     """Whether a map has the labels selected for matrices, other than the measure's."""
-    return all(
-        _plain(key, paths.label_of(file.name, key)) in {_plain(key, label) for label in labels}
-        for key, labels in select
-        if key != "stat"
-    )
+    wanted = ((key, {_plain(key, label) for label in labels}) for key, labels in select)
+    return all(_label(file, key, labels) in labels for key, labels in wanted if key != "stat")
+
+
+def _label(file: OutputFile | GroupFiles, key: str, wanted: AbstractSet[str]) -> str:
+    """Comparable label of a file, by its name alone where what is wanted has no label."""
+    if any(wanted) and isinstance(file, OutputFile):
+        return _plain(key, file.label(key))
+    return _plain(key, paths.label_of(file.name, key))
 
 
 def _plain(key: str, label: str) -> str:

@@ -196,10 +196,8 @@ class Results:
         """
         files = self.files
         for key, wanted in pairs_of(labels):
-            by_radius = key == "scale" and "" not in wanted
-            concerned = (file for file in files if _has(file, key))
-            labelled = {find.with_radius(file) if by_radius else file: file for file in concerned}
-            chosen = {labelled[file] for file in find.selected([*labelled], [(key, wanted)])}
+            concerned = [file for file in files if _has(file, key)]
+            chosen = set(find.selected(concerned, [(key, wanted)]))
             files = tuple(file for file in files if file in chosen or not _has(file, key))
         return replace(self, files=files)
 

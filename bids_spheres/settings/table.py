@@ -198,7 +198,8 @@ class Processing:
         mixing="note",
     )
     dummy_scans: DummyScans = _series(
-        "volumes to leave out at the start; auto: those that fMRIPrep marks as non-steady",
+        "volumes to leave out at the start; those that fMRIPrep marks as non-steady always are, "
+        "and auto counts them",
         Number("N|auto", whole=True, words=("auto",)),
         affects=_DESIGN,
         sidecar="DummyScans",
@@ -649,6 +650,7 @@ class Settings:
         default=(),
         short="-d",
         common=True,
+        levels=LEVELS,
     )
     labels: Selected = field(default_factory=Selected)
     bids_database_dir: Path | None = _selection(

@@ -79,7 +79,7 @@ def test_what_is_selected(run, tmp_path):
     chosen = dict(options.select)
     assert (chosen["task"], chosen["run"], chosen["space"]) == (("rest", "a"), ("2",), ("T1w",))
     assert chosen["desc"] == ("36P", "own")
-    assert chosen["scale"] == ("4mm", "6p5mm")
+    assert chosen["scale"] == ("4mm", "6p5mm", "")
     assert len(chosen["stat"]) == 2
     power, own, typed, _, roi = chosen["seeds"]
     assert (power, own, typed) == ("Power2011", "myseeds", "typed")
@@ -88,7 +88,7 @@ def test_what_is_selected(run, tmp_path):
     plain = run().options
     assert plain.select == ()
     assert (plain.seed_maps, plain.controls) == ((), False)
-    # Names of what was made with one radius don't have it.
+    # Regions have no radius.
     assert dict(run("--radius", 4).options.select)["scale"] == ("4mm", "")
 
 

@@ -75,6 +75,14 @@ def test_matrices_that_were_cut_or_changed(tmp_path, line, cut, said):
         read_upper_triangle(path, NAMES, diagonal=False)
 
 
+def test_rows_in_another_order_than_columns(tmp_path, rng):
+    path = matrix_file(tmp_path / "m.tsv", correlations(rng, 4))
+    header, first, second, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([header, second, first, *rest]) + "\n")
+    with pytest.raises(DataError, match="other nodes"):
+        read_upper_triangle(path, NAMES, diagonal=True)
+
+
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("lost", [1, 2, 9, 30, None])
 def test_matrices_that_end_too_early(tmp_path, rng, lost, diagonal):
