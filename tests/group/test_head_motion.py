@@ -98,12 +98,15 @@ def test_sessions_by_themselves_have_their_own_and_runs_not_selected_do_not_coun
 
 def test_tasks_together_have_the_mean_of_all(outputs, rng):
     of_task = {"rest": displacement(rng, 200), "nback": displacement(rng, 70)}
+    of_task["film"] = displacement(rng, 40)
     for task, values in of_task.items():
         add(outputs, rng, "01", values, source=f"task-{task}")
-    assert run_group(outputs.root, GroupOptions(within="task")) == []
-    (path,) = (outputs.root / "group").glob("space-*_participants.tsv")
-    expected = np.nanmean(np.concatenate([*of_task.values()]))
-    assert read_tsv(path)["mean_fd"][0] == pytest.approx(expected, rel=1e-9)
+    for tasks in (tuple(of_task), ("rest", "film")):
+        options = GroupOptions(within="task", select=(("task", tasks),))
+        assert run_group(outputs.root, options) == []
+        (path,) = (outputs.root / "group").glob("space-*_participants.tsv")
+        expected = np.nanmean(np.concatenate([of_task[task] for task in tasks]))
+        assert read_tsv(path)["mean_fd"][0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_it_is_not_known_when_that_of_a_run_is_not(outputs, rng):
