@@ -312,14 +312,14 @@ def test_participants_without_a_result_by_reason_and_group():
     lacking = {"used": [0, 0, 1, 0], "reason": ["late", "failed", None, "failed"]}
     people = people_of(4, **lacking).assign(participant_id=["sub-10", "sub-9", "sub-1", "sub-2"])
     more = people.assign(used=[0, 1, 1, np.nan], reason=["early", None, None, "failed"])
-    level = level_of_results(
-        condition_of(result_of(image, "a", people), result_of(image, "b", more))
-    )
+    last = people.assign(used=[1, 0, 1, 0])
+    results = [result_of(image, *own) for own in (("a", people), ("b", more), ("c", last))]
+    level = level_of_results(condition_of(*results))
     (table,) = absent_table(level)
     own = "task-rest_space-MNI_seg-Mine_stat-pearsoncorrelation_desc-"
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["sub-2", "failed", "all groups"],
-        ["sub-9", "failed", f"{own}a"],
+        ["sub-9", "failed", f"{own}a and {own}c"],
         ["sub-10", "late", f"{own}a"],
         ["sub-10", "early", f"{own}b"],
     ]

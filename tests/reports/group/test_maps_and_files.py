@@ -111,6 +111,10 @@ def test_peaks_are_those_of_clusters_that_are_coloured(drawn):
     ((scene, _, names, _),) = calls
     assert (names, scene.centres.tolist()) == (["q", "r"], [[4, 4, 2], [2, 2, 0]])
     assert scene.radii.tolist() == [5, 5]
+    # The largest are shown.
+    many = pd.concat([clusters[2:]] * 8).assign(nearest_seed=[*"abcdefgh"])
+    graphics_of(of(q=below((1, 1, 0)), clusters=many))
+    assert calls[-1][2] == [*"abcdef"]
 
 
 def test_an_f_test_is_white_to_red(drawn):

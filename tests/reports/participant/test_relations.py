@@ -76,8 +76,14 @@ def test_means_of_networks_need_pairs_within_and_between_them(networks):
     assert "within networks" not in caption.graphics[0].caption
 
 
+def test_missing_pairs_are_no_pairs_of_networks():
+    blocks = blocks_of(seeds_of({(PEARSON, "a"): VALUES}, networks=("v", "m", "v", "v")))
+    caption = next(iter(blocks.values())).graphics[0].caption
+    assert caption.endswith(" Mean within networks -0.6, between networks 0.15.")
+
+
 def test_measures_without_a_value_are_not_shown():
-    own = {(PEARSON, "a"): square(4, N, N), (PARTIAL, "b"): VALUES, ("new", "a"): VALUES}
+    own = {(PEARSON, "a"): square(4, N, 1), (PARTIAL, "b"): VALUES, ("new", "a"): VALUES}
     blocks = blocks_of(seeds_of(own, (PEARSON, PARTIAL, "new")))
     assert len(blocks) == 6
     assert "new" in blocks
