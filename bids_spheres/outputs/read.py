@@ -162,7 +162,7 @@ class Spheres(_WithSidecar):
     @property
     def noun(self) -> str:
         """What to call one of them: sphere or region."""
-        return "region" if REGIONS in self.path.name else "sphere"
+        return "region" if _is_of_regions(self.path) else "sphere"
 
     @property
     def image(self) -> Path:
@@ -190,9 +190,13 @@ _SPHERE_NUMBERS = (
 )
 
 
+def _is_of_regions(path: Path) -> bool:
+    return f"_desc-{REGIONS}_" in path.name
+
+
 def read_spheres(path: Path) -> Spheres:
     """Read a table of spheres or regions; DataError when a column is missing or wrong."""
-    regions = f"desc-{REGIONS}_" in path.name
+    regions = _is_of_regions(path)
     other = {"radius": "volume", "seed_in_mask": "used"} if regions else {}
     columns = {name: other.get(name, name) for name in _SPHERE_NUMBERS}
     cells = read_columns(path, (*_WORDS, *dict.fromkeys(columns.values())))

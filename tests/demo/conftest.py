@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bids_spheres.demo.head import draw_head
 from bids_spheres.demo.networks import read_seeds
 
 if TYPE_CHECKING:
@@ -86,3 +87,17 @@ def seeds_inside(mask_img):
     inverse = np.linalg.inv(mask_img.affine)
     voxel = np.rint(nib.affines.apply_affine(inverse, points)).astype(int)
     return np.asanyarray(mask_img.dataobj)[tuple(voxel.T)] > 0
+
+
+SEEDS = np.array([[-40.0, -20, 50], [-31, -20, 50], [10, -88, 2], [0, 0, 100]])
+
+
+@pytest.fixture(scope="session")
+def head():
+    """A head with two seeds whose spheres overlap, one apart, and one outside of it."""
+    return draw_head(SEEDS)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)

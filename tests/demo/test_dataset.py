@@ -8,7 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from bids_spheres.demo import write_demo_dataset, write_truth
+from bids_spheres.demo import check_demo_dir, write_demo_dataset, write_own_seeds, write_truth
+from bids_spheres.demo.networks import CENTRES, read_seeds
+from bids_spheres.errors import OutputError
 from tests.demo.conftest import SPACE, VOLUMES
 
 
@@ -102,3 +104,43 @@ def test_write_truth(truth, tmp_path):
     assert [row[0] for row in rows] == list(truth.seed_names)
     np.testing.assert_allclose(np.array(rows)[:, 1:].astype(float), truth.correlation, atol=1e-9)
     assert all(f"| {stem} | " in (folder / "README.md").read_text() for stem in VOLUMES)
+
+
+def test_own_seeds_are_the_four_of_each_network_nearest_to_a_centre(tmp_path):
+    write_own_seeds(tmp_path / "new" / "mine.tsv", "T1w")
+    assert json.loads((tmp_path / "new" / "mine.json").read_text()) == {"Space": "T1w"}
+    lines = (tmp_path / "new" / "mine.tsv").read_text().splitlines()
+    header, *rows = [line.split("\t") for line in lines]
+    assert header == ["name", "x", "y", "z", "network"]
+    assert [row[0] for row in rows] == [f"{name}_{k}" for name in CENTRES for k in (1, 2, 3, 4)]
+    assert [row[4] for row in rows] == [name for name in CENTRES for _ in range(4)]
+    centres = [(name, centre) for name, own in CENTRES.items() for centre in own]
+    nearest = {name: [] for name in CENTRES}
+    for point in read_seeds().points:
+        folded = [abs(point[0]), *point[1:]]
+        distance, name = min((np.linalg.norm(np.subtract(folded, c)), n) for n, c in centres)
+        nearest[name].append((distance, *point))
+    # Of equally near ones the first of the table
+    expected = [sorted(own, key=lambda seed: seed[0].round(9))[:4] for own in nearest.values()]
+    found = np.array([[float(cell) for cell in row[1:4]] for row in rows])
+    np.testing.assert_array_equal(found, np.array(expected).reshape(-1, 4)[:, 1:])
+
+
+def test_the_mean_displacement_of_each_run_is_in_the_readme(truth, tmp_path):
+    write_truth(truth, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert text.endswith("".join(f"| {run} | {fd:.3f} |\n" for run, fd in truth.mean_fd.items()))
+
+
+def test_the_demo_is_written_over_an_earlier_one_alone(root, tmp_path):
+    check_demo_dir(tmp_path)
+    check_demo_dir(root)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "Simulated"}')
+    with pytest.raises(OutputError, match="is a dataset already, and not the demo's"):
+        check_demo_dir(tmp_path)
+
+
+def test_runs_of_one_participant_are_not_the_same(numbers):
+    first, second = (numbers(f"sub-02_task-rest_run-{run}") for run in (1, 2))
+    for name in ("trans_x", "global_signal", "csf"):
+        assert np.abs(first[name] - second[name]).max() > 0.01

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from bids_spheres.demo.motion import Restlessness, realignment
 from tests.demo.conftest import MOTION, MOVING, STILL, VOLUMES, every_run
 
 
@@ -46,3 +47,31 @@ def test_participants_move_more_and_more(truth, numbers):
     assert levels[STILL] < 0.1 < levels["sub-02_task-rest_run-1"] < 0.3 < levels[MOVING]
     outliers = [sum(name.startswith("motion_out") for name in numbers(stem)) for stem in VOLUMES]
     assert outliers[0] < outliers[1] < outliers[3] < 30
+
+
+def test_people_move_most_of_the_way_back_after_a_jump(rng):
+    still = Restlessness(drift=0, tremor=0, jumps=1, jump=2.0)
+    parameters = realignment(still, 41, rng) * [1, 1, 1, 50, 50, 50]
+    change = np.diff(parameters, axis=0)
+    first, second = np.flatnonzero(np.abs(change).max(axis=1) > 1e-4)
+    assert 1 <= second - first <= 3
+    assert 5 <= first <= 36
+    np.testing.assert_allclose(change[second], -0.7 * change[first], atol=2e-4)
+    assert not parameters[20].any()  # realigned to the volume in the middle
+
+
+def test_sizes_of_movements_are_those_that_are_stated():
+    """Rotations as arcs at 50 mm move as much as translations."""
+    several = [np.random.default_rng(seed) for seed in range(30)]
+    arcs = [1, 1, 1, 50, 50, 50]
+    tremor = Restlessness(drift=0, tremor=0.1, jumps=0, jump=0)
+    steps = np.diff([realignment(tremor, 60, each) * arcs for each in several], axis=1)
+    np.testing.assert_allclose(steps.std(axis=(0, 1)), np.sqrt(2) * 0.1, rtol=0.1)
+    jumps = Restlessness(drift=0, tremor=0, jumps=3, jump=0.5)
+    steps = np.diff([realignment(jumps, 60, each) * arcs for each in several], axis=1)
+    expected = 30 * 3 * 0.25 * (1 + 0.7**2)  # there and back
+    np.testing.assert_allclose((steps**2).sum(axis=(0, 1)), expected, rtol=0.6)
+    # In a run the head sinks by up to `drift`, and sways by 0.3 of it to both sides.
+    drift = Restlessness(drift=2, tremor=0, jumps=0, jump=0)
+    ends = np.array([realignment(drift, 61, each)[[0, -1]] * arcs for each in several])
+    np.testing.assert_allclose((ends[:, 1] - ends[:, 0]).std(axis=0), 2 / np.sqrt(3), rtol=0.25)

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from bids_spheres.demo.networks import (
+    BAND,
     CENTRES,
+    band_noise,
+    centre_distance,
     nearest_network,
     network_correlation,
     read_seeds,
@@ -50,3 +53,36 @@ def test_long_signals_have_the_stated_correlation_and_band():
     frequency = np.fft.rfftfreq(signals.shape[1], 2.0)
     inside = (frequency > 0.0095) & (frequency < 0.105)
     assert power[inside].sum() / power.sum() > 0.999
+
+
+def test_distances_are_those_from_the_centre_on_the_same_side():
+    points = np.array([[-30.0, -81, 9], [58, -12, -21], [0, 0, 0]])
+    distance = centre_distance(points)
+    centres = [centre for own in CENTRES.values() for centre in own]
+    for row, point in zip(distance, points, strict=True):
+        for found, centre in zip(row, centres, strict=True):
+            sides = [np.subtract(point, np.multiply(centre, [side, 1, 1])) for side in (1, -1)]
+            assert found == pytest.approx(min(np.linalg.norm(side) for side in sides))
+    assert [list(CENTRES)[n] for n in nearest_network(points)] == ["Visual", "Default", "Deep"]
+
+
+def test_networks_follow_shared_processes(truth):
+    """The product of two networks' loadings, times 0.6."""
+    known = dict(zip(truth.networks, range(len(truth.networks)), strict=True))
+    for first, second, loadings in (
+        ("Control", "Default", -0.20 * -0.70 + -0.70 * -0.10),
+        ("Visual", "Attention", 0.60 * 0.55 + 0.10 * -0.45),
+        ("Salience", "Default", 0.25 * -0.70 + -0.55 * -0.10),
+    ):
+        expected = pytest.approx(0.6 * loadings)
+        assert truth.correlation[known[first], known[second]] == expected
+
+
+def test_noise_of_a_band_has_unit_variance_and_no_period(rng):
+    noise = band_noise(300, 100, 2.0, rng)
+    assert noise.shape == (300, 100)
+    assert noise.var() == pytest.approx(1, abs=0.05)
+    assert np.abs(np.corrcoef(noise) - np.eye(300)).mean() < 0.25
+    assert BAND == (0.01, 0.1)
+    # The last volume is no neighbour of the first.
+    assert abs((noise[:, 0] * noise[:, -1]).mean()) < 0.2 < (noise[:, 0] * noise[:, 1]).mean()

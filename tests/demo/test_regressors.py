@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from bids_spheres.demo.regressors import confounds_of, dvars
 from tests.demo.conftest import MOTION, VOLUMES, every_run
 
 
@@ -87,3 +89,78 @@ def test_components(numbers, func, stem):
         shares = [metadata[name]["VarianceExplained"] for name in names]
         assert sorted(shares, reverse=True) == shares
         assert metadata[names[-1]]["CumulativeVarianceExplained"] == pytest.approx(sum(shares))
+
+
+def test_standardized_dvars_is_relative_to_autoregressive_noise(rng):
+    """By Nichols' formula; robust standard deviations are of lower quartiles, as in nipype."""
+    voxels = 500 + 10 * rng.standard_normal((7, 10)).cumsum(axis=1)
+    scaled = voxels * 1000 / np.median(voxels)
+    expected = []
+    for series in scaled:
+        rest, ordered = series - series.mean(), sorted(series)
+        robust = (ordered[6] - ordered[2]) / 1.349  # 9 * 0.75 = 6.75 and 9 * 0.25 = 2.25
+        lag_one = rest[1:] @ rest[:-1] / (rest @ rest)
+        expected.append(robust * np.sqrt(2 * (1 - lag_one)))
+    change, standardized = dvars(voxels)
+    found = np.sqrt([(step**2).mean() for step in np.diff(scaled).T])
+    np.testing.assert_allclose(change[1:], found)
+    np.testing.assert_allclose(standardized[1:], found / np.mean(expected))
+    assert np.isnan([change[0], standardized[0]]).all()
+
+
+@pytest.fixture
+def brain(rng):
+    """An image of 500 voxels, of which some drift, some vary, and some begin brightly."""
+    image = 1000 + rng.standard_normal((10, 10, 5, 70))
+    slow = np.cos(np.pi * (np.arange(68) + 0.5) / 68)
+    image[:2, :, 0, 2:] += 50 * slow
+    image[4, 3:8, 1:3] += 20 * rng.standard_normal((5, 2, 70))
+    image[6, :, :, :2] += 400
+    csf, white = np.zeros((2, 10, 10, 5), bool)
+    csf[9, :, 2:4] = white[8, :4, :] = True
+    head = SimpleNamespace(brain=np.ones((10, 10, 5), bool), csf=csf, white_matter=white)
+    columns, about = confounds_of(image, rng.standard_normal((70, 6)) / 100, head, 2.0, 2)
+    return image, columns, about
+
+
+def test_signals_of_tissues_and_of_the_most_variable_voxels(brain):
+    image, columns, about = brain
+    tissues = {"csf": image[9, :, 2:4], "white_matter": image[8, :4]}
+    tissues["tcompcor"] = image[4, 3:8, 1:3]  # 2 % of the brain, without what drifts or begins
+    tissues = {name: voxels.reshape(-1, 70) for name, voxels in tissues.items()}
+    tissues["csf_wm"] = np.vstack([tissues["csf"], tissues["white_matter"]])
+    for name, voxels in tissues.items():
+        np.testing.assert_allclose(columns[name], voxels.mean(axis=0), atol=1e-6)
+        assert about[name] == {"Method": "Mean"}
+    assert about["global_signal"] == {"Method": "Mean"}
+    methods = {name[0]: about[name]["Method"] for name in about if "comp_cor" in name}
+    assert methods == {"t": "tCompCor", "c": "aCompCor", "w": "aCompCor", "a": "aCompCor"}
+
+
+@pytest.mark.parametrize(
+    ("letter", "part"),
+    [
+        ("t", np.s_[4, 3:8, 1:3]),
+        ("c", np.s_[9, :, 2:4]),
+        ("w", np.s_[8, :4]),
+    ],
+)
+def test_components_are_singular_vectors_of_what_cosines_leave(brain, letter, part):
+    """Of voxels of unit variance in the steady state, without their mean."""
+    image, columns, about = brain
+    voxels = image[part].reshape(-1, 70)[:, 2:].T
+    time = (np.arange(68) + 0.5) / 68
+    slow = np.column_stack([np.ones(68), *(np.cos(np.pi * k * time) for k in (1, 2))])
+    rest = voxels - slow @ np.linalg.lstsq(slow, voxels)[0]
+    courses, values, _ = np.linalg.svd(rest / rest.std(axis=0), full_matrices=False)
+    share = values**2 / (values**2).sum()
+    for number in range(5):
+        name = f"{letter}_comp_cor_{number:02d}"
+        found = columns[name]
+        assert not found[:2].any()
+        assert abs(found[2:] @ courses[:, number]) == pytest.approx(1, abs=1e-4)
+        assert found[np.abs(found).argmax()] > 0
+        assert about[name]["SingularValue"] == pytest.approx(values[number], rel=1e-5)
+        assert about[name]["VarianceExplained"] == pytest.approx(share[number], abs=1e-6)
+        expected = pytest.approx(share[: number + 1].sum(), abs=1e-6)
+        assert about[name]["CumulativeVarianceExplained"] == expected

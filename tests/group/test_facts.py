@@ -75,6 +75,14 @@ def test_matrices_that_were_cut_or_changed(tmp_path, line, cut, said):
         read_upper_triangle(path, NAMES, diagonal=False)
 
 
+def test_rows_in_another_order_than_columns(tmp_path, rng):
+    path = matrix_file(tmp_path / "m.tsv", correlations(rng, 4))
+    header, first, second, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([header, second, first, *rest]) + "\n")
+    with pytest.raises(DataError, match="other nodes"):
+        read_upper_triangle(path, NAMES, diagonal=True)
+
+
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("lost", [1, 2, 9, 30, None])
 def test_matrices_that_end_too_early(tmp_path, rng, lost, diagonal):
@@ -329,3 +337,14 @@ def test_the_space_of_seeds_may_differ_in_pooled_spaces_alone(outputs, rng):
     with pytest.raises(DataError, match='SeedSpace is "MNI152NLin6Asym" in 1 participant'):
         run_group(outputs.root, GroupOptions())
     assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    for path in (outputs.root / "group").glob("*_space-MNI_*_[ntpq].json"):
+        assert not {"SeedSpace", "Differences"} & set(json.loads(path.read_text()))
+
+
+def test_the_order_of_keys_of_a_setting_does_not_matter(tmp_path):
+    thresholds = {"fd_threshold": 0.5, "std_dvars_threshold": None}
+    turned = dict(reversed(thresholds.items()))
+    first, second = (
+        facts(tmp_path / "m.tsv", CensoringThresholds=own).settings for own in (thresholds, turned)
+    )
+    assert first == second

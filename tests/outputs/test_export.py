@@ -15,7 +15,7 @@ from scipy.io import loadmat
 
 from bids_spheres import open_results
 from bids_spheres.app.main import main
-from bids_spheres.errors import UsageError
+from bids_spheres.errors import DataError, UsageError
 from bids_spheres.outputs.export import export as export_results
 from bids_spheres.outputs.results import Results
 from tests.group.conftest import GROUP, PEARSON, correlations, new_outputs, without
@@ -459,3 +459,55 @@ def test_stacks_are_of_one_strategy_and_measure_each(repeated, tmp_path):
     np.testing.assert_allclose(found["covariance_desc-36P_relmat"][1], [others["36P"]])
     nine = found[f"{PEARSON}_desc-9P_relmat"][1]
     np.testing.assert_allclose(nine, [7 * others["9P"], 8 * others["9P"]])
+
+
+def test_regions_of_a_stack_are_those_of_the_first_run_that_has_them(repeated, tmp_path):
+    outputs, matrices = repeated
+    first, *others = sorted(outputs.root.rglob("*_dseg.tsv"))
+    first.unlink()
+    others[-1].unlink()
+    export_results(open_results(outputs.root), tmp_path / "x", "npz", stacked=True)
+    with np.load(tmp_path / "x" / f"{OF_GROUP}.npz") as arrays:
+        assert arrays["names"].tolist() == outputs.names
+        np.testing.assert_array_equal(arrays["coordinates"], outputs.points)
+        np.testing.assert_allclose(arrays["matrices"], matrices, rtol=1e-9)
+
+
+def test_series_are_stacked_only_if_regions_have_the_same_order(output, tmp_path):
+    copy = shutil.copytree(output, tmp_path / "copy")
+    (path,) = copy.rglob("sub-10_*stat-mean_desc-simple_timeseries.tsv")
+    header, rows = path.read_text().split("\n", 1)
+    path.write_text("\t".join(reversed(header.split("\t"))) + "\n" + rows)
+    results = open_results(copy).select(strategy="simple")
+    with pytest.raises(DataError, match=f"{path.name} has other regions than"):
+        export_results(results, tmp_path / "x", "npz", timeseries=True, stacked=True)
+
+
+def test_weights_of_graphs_may_be_negative_or_zero(tmp_path):
+    outputs = new_outputs(tmp_path / "results")
+    matrix = np.eye(5)
+    matrix[0, 1:] = matrix[1:, 0] = -0.123456789, 0, 0.5, np.nan
+    outputs.add("1", matrix)
+    export_results(open_results(outputs.root), tmp_path / "x", "graphml")
+    export_results(open_results(outputs.root), tmp_path / "x", "csv")
+    (path,) = (tmp_path / "x").glob("*.graphml")
+    graph = nx.read_graphml(path)
+    assert graph.edges["s0", "s1"]["weight"] == -0.123456789
+    assert graph.edges["s0", "s2"]["weight"] == 0
+    assert len(graph.edges) == 9
+    assert "-0.123456789" in path.with_suffix(".csv").read_text()
+
+
+def test_series_of_one_run_are_not_about_volumes_of_another(output, tmp_path):
+    """Two runs whose first volumes are left out, one of them with more of them."""
+    copy = shutil.copytree(output, tmp_path / "copy")
+    (outliers,) = copy.rglob("sub-02_*desc-simple_outliers.tsv")
+    header, *rows = outliers.read_text().splitlines()
+    last = [line.replace("1", "0", 1) if number == 0 else line for number, line in enumerate(rows)]
+    last[5] = last[5].replace("0", "1", 1)
+    outliers.write_text("\n".join([header, *last]) + "\n")
+    results = open_results(copy).select(strategy="simple", participant=["01", "02"])
+    export_results(results, tmp_path / "x", "csv", timeseries=True, stacked=True)
+    table = pd.read_csv(next((tmp_path / "x").iterdir()), index_col=["run", "volume"])
+    assert table.loc["sub-01"].index.tolist() == [*range(3, 61)]
+    assert table.loc["sub-02"].index.tolist() == [0, 3, 4, *range(6, 62)]

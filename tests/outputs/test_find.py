@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from bids_spheres import open_results
-from bids_spheres.errors import DataError, NothingSelectedError, ReadWriteError
+from bids_spheres.errors import (
+    DataError,
+    MissingInputError,
+    NothingSelectedError,
+    ReadWriteError,
+    UsageError,
+)
 from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.find import (
     find_groups,
@@ -21,6 +27,7 @@ from bids_spheres.outputs.find import (
     matrix_files,
     pages_of_participants,
     parsed_files,
+    read_group_table,
     seed_map_files,
     selected,
 )
@@ -544,3 +551,145 @@ def test_a_sphere_can_be_used_without_the_voxel_of_its_seed(tmp_path):
     assert (spheres.voxels_asked.tolist(), spheres.voxels_used.tolist()) == ([1, 9, 7], [1, 2, 5])
     assert (spheres.overlap.tolist(), spheres.noun) == ([0, 2, 3], "sphere")
     np.testing.assert_array_equal(spheres.tsnr, [np.nan, 7, 8.5])
+
+
+def sidecar_of(path, **content):
+    path.with_suffix(".json").write_text(json.dumps(content))
+
+
+def test_concatenated_runs_have_the_sidecar_of_the_strategy_and_the_first_table_left(tmp_path):
+    outputs = new_outputs(tmp_path / "out")
+    for strategy, table in (("9P", "gone"), ("36P", "sub-01_desc-spheres_dseg")):
+        uris = [f"bids::sub-01/func/{table}.tsv"]
+        for stat in ("covariance", "pearsoncorrelation"):
+            path = outputs.add("01", np.eye(5), strategy=strategy, stat=stat, NodeFiles=uris)
+            sidecar_of(path, NodeFiles=uris, Strategy=strategy, Excluded=stat)
+    (spheres,) = outputs.root.rglob("*_dseg.tsv")
+    spheres.rename(spheres.with_name("sub-01_desc-spheres_dseg.tsv"))
+    (run,) = find_runs(outputs.root)
+    (own,) = run.seed_sets
+    assert run.together
+    for strategy in ("9P", "36P"):
+        assert own.sidecar(strategy)["Strategy"] == strategy
+    assert own.spheres.path.name == "sub-01_desc-spheres_dseg.tsv"
+    assert own.spheres.names == tuple(outputs.names)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"seeds": "mine"},
+        {"radius": "6mm"},
+        {"space": "MNI152NLin2009cAsym"},
+        {"measure": "covariance"},
+        {"res": "2"},
+    ],
+)
+def test_designs_stay_whatever_image_is_selected(tmp_path, labels):
+    stem = "sub-1_task-rest"
+    image = f"{stem}_{MNI}_seg-mine_scale-6mm_res-2_stat-covariance_desc-9P_relmat.tsv"
+    touch(tmp_path, *of_run(stem, ("9P",)), image)
+    part = open_results(tmp_path).select(**labels)
+    assert {file.name.suffix for file in part.files} == {"design", "outliers", "relmat"}
+    (run,) = part.select(strategy="9P")
+    assert (*run.designs, *run.outliers) == ("9P", "9P")
+
+
+@pytest.mark.parametrize("word", ["space", "seeds", "radius", "strategy", "measure"])
+def test_matrices_that_differ_in_what_they_are_of_are_not_stacked(tmp_path, word):
+    labels = {
+        "space": ("space-T1w_atlas-a_scale-5mm_stat-fisherz_desc-x", "T1w"),
+        "seeds": ("space-MNI_atlas-b_scale-5mm_stat-fisherz_desc-x", "b"),
+        "radius": ("space-MNI_atlas-a_scale-6mm_stat-fisherz_desc-x", "6mm"),
+        "strategy": ("space-MNI_atlas-a_scale-5mm_stat-fisherz_desc-y", "y"),
+        "measure": ("space-MNI_atlas-a_scale-5mm_stat-covariance_desc-x", "covariance"),
+    }
+    names = ("space-MNI_atlas-a_scale-5mm_stat-fisherz_desc-x", labels[word][0])
+    touch(tmp_path, *(f"sub-1_task-rest_{name}_relmat.tsv" for name in names))
+    with pytest.raises(UsageError, match=rf"2 matrices match, which differ in {word} \(") as error:
+        open_results(tmp_path).matrices()
+    assert labels[word][1] in error.value.message
+
+
+def test_series_of_a_measure_are_the_cleaned_ones(named):
+    results = open_results(named)
+    labels = {"strategy": "simple", "measure": "covariance", "run": 2, "seeds": "mine"}
+    for word in ("measure", "stat"):
+        chosen = {key: label for key, label in labels.items() if key != "measure"}
+        files = results.select(**chosen).leaves("timeseries", {word: "covariance"})
+        assert [file.name.get("desc") for file in files] == ["simple"]
+
+
+def test_participants_are_in_the_order_of_people(tmp_path):
+    labels = ("10", "9", "02", "1")
+    touch(tmp_path, *(f"sub-{label}_seg-s_stat-fisherz_desc-x_relmat.tsv" for label in labels))
+    assert open_results(tmp_path).participants == ("1", "02", "9", "10")
+
+
+def test_regions_of_a_stack_are_those_of_the_first_run_that_has_them(tmp_path):
+    outputs = new_outputs(tmp_path / "out")
+    for label in ("01", "02", "03"):
+        outputs.add(label, np.eye(5) * int(label))
+    first, second, third = sorted(outputs.root.rglob("*_dseg.tsv"))
+    first.unlink()
+    stack = open_results(outputs.root).matrices()
+    assert stack.regions.path == second
+    assert stack.values[:, 0, 0].tolist() == [1, 2, 3]
+    for path in (second, third):
+        path.unlink()
+    with pytest.raises(MissingInputError, match=r"table of regions of .*sub-01.* is gone"):
+        open_results(outputs.root).matrices()
+
+
+def test_matrices_with_more_rows_than_columns_and_rows_that_are_too_short(tmp_path):
+    path = tmp_path / "sub-01_task-x_seg-mine_stat-covariance_desc-x_relmat.tsv"
+    path.write_text("Node\ta\tb\na\t1\t2\nb\t2\t1\nc\t3\t3\n")
+    with pytest.raises(DataError, match="is not square: 3 rows, 2 columns"):
+        read_matrix(path)
+    path = tmp_path / "sub-01_task-x_seg-mine_desc-spheres_dseg.tsv"
+    names = "index name x y z radius network voxels_asked voxels_used coverage used seed_in_mask"
+    whole = "1 a 1 2 3 4 A 7 7 1 1 1 0 50"
+    for row in ("2 b 1 2 3 4 A 7 7 1 1 1 0", "2 b 1 2 3 4 A 7 7 1 1 1 0 50 9", "2 b 1 2 n/a 4 A 7"):
+        lines = [f"{names} overlap tsnr", whole, row]
+        path.write_text("".join("\t".join(line.split()) + "\n" for line in lines))
+        with pytest.raises(DataError, match=path.name):
+            read_spheres(path)
+
+
+def test_a_set_of_seeds_may_be_named_after_regions(tmp_path):
+    path = tmp_path / "sub-01_seg-regions_desc-spheres_dseg.tsv"
+    names = "index name x y z radius network voxels_asked voxels_used coverage used seed_in_mask"
+    for desc, columns, noun in (("spheres", names, "sphere"), ("regions", names, "region")):
+        lines = [f"{columns} overlap tsnr", "1 a 1 2 3 4 A 7 7 1 1 1 0 50"]
+        own = path.with_name(path.name.replace("desc-spheres", f"desc-{desc}"))
+        text = "".join("\t".join(line.split()) + "\n" for line in lines)
+        own.write_text(text.replace("radius", "volume") if desc == "regions" else text)
+        assert read_spheres(own).noun == noun
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("participant_id", "session_id", "task", "run", "source", "space", "seeds", "scale"),
+        *("strategy", "reason", "group", "measure", "name", "network", "term", "nearest_seed"),
+    ],
+)
+def test_words_of_tables_of_groups_keep_their_zeros(tmp_path, word):
+    path = tmp_path / "x.tsv"
+    path.write_text(f"n\t{word}\n1\t01\n2\tNA\n3\tn/a\n")
+    table = read_group_table(path)
+    assert table[word].tolist()[:2] == ["01", "NA"]
+    assert table[word].isna().tolist() == [False, False, True]
+    assert table["n"].tolist() == [1, 2, 3]
+
+
+def test_sets_of_seeds_without_series_and_matrices_are_no_results(tmp_path):
+    for run in ("sub-1_run-1", "sub-1_run-2"):
+        touch(tmp_path, f"{run}_seg-begun_stat-mean_desc-raw_timeseries.tsv.gz", *of_run(run))
+    touch(tmp_path, "sub-1_run-2_seg-done_stat-fisherz_desc-x_relmat.tsv")
+    touch(tmp_path, "sub-1_run-2_seg-series_stat-mean_desc-y_timeseries.tsv")
+    results = open_results(tmp_path)
+    (run,) = results
+    assert (run.title, len(results)) == ("run-2", 1)
+    assert results.seeds == tuple(own.label for own in run.seed_sets) == ("done", "series")
+    assert results.runs["seeds"].tolist() == ["done", "series"]

@@ -23,6 +23,7 @@ from bids_spheres.outputs.sidecars import (
     bids_uri,
     column_descriptions,
     dataset_description,
+    described,
     read_sidecar,
     sampling,
 )
@@ -265,3 +266,33 @@ def test_links_of_an_earlier_version_are_made_relative_without_a_warning(study):
     done = call(home)
     assert "for an earlier call" not in done.err
     assert json.loads(path.read_text())["DatasetLinks"] == {"preprocessed": "../../fmriprep"}
+
+
+def test_a_plus_stays_in_addresses(tmp_path):
+    """As in names of BIDS: space-MNIInfant+2."""
+    path = tmp_path / "a b" / "space-MNIInfant+2_x.tsv"
+    assert bids_uri(path, [("raw", tmp_path)]) == "bids:raw:a%20b/space-MNIInfant+2_x.tsv"
+    assert dataset_uri(tmp_path / "fm+prep", tmp_path / "out") == "../fm+prep"
+
+
+def test_endings_of_sources_may_have_spaces(tmp_path):
+    (tmp_path / "c d_bold.nii.gz").touch()
+    sidecar = {"Sources": ["bids::c%20d_bold.nii.gz"]}
+    assert Links(tmp_path, {}).first(sidecar, "c d_bold.nii.gz") == tmp_path / "c d_bold.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("unit", "names"),
+    [
+        ("mm", ["x", "y", "z", "radius", "distance", "moved", "smoothing_fwhm", "fd", "mean_fd"]),
+        ("mm", ["fd_recomputed", "mean_fd_recomputed"]),
+        ("min", ["minutes", "minutes_kept", "minutes_for_r", "minutes_for_icc", "longest"]),
+        ("s", ["seconds", "min_seconds"]),
+        ("mm3", ["volume"]),
+        (None, ["n", "coverage", "tsnr", "r"]),
+    ],
+)
+def test_units_of_columns(unit, names):
+    about = described({name: f"About {name}" for name in names})
+    expected = {"Units": unit} if unit else {}
+    assert about == {name: {"Description": f"About {name}"} | expected for name in names}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -286,3 +288,14 @@ def test_killed_processes_lose_nothing_of_others(tmp_path):
 @pytest.mark.parametrize("seed", range(100))
 def test_twenty_processes_of_forty_tasks(tmp_path, seed):
     check_round(tmp_path, 20, 40, seed)
+
+
+def test_what_killed_processes_have_left_among_parts_is_removed(tmp_path):
+    say(tmp_path, "a", "1")
+    old, new = (tmp_path / "logs" / "t" / f".tmp-bids_spheres-{name * 32}" for name in "ab")
+    for path in (old, new):
+        path.touch()
+    past = time.time() - 2 * atomic.STALE_SECONDS
+    os.utime(old, (past, past))
+    TABLE.complete(tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)

@@ -325,3 +325,31 @@ def test_spheres_of_different_sizes_that_share_voxels(paths, tmp_path):
     assert facts["white_matter"]["Description"].startswith("Mean probability of white matter")
     keys = ("WithoutVoxels", "PartlyOutsideMask", "OfTooLittleCoverage")
     assert [facts[f"Spheres{key}"] for key in keys] == [0, 0, 1]
+
+
+def test_images_have_the_qform_of_the_run_also_where_it_is_mirrored(
+    seeds, weights, paths, tmp_path
+):
+    mirrored = np.array([[-2.0, 0, 0, 20], [0, 0, 2, 1], [0, 2, 0, 3], [0, 0, 0, 1]])
+    img = nib.Nifti1Image(np.zeros((*SHAPE, 2), np.float32), AFFINE)
+    img.header.set_zooms((2, 2, 2, 1.5))
+    img.set_sform(AFFINE, 4)
+    for qform in (mirrored, mirrored * [[-1], [1], [1], [1]]):
+        img.set_qform(qform, 1)
+        img.to_filename(tmp_path / "bold.nii.gz")
+        ones = {name: np.ones(4) for name in ("coverage", "used", "tsnr")}
+        bold = tmp_path / "bold.nii.gz"
+        write_spheres(paths, seeds, bold, weights, measured=ones, sidecar={})
+        labels = nib.load(paths.spheres(seeds, ".nii.gz"))
+        np.testing.assert_allclose(labels.get_qform(), qform, atol=1e-5)
+        np.testing.assert_array_equal(labels.get_sform(), AFFINE)
+
+
+def test_keys_count_more_than_seeds_with_their_names(seeds, paths):
+    odd = replace(seeds, names=("Strategy", "Detrend", "Columns", "RepetitionTime"))
+    odd = replace(odd, networks=("A",) * 4)
+    write_uncleaned(paths, odd, np.zeros((3, 4)), 0.8, {"Strategy": "n/a"})
+    path = paths.uncleaned(odd, ".json")
+    facts = json.loads(path.read_text())
+    assert (facts["Strategy"], facts["Detrend"], facts["RepetitionTime"]) == ("n/a", False, 0.8)
+    assert facts["Columns"] == list(odd.names)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_spheres.process.signals import ended_at_once, ended_by_sigterm
 from tests.processes import wait_for
 
 
@@ -73,3 +74,39 @@ def test_it_ends_with_one_line_while_the_command_line_is_loaded(number, module):
     (line,) = done.stderr.splitlines()
     assert "Nothing was begun" in line
     assert not done.stdout
+
+
+@pytest.fixture
+def handlers():
+    """Handlers of both signals, which are put back."""
+    both = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in both}
+    yield lambda: [signal.getsignal(number) for number in both]
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_interrupts_that_a_shell_ignores_stay_ignored(handlers):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = handlers()
+    with ended_at_once():
+        assert handlers()[0] not in before
+        assert handlers()[1] == signal.SIG_IGN
+    assert handlers() == before
+
+
+def test_a_second_sigterm_does_not_stop_the_cleaning_up(handlers):
+    before = handlers()
+
+    def ended():
+        with ended_by_sigterm():
+            assert handlers()[1] == before[1]
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as end:
+        ended()
+    assert end.value.code == 143
+    assert handlers() == before
