@@ -232,9 +232,15 @@ def test_seed_sets_of_a_space_share_a_row():
         )
     )
     styles = dict.fromkeys("ab", "series-0")
-    run = Run("run-r", run.files, styles, (first, second, third))
+    run = Run("run-r", run.files, styles, (third, first, second))
     table = runs_table(participant(run))
     shown = [[cell.text for cell in column(table, head)] for head in ("Space", "Strategy", "Kept")]
     assert list(zip(*shown, strict=True)) == [
-        *(("MNI", "a", "90"), ("MNI", "b", "70"), ("T1w", "a", "60")),
+        *(("T1w", "a", "60"), ("MNI", "a", "90"), ("MNI", "b", "70")),
     ]
+    gone = {"a": facts(3, 1, Excluded="few volumes")}
+    sets = tuple(run_of("r", space=space, **gone).sets[0] for space in ("MNI", "T1w"))
+    (verdict,) = verdicts(participant(Run("run-r", run.files, {"a": "series-0"}, sets)))
+    assert verdict.text == "excluded for a; mean FD 0.1 mm"
+    (verdict,) = verdicts(participant(run_of("r", a={**facts(80, 25), "DegreesOfFreedom": None})))
+    assert verdict.text == "80 of 100 volumes kept; mean FD 0.1 mm"
