@@ -23,7 +23,7 @@ from bids_spheres.wording import NO_BREAK
 N = np.nan
 
 
-def spheres_of(coverage, name="desc-spheres_dseg.tsv", sidecar=(), **columns):
+def spheres_of(coverage, name="seg-Mine_desc-spheres_dseg.tsv", sidecar=(), **columns):
     """Spheres p, q, r ... with these shares of their voxels."""
     n = len(coverage)
     values = {
@@ -140,7 +140,7 @@ def test_signal_despiking_and_notes(section):
 
 
 def test_regions_and_networks(section):
-    own = section([1, 0.5], name="desc-regions_dseg.tsv", networks=("motor", "n/a"))
+    own = section([1, 0.5], name="seg-Mine_desc-regions_dseg.tsv", networks=("motor", "n/a"))
     assert own.sentences[0].startswith("2 regions of 0.5 cm³")
     assert "of the region on the grid of the image" in own.notes[0]
     (table,) = own.tables
