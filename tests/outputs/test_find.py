@@ -616,6 +616,8 @@ def test_matrices_that_differ_in_what_they_are_of_are_not_stacked(tmp_path, word
     with pytest.raises(UsageError, match=rf"2 matrices match, which differ in {word} \(") as error:
         open_results(tmp_path).matrices()
     assert labels[word][1] in error.value.message
+    with pytest.raises(UsageError, match=rf"differ in {word} \([^(]*\)\.\n"):
+        open_results(tmp_path).matrix()
 
 
 def test_series_of_a_measure_are_the_cleaned_ones(named):
