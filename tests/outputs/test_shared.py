@@ -270,11 +270,12 @@ def test_atlases_have_seeds_of_different_sizes_and_none_may_have_networks(tmp_pa
     ]
 
 
-def test_nothing_is_written_beside_a_table_of_exclusions_of_others(tmp_path):
-    (tmp_path / "exclusions.tsv").write_text("run\treason\n")
+@pytest.mark.parametrize("name", ["exclusions.tsv", "descriptions.tsv"])
+def test_nothing_is_written_beside_a_table_of_others(tmp_path, name):
+    (tmp_path / name).write_text("run\treason\n")
     with pytest.raises(DataError, match="is not the table that is kept there"):
         write(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["exclusions.tsv"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_every_call_completes_the_table_of_exclusions(tmp_path):
