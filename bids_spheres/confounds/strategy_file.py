@@ -152,7 +152,7 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
     content: dict[str, Any] = {"name": strategy.name, "description": strategy.description}
     for name in (field.name for field in fields(Strategy) if field.compare):
         value = getattr(strategy, name)
-        if name in content or value == getattr(default, name):
+        if value == getattr(default, name):
             continue
         if is_dataclass(value) and not isinstance(value, type):
             value = asdict(value)

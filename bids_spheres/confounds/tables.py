@@ -61,6 +61,7 @@ EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base 
 """Derivatives and squares of realignment parameters."""
 
 
+_MISSING = ("", "n/a", "N/A", "NA", "na", "NaN", "nan")  # not "null", which may be a trial_type
 _LARGEST = 1e100  # largest value in a table: squares of larger ones, or their sum, would overflow
 
 
@@ -159,7 +160,8 @@ def read_confounds(path: Path) -> pd.DataFrame:
         table = pd.read_csv(
             io.StringIO(text),
             sep="\t",
-            na_values=["n/a"],
+            na_values=_MISSING,
+            keep_default_na=False,
             index_col=False,
             low_memory=False,  # in pieces a word among numbers would bring a warning of pandas'
         )

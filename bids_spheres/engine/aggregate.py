@@ -89,7 +89,7 @@ def aggregate_cleaned(
     A median or an eigenvariate does not commute with regression: motion whose mean over a sphere is
     0 can be most of the variance of its voxels. So do SPM's (``spm_regions``). Not voxels are
     standardized, which have the weight of their variance, but the result; per cent signal change is
-    that of the mean over kept volumes before cleaning. Every sphere has a usable voxel.
+    that of the mean over kept volumes of its run before cleaning. Every sphere has a usable voxel.
     """
     function = _FUNCTIONS[check_aggregation(aggregation)]
     steps, how = {**cleaning, "standardize": False}, cleaning.get("standardize", "zscore_sample")
@@ -100,9 +100,11 @@ def aggregate_cleaned(
     rows = clean(rows, all_runs, detrend=False, standardize=False, sample_mask=mask)
     kept = rows[:, 0].astype(int)
     series = np.column_stack([np.empty((len(kept), 0)), *columns])
+    runs = np.zeros(len(kept)) if all_runs is None else np.asarray(all_runs)[kept]
     if how == "psc":
-        series += voxels.aggregated(aggregation)[kept].mean(axis=0) - series.mean(axis=0)
-    runs = None if all_runs is None else np.asarray(all_runs)[kept]
+        before = voxels.aggregated(aggregation)[kept]
+        for own in (runs == run for run in np.unique(runs)):
+            series[own] += (before[own] - series[own]).mean(axis=0)
     return clean(series, detrend=False, standardize=how, runs=runs) if columns else series
 
 

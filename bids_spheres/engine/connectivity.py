@@ -169,7 +169,7 @@ def partial_correlation(timeseries: FloatArray) -> FloatArray:
     """
     inverse = precision(timeseries)
     scale = np.sqrt(np.diag(inverse))
-    partial = np.clip(-inverse / np.outer(scale, scale), -1, 1)
+    partial = -inverse / np.outer(scale, scale)
     np.fill_diagonal(partial, 1 if np.isfinite(scale).all() else np.nan)
     return partial
 

@@ -61,8 +61,8 @@ class VoxelMoments:
     def tsnr(self, weights: SphereWeights) -> FloatArray:
         """Mean over each sphere of mean / SD of voxels with a signal, (S,); else NaN."""
         ratio = np.divide(self.mean, self.sd, out=np.zeros_like(self.mean), where=self.alive)
-        count = weights.sums @ self.alive.astype(np.float64)
-        return weights.sums @ ratio / np.where(count > 0, count, np.nan)
+        count = weights.magnitudes @ self.alive.astype(np.float64)
+        return weights.magnitudes @ ratio / np.where(count > 0, count, np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,6 @@ def extract(
         timeseries = reading.means_by_smoothed_weights(applied)
     if screened.missing.any() and not usable_only:
         warn("Non-finite values detected. These values will be replaced with zeros.")
-    timeseries[:, weights.empty] = np.nan
     return Extraction(
         timeseries,
         weights,
@@ -275,9 +274,9 @@ class _Reading:
                 self.spread.add(block[:, self.screened.own] if self.fwhm else block)
             yield block
 
-    def smoothed(self, values: RealArray, beyond: float) -> FloatArray:
-        """Smoothed voxels of the spheres, (V,); `values` are those read, and `beyond` of others."""
-        volume = np.full(int(np.prod(self.weights.grid.shape)), beyond, dtype=np.float64)
+    def smoothed(self, values: RealArray) -> FloatArray:
+        """Smoothed voxels of the spheres, (V,), of those read, which are all within reach."""
+        volume = np.zeros(int(np.prod(self.weights.grid.shape)))
         volume[self.screened.voxels] = values
         return self._smooth(volume)
 
@@ -308,12 +307,12 @@ class _Reading:
         if set_aside and usable[suspects].any():
             late = usable[suspects]
             total += _along_volumes(sums[:, suspects[late]], np.vstack(set_aside)[:, late])
-        affected = sums @ screened.flickering.astype(np.float64) > 0
+        affected = self.weights.magnitudes @ screened.flickering.astype(np.float64) > 0
         if affected.any():
             numbers = np.unique(sums[affected].indices).astype(np.intp)
             part = sums[affected][:, numbers]
-            again = (np.where(usable[numbers], block, 0.0) for block in screened.again(numbers))
-            total[:, affected] = np.vstack([_along_volumes(part, block) for block in again])
+            again = (_along_volumes(part, block) for block in screened.again(numbers))
+            total[:, affected] = np.vstack(list(again))
         return self.averaged(total, usable)
 
     def averaged(self, total: FloatArray, usable: BoolArray) -> FloatArray:
@@ -324,7 +323,7 @@ class _Reading:
         for rows in weights.joint:
             # Signals s of maps M of which M s is nearest to the voxels: (M'M) s = M' voxels
             maps = weights.sums[rows] * alive
-            known = count[rows] > 0
+            known = (weights.magnitudes[rows] @ alive) > 0
             gram = (maps @ maps.T).toarray()[np.ix_(known, known)]
             sums = _real(total[:, rows][:, known], volumes)
             sums += volumes.inter * (count[rows][known] - 1)
@@ -343,13 +342,13 @@ class _Reading:
             changes = chain.from_iterable(_changes(blocks, np.dtype(np.float64)))
             first = next(changes)
             usable = self.usable()
-            means = (self.smoothed(change, 0) * usable for change in chain([first], changes))
+            means = (self.smoothed(change) * usable for change in chain([first], changes))
             return np.array([weights.sums @ values for values in means]), usable
 
         total, usable = totals(self.blocks())
         if screened.flickering.any() or (usable != self.usable()).any():
             total, usable = totals(screened.again())
-        origin = self.smoothed(screened.origin, screened.zero)
+        origin = self.smoothed(screened.origin)
         return self.averaged(total + weights.sums @ (origin * usable), usable)
 
     def means_by_smoothed_weights(self, applied: AppliedWeights) -> FloatArray:
@@ -412,13 +411,13 @@ class _Reading:
 
         def fill(blocks: Iterator[RealArray]) -> None:
             for row, change in enumerate(chain.from_iterable(_changes(blocks, dtype))):
-                values[row] = self.smoothed(change, 0)[members]
+                values[row] = self.smoothed(change)[members]
 
         if smooths:
             fill(self.blocks())
             if screened.flickering.any():
                 fill(screened.again())
-            values += self.smoothed(screened.origin, screened.zero)[members]
+            values += self.smoothed(screened.origin)[members]
         else:
             for block in self.blocks():
                 np.take(block, members, axis=1, out=values[row : row + len(block)])

@@ -145,10 +145,11 @@ def _region_weights(
     del state
     owner, ijk, value = map(np.concatenate, zip(*_rows(image, grid), strict=True))
     n_regions, is_map = len(image.values), image.kind == "maps"
-    whole: FloatArray = np.bincount(owner, value, minlength=n_regions).astype(np.float64)
+    size = np.abs(value)
+    whole: FloatArray = np.bincount(owner, size, minlength=n_regions).astype(np.float64)
     largest = np.zeros(n_regions)
-    np.maximum.at(largest, owner, value)
-    counted = value >= CORE * largest[owner] if is_map else np.ones(len(owner), dtype=bool)
+    np.maximum.at(largest, owner, size)
+    counted = size >= CORE * largest[owner] if is_map else np.ones(len(owner), dtype=bool)
     asked = np.bincount(owner[counted], minlength=n_regions)
     inside = grid.contains(ijk)
     owner, value, position = owner[inside], value[inside], grid.flat(ijk[inside])
@@ -292,7 +293,7 @@ def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
     if table is None:
         note = "No table of names beside it; regions are called by their numbers."
         return Labels(tuple(plain.values()), notes=(note,))
-    rows = _read_table(table, maps=maps)
+    rows = _read_table(table)
     if maps:
         if len(rows) != len(numbers):
             raise DataError(
@@ -328,17 +329,19 @@ def _tables(path: Path) -> Iterator[Path]:
                 yield file
 
 
-def _read_table(path: Path, *, maps: bool) -> dict[int, tuple[str, str]]:
+def _read_table(path: Path) -> dict[int, tuple[str, str]]:
     """Name and network of every number of a table."""
     text = read_text(path, "table of regions")
     if path.suffix == ".xml":
         found = re.findall(r'<label\s[^>]*?index="(\d+)"[^>]*>([^<]*)</label>', text)
-        # Of probabilistic atlases FSL counts from 0, and the image of the likeliest from 1.
-        shift = int(not maps and "probabilistic" in text.lower())
+        # Of probabilistic atlases FSL counts from 0, and the image of the likeliest from 1;
+        # of maps only the order of the rows counts.
+        shift = int("probabilistic" in text.lower())
         return {int(n) + shift: (html.unescape(name).strip(), "") for n, name in found}
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    coloured = [re.fullmatch(r"\s*(\d+)\s+(\S.*?)((?:\s+\d+){3,4})?\s*", line) for line in lines]
-    if lines and all(coloured) and not any("," in line for line in lines):
+    plain = re.compile(r"\s*(\d+)\s+([^\s,].*?)((?:\s+\d+){3,4})?\s*")
+    coloured = [plain.fullmatch(line) for line in lines]
+    if lines and all(coloured):
         return {int(m[1]): (m[2].strip(), "") for m in coloured if m}
     delimiter = next((mark for mark in "\t,;" if lines and mark in lines[0]), "\t")
     header, *rows = list(csv.reader(lines, delimiter=delimiter)) or [[]]

@@ -91,11 +91,9 @@ class ScreenedVolumes:
             self._unchanged = self._unchanged[same.all(axis=0)]
 
     def again(self, numbers: IntArray | slice = slice(None)) -> Iterator[RealArray]:
-        """Some of the voxels in a second reading, in which those without a signal are 0."""
+        """Some of the voxels in a second reading; stored values of those without a signal are 0."""
         self.read_twice = True
         unusable = self.unusable[numbers]
         for block in self.volumes.again.stored_blocks(self.voxels[numbers]):
-            # 0 in an image of scaled whole numbers need not be one of them.
-            values = block if block.dtype.kind == "f" else block.astype(np.float64)
-            values[:, unusable] = self.zero
-            yield values
+            block[:, unusable] = 0
+            yield block

@@ -265,7 +265,7 @@ def _understood(table: list[tuple[str, list[str]]], where: str, notes: list[str]
     used |= {"radius": sizes[0][0]} if sizes else {}
     if (name := _name_column(table, left)) is not None:
         used["name"] = name
-    networks = [i for i, _, plain in left if plain in _NETWORKS and i != name]
+    networks = [i for i, _, plain in left if plain in _NETWORKS]
     used |= {"network": networks[0]} if networks else {}
     cells = {key: table[i][1] for key, i in used.items()}
     if len(axes) == 1:

@@ -112,8 +112,8 @@ class SphereWeights:
     values : (N,) array, optional
         Weight of every voxel of every row of `membership`, in its order; 1 by default.
     whole : (S,) array, optional
-        Sum of the weights of each row, whether or not their voxels lie in image and mask;
-        `asked` by default.
+        Sum of the weights of each row, without their signs, whether or not their voxels lie in
+        image and mask; `asked` by default.
     joint : tuple of slice
         Rows of maps whose signals are found together, by least squares; the others are means.
     compact : bool
@@ -135,9 +135,9 @@ class SphereWeights:
         """Voxels that count, (S, V): those of `CORE` of the largest weight of a row, or more."""
         if self.values is None:
             return self.membership
-        largest = self.sums.max(axis=1).toarray().ravel()
+        largest = self.magnitudes.max(axis=1).toarray().ravel()
         rows = np.repeat(np.arange(len(self.asked)), np.diff(self.membership.indptr))
-        kept = self.values >= CORE * largest[rows]
+        kept = self.magnitudes.data >= CORE * largest[rows]
         pairs = rows[kept], self.membership.indices[kept]
         return sparse.csr_array((np.ones(kept.sum(), bool), pairs), shape=self.membership.shape)
 
@@ -153,7 +153,7 @@ class SphereWeights:
 
     def coverage_of(self, alive: FloatArray) -> FloatArray:
         """Share of each sphere's voxels, or weights, that is used and `alive`, (S,), 0 to 1."""
-        share = self.sums @ alive / (self.asked if self.whole is None else self.whole)
+        share = self.magnitudes @ alive / (self.asked if self.whole is None else self.whole)
         return share if self.values is None else np.clip(share, 0, 1)
 
     @property
@@ -179,6 +179,12 @@ class SphereWeights:
         values = np.ones(self.membership.nnz) if self.values is None else self.values
         parts = values, self.membership.indices, self.membership.indptr
         return sparse.csr_array(parts, shape=self.membership.shape)
+
+    @cached_property
+    def magnitudes(self) -> sparse.csr_array:
+        """Weights without their signs, (S, V): maps of components may have both."""
+        parts = np.abs(self.sums.data), self.sums.indices, self.sums.indptr
+        return sparse.csr_array(parts, shape=self.sums.shape)
 
     def restricted(self, spheres: BoolArray, voxels: BoolArray) -> SphereWeights:
         """Some spheres, (S,), with some voxels, (V,); the others are empty."""
@@ -390,7 +396,7 @@ def nearest_values(
     inside = np.asarray(((where >= -rounding) & (where <= last + rounding)).all(axis=1))
     nearest = np.floor(where[inside] + 0.5 + rounding).astype(np.intp)
     taken = np.zeros(len(ijk), dtype=values.dtype)
-    taken[inside] = values[tuple(np.clip(nearest, 0, last).T)]
+    taken[inside] = values[tuple(nearest.T)]
     return taken
 
 
@@ -419,8 +425,10 @@ def _without_losers(weights: SphereWeights, coordinates: ArrayLike) -> SphereWei
     winner[column] = owner  # what is written last stays
     pairs = weights.membership.tocoo()
     kept = winner[pairs.col] == pairs.row
-    left = np.bincount(pairs.row[kept], minlength=len(weights.asked))
-    position, seed_used = weights.voxels[pairs.col[kept]], weights.seed_used & (left > 0)
+    position, seed_used = weights.voxels[pairs.col[kept]], weights.seed_used.copy()
+    seeds = np.flatnonzero(seed_used)
+    held = weights.grid.flat(weights.grid.voxel_of(coordinates)[seeds])
+    seed_used[seeds] = winner[np.searchsorted(weights.voxels, held)] == seeds
     return assemble(weights.grid, pairs.row[kept], position, weights.asked, seed_used)
 
 
@@ -434,7 +442,7 @@ def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArr
     distance = np.linalg.norm(voxel_mm[pairs.col] - np.asarray(coordinates)[pairs.row], axis=1)
     if weights.values is not None:
         # Of maps, a voxel is of that of the largest weight.
-        distance = -np.asarray(weights.sums[pairs.row, pairs.col]).ravel()
+        distance = -np.asarray(weights.magnitudes[pairs.row, pairs.col]).ravel()
     order = np.lexsort((-pairs.row, -np.round(distance, 6)))
     return pairs.row[order].astype(np.intp), pairs.col[order].astype(np.intp)
 

@@ -88,13 +88,18 @@ def make_groups(
 ) -> Mapping[Name, Sequence[OutputFile]]:
     """Matrices by group; of pooled spaces a run counts once, in the first of `MNI_PREFERENCE`."""
     groups = grouped(files, lambda file: group_of(file, **options.grouping))
-    order = {space: place for place, space in enumerate(MNI_PREFERENCE)}
-    for name, own in groups.items() if options.pool_spaces else ():
-        by_preference = sorted(own, key=lambda file: order.get(file.space, len(order)))
-        # The last entry of a key stays.
-        chosen = {file.name.source: file for file in reversed(by_preference)}
-        groups[name] = [file for file in own if chosen[file.name.source] is file]
+    if options.pool_spaces:
+        return {name: in_preferred_space(own) for name, own in groups.items()}
     return groups
+
+
+def in_preferred_space(files: Sequence[OutputFile]) -> list[OutputFile]:
+    """Matrices or maps of one group, of which each run counts once; see `MNI_PREFERENCE`."""
+    order = {space: place for place, space in enumerate(MNI_PREFERENCE)}
+    by_preference = sorted(files, key=lambda file: order.get(file.space, len(order)))
+    # The last entry of a key stays.
+    chosen = {file.name.source: file for file in reversed(by_preference)}
+    return [file for file in files if chosen[file.name.source] is file]
 
 
 def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group import facts
 from bids_spheres.group.edges import Edges, Scale, mean_of_known
 from bids_spheres.group.files import POOLED
-from bids_spheres.group.stream import Group, GroupRun, by_participant
+from bids_spheres.group.stream import Group, GroupRun, by_participant, spaces_of
 from bids_spheres.outputs.paths import label_of, title
 from bids_spheres.outputs.read import read_spheres
 from bids_spheres.outputs.sidecars import read_sidecar
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bids_spheres.group.files import Unusable
     from bids_spheres.group.head_motion import HeadMotion
     from bids_spheres.group.quality import Row
+    from bids_spheres.group.stream import Participant
     from bids_spheres.outputs.find import OutputFile
     from bids_spheres.outputs.read import Spheres
 
@@ -163,6 +164,27 @@ def read_runs(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> It
             yield GroupRun(file, replace(own, settings=settings, noted=noted))
 
 
+def check_settings(name: Name, runs: Iterable[GroupRun]) -> None:
+    """Refuse (DataError) a group of runs that were made with different settings."""
+    # Whether a seed set had to be used, or mapped, in another space than its own differs by space.
+    apart = ("SeedSpace",) if label_of(name, "space") == POOLED else ()
+    facts.check_agreement(
+        (run.file.participant, tuple(s for s in run.facts.settings if s[0] not in apart))
+        for run in runs
+    )
+
+
+def describe_settings(
+    name: Name, of_run: facts.RunFacts, people: Iterable[Participant]
+) -> dict[str, Any]:
+    """What sidecars of a group say of its settings, and of the spaces that are pooled."""
+    about = of_run.described
+    if label_of(name, "space") == POOLED:
+        about.pop("SeedSpace", None)
+        about["PooledSpaces"] = spaces_of(people)
+    return about
+
+
 def gather_group(
     name: Name, files: Sequence[OutputFile], image: Image, motion: HeadMotion, unusable: Unusable
 ) -> Group:
@@ -170,12 +192,7 @@ def gather_group(
     runs = list(read_runs(name, (f for f in files if f.spheres in image.quality), unusable))
     if not runs:
         raise DataError("no run can be used.")
-    # Whether a seed set had to be used, or mapped, in another space than its own differs by space.
-    apart = ("SeedSpace",) if label_of(name, "space") == POOLED else ()
-    facts.check_agreement(
-        (run.file.participant, tuple(s for s in run.facts.settings if s[0] not in apart))
-        for run in runs
-    )
+    check_settings(name, runs)
     facts.check_geometry(
         (run.file.participant, run.facts.geometry, image.geometry[run.file.spheres]) for run in runs
     )

@@ -187,7 +187,7 @@ def qc_fc(values: EdgeValues, design: Design, min_participants: int, sign: int) 
     if n > k and np.ptp(known.values[:, column]) > 0:
         motion = Contrast(MEAN_FD, np.eye(k)[[column]])
         estimates = estimate(values.rows_of(known.participants).array, known.values, motion)
-        enough = estimates.n >= max(min_participants, k + 1)
+        enough = estimates.n >= min_participants
         r = np.where(enough, sign * estimates.partial_r, np.nan)
         p = np.where(enough, estimates.p, np.nan)
     return QcFc(r, p, participants=n, degrees_of_freedom=max(n - k, 0))

@@ -13,9 +13,8 @@ from scipy import stats
 from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import write_image
 from bids_spheres.group import testing
-from bids_spheres.group.facts import check_agreement
 from bids_spheres.group.files import discard_earlier, group_of
-from bids_spheres.group.gather import read_runs
+from bids_spheres.group.gather import check_settings, describe_settings, read_runs
 from bids_spheres.group.harmonization import harmonize
 from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, root_f_threshold
 from bids_spheres.group.results import CONTRAST_COLUMNS, describe_contrast
@@ -123,7 +122,7 @@ def summarize_maps(
     runs = [r for r in read_runs(name, files, unusable) if r.facts.excluded is None]
     if not runs:
         raise DataError("no map can be used.")
-    check_agreement((run.file.participant, run.facts.settings) for run in runs)
+    check_settings(name, runs)
     people = by_participant(runs, lambda label: motion.of(label, name))
     if len(people) < 2:
         raise DataError("one participant has neither spread nor tests, and so no map of a group")
@@ -131,7 +130,8 @@ def summarize_maps(
     rows = testing.Rows(int(grid.mask.sum()))
     for person in people:
         rows.add(person.label, average_runs(person.runs, grid.read, options))
-    writer = replace(writer, facts={**runs[0].facts.described, "NumberOfParticipants": len(people)})
+    settings = describe_settings(name, runs[0].facts, people)
+    writer = replace(writer, facts={**settings, "NumberOfParticipants": len(people)})
     model, sample = None, None
     if analysis.model:
         model = testing.design_of(analysis.model, people, options, title(name))

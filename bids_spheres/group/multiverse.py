@@ -218,7 +218,7 @@ def estimate_effects(
     values = np.array([summary.networks.means(row)[pairs.index] for row in rows])
     if named:
         values = np.column_stack([values, mean_along(np.asarray(rows[:, named]), 1)])
-        own = {"network_1": MISSING, "network_2": MISSING, "edges": len(named)}
+        own = {"network_1": MISSING, "network_2": MISSING}
         pairs = pd.concat([pairs, pd.DataFrame([own])])
     if not len(pairs):
         return {}

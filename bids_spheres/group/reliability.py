@@ -121,7 +121,7 @@ def compare_conditions(rows: Rows, networks: NetworkMeans) -> Reliability | None
     if not len(table):
         return None
     # Row of every participant in every condition.
-    places = table.pivot_table(index=0, columns=1, values="index").reindex(rows.values.participants)
+    places = table.pivot_table(index=0, columns=1, values="index")
     complete = places.dropna().to_numpy(dtype=np.intp)
     if complete.shape[1] < 2 or len(complete) < 2:
         return None
@@ -183,7 +183,7 @@ def group_stability(group: Group, networks: NetworkMeans) -> Stability | None:
     runs = [run for person in group.with_result for run in person.runs]
 
     def measured(run: GroupRun) -> RunStability | None:
-        stat = str(as_json(run.facts.settings).get("Aggregation", "mean"))
+        stat = str(as_json(run.facts.settings)["Aggregation"])
         try:
             series = read_series(run.sibling(TIMESERIES, stat))
         except BidsSpheresError as error:

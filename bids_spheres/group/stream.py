@@ -150,6 +150,12 @@ class Participant:
         return f"every run is excluded: {'; '.join(reasons)}"
 
 
+def spaces_of(people: Iterable[Participant]) -> dict[str, int]:
+    """Spaces of images, and how many participants have a result in each."""
+    own = ({run.file.space for run in person.runs} for person in people)
+    return dict(sorted(Counter(chain.from_iterable(own)).items()))
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """Runs of one task, space, seed set, strategy and measure.
@@ -176,12 +182,6 @@ class Group:
     def runs(self) -> list[GroupRun]:
         """All runs, excluded ones as well."""
         return [run for person in self.participants for run in (*person.runs, *person.excluded)]
-
-    @property
-    def spaces(self) -> dict[str, int]:
-        """Spaces of images, and how many participants have a result in each."""
-        own = ({run.file.space for run in person.runs} for person in self.with_result)
-        return dict(sorted(Counter(chain.from_iterable(own)).items()))
 
     @property
     def with_result(self) -> list[Participant]:
@@ -261,7 +261,7 @@ def average_edges(
     def variance_of(run: GroupRun) -> FloatArray | float:
         """Of Fisher's z; from effective degrees of freedom, if they were written."""
         path = run.sibling(RELMAT, EFFECTIVE_DOF)
-        if not (options.weights and path.is_file()):
+        if not path.is_file():
             return run.facts.variance
         dof = read_upper_triangle(path, edges.names, diagonal=edges.diagonal)
         # Of series with so many independent volumes, as Fisher has it.

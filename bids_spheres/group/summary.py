@@ -14,11 +14,11 @@ from bids_spheres.errors import ReadWriteError, UsageError
 from bids_spheres.group import harmonization, head_motion, multiverse, reliability, results, testing
 from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans
 from bids_spheres.group.facts import differences
-from bids_spheres.group.files import POOLED
+from bids_spheres.group.gather import describe_settings
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.stream import EXTENSIONS, ParticipantEdges, stacked_table, stream
-from bids_spheres.outputs.paths import PEARSON, label_of
+from bids_spheres.outputs.paths import PEARSON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,10 +226,7 @@ class Summary:
     def _facts(self) -> dict[str, object]:
         """What is the same for all results of the group."""
         group = self.group
-        facts = group.runs[0].facts.described
-        if label_of(group.name, "space") == POOLED:
-            facts.pop("SeedSpace", None)
-            facts["PooledSpaces"] = group.spaces
+        facts = describe_settings(group.name, group.runs[0].facts, group.participants)
         of_runs = ((run.file.participant, run.facts.noted) for run in group.runs)
         if differing := differences(of_runs):
             facts["Differences"] = differing

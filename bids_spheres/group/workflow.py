@@ -194,6 +194,8 @@ class _Level:
             # The label in names of files is the seed's name without signs, or has a number.
             seed = read_sidecar(own[0].path, optional=True).get("Seed")
             chosen = [file for file in own if is_selected(file, options.select)]
+            if options.pool_spaces:
+                chosen = files.in_preferred_space(chosen)
             if not chosen or not {ALL, seed, name.get("label")} & {*options.seed_maps}:
                 continue
             writer = Writer(self.output_dir, name)

@@ -200,7 +200,9 @@ def _indexed(folder: Path, database: Path) -> list[Path]:
             "none is needed.",
         ) from error
     files = layout.get(return_type="filename", invalid_filters="allow", suffix=list(_SUFFIXES))
-    return [*map(Path, files), *(folder / path for path in undecodable.paths)]
+    others = (folder / path for path in undecodable.paths)
+    below = (_walk(path) if path.is_dir() else (path,) for path in others)
+    return [*map(Path, files), *chain.from_iterable(below)]
 
 
 class _Undecodable:

@@ -373,7 +373,7 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
     of_settings = [problem for problem in problems if not problem.of_file]
     nothing_left = len(failing(jobs, of_settings)) == sum(len(job.work.strategies) for job in jobs)
     problems += (replace(problem, of_file=True) for problem in _merge_problems(unusable))
-    if (of_settings and nothing_left) or (problems and strict):
+    if nothing_left or (problems and strict):
         title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
         raise DataError("\n- ".join([title, *map(str, problems)]))
     return problems

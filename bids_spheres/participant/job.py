@@ -292,8 +292,6 @@ def _write_spheres_and_series(
         for run_design in todo.designs:
             name = run_design.strategy.name
             stale = [s for s in sphere_sets if paths.series(s.seeds, name) not in job.current]
-            if not stale:
-                continue
             with failures.of(run_design.strategy):
                 sources = _sources(job, run_design)
                 _write_strategy(paths, (source, extraction, stale), run_design, sources)
@@ -321,5 +319,5 @@ def _write_strategy(
         if run_design.processing.controls:
             write_controls(paths, spheres, run_design, extraction, series)
         cleaned.append((spheres, series))
-    if isinstance(volumes, SpooledVolumes) and run_design.processing.seed_maps:
+    if isinstance(volumes, SpooledVolumes):
         write_seed_maps(paths, volumes, extraction, cleaned, run_design=run_design, sidecar=sidecar)

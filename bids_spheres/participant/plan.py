@@ -6,7 +6,6 @@ decided here: two jobs that would write one file are found before the first imag
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle
@@ -24,6 +23,7 @@ from bids_spheres.engine.seeds import (
 )
 from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, OutputError, UsageError
+from bids_spheres.files.names import as_written
 from bids_spheres.inputs.matching import find_outliers
 from bids_spheres.outputs.paths import (
     EFFECTIVE_DOF,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)  # labels of matrices over placements of spheres
-_LONGEST_NAME = 255  # bytes; of almost every file system
+_LONGEST_NAME = 255  # bytes, as many as letters; of almost every file system
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Job:
                 for seeds in self.work.seed_sets:
                     paths |= dict.fromkeys(self.tables(seeds, strategy), image.bold)
                 # Images of one run in several spaces share the table, and so the design.
-                table = self.run.tables.confounds or image.bold
+                table = self.run.tables.confounds or Path(*as_written(self.run.name.source))
                 paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table
         return paths
 
@@ -253,7 +253,7 @@ def _check_outputs(jobs: Sequence[Job]) -> None:
     owners: dict[Path, Path] = {}
     for job in jobs:
         for path, source in job.outputs().items():
-            if len(os.fsencode(path.name)) >= _LONGEST_NAME:  # .json is longer than .tsv
+            if len(path.name) >= _LONGEST_NAME:  # .json is longer than .tsv
                 raise OutputError(
                     f"The name of an output would be longer than {_LONGEST_NAME} bytes: "
                     f"{path.name}.",

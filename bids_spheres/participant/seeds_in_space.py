@@ -134,8 +134,9 @@ def _as_they_are(seeds: SeedTable, space: str) -> SeedsInSpace:
 
 
 def _after(first: SeedsInSpace, second: SeedsInSpace) -> SeedsInSpace:
+    """Two steps as one; the first takes no transform file."""
     notes = " ".join(note for note in (first.note, second.note) if note)
-    return SeedsInSpace(second.table, notes, (*first.transforms, *second.transforms))
+    return SeedsInSpace(second.table, notes, second.transforms)
 
 
 def _linked(seeds: SeedTable, space: str) -> bool:

@@ -287,7 +287,7 @@ class UsableVoxels:
         if self.tissue is not None:
             # Coverage is of what the participant has of the tissue.
             every = row_weights(seeds, weights.grid, self.tissue, weights.grid)
-            total = np.asarray(every.sums.sum(axis=1)).ravel()
+            total = np.asarray(every.magnitudes.sum(axis=1)).ravel()
             whole = None if weights.whole is None else np.where(total > 0, total, 1.0)
             return replace(weights, asked=np.maximum(every.used, 1), whole=whole)
         if self.weight is None:

@@ -189,7 +189,7 @@ def find_tasks(
         reasons: dict[Group, str | None] = dict.fromkeys(groups, ASKED_FOR)
         if not overwrite:
             reasons = {g: g.staleness(records(g.record).get(g.key), root) for g in groups}
-        stale = {group.unit: reason for group, reason in reversed(reasons.items()) if reason}
+        stale = {group.unit for group, reason in reasons.items() if reason}
         current = frozenset(group.unit for group in groups if group.unit not in stale)
         # When one file of a unit is missing, all of them are written.
         todo = tuple(group for group in groups if group.unit in stale)

@@ -650,6 +650,7 @@ class Settings:
         default=(),
         short="-d",
         common=True,
+        levels=LEVELS,
     )
     labels: Selected = field(default_factory=Selected)
     bids_database_dir: Path | None = _selection(

@@ -43,7 +43,7 @@ def load_regions(
     for word in parcellations:
         path = _image(word, space)
         known = _space_of(path, space or (None if is_there(Path(word)) else _TEMPLATE))
-        label = parcellation_label(str(path) if Path(word).is_dir() else word)
+        label = parcellation_label(str(path))
         if not label:
             raise UsageError(f"No label can be made from the name of {path}.", hint="Rename it.")
         loaded.append((path, load_parcellation(path, label, known, weighting)))
@@ -86,7 +86,8 @@ def _image_of_dataset(folder: Path, space: str | None) -> Path:
     )
     spaces = sorted({_named_space(path) or "" for path in images})
     wanted = space or (_TEMPLATE if _TEMPLATE in spaces else spaces[0] if len(spaces) == 1 else "")
-    own = [path for path in images if (_named_space(path) or "") == wanted]
+    own = [path for path in images if _named_space(path) == wanted]
+    own = own or [path for path in images if not _named_space(path)]
     names = {re.sub(r"_res-[a-zA-Z0-9]+", "", path.name): path for path in reversed(own)}
     if len(names) != 1:
         found = listing(sorted(names) or [path.name for path in images] or ["none"])

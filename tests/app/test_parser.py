@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from bids_spheres.app.parser import (
+    check_words,
     command_parser,
     ignored_options,
     main_parser,
@@ -17,7 +18,7 @@ from bids_spheres.app.parser import (
 )
 from bids_spheres.app.streams import configure_logging
 from bids_spheres.data.published import unknown_seed_set, unknown_strategy
-from bids_spheres.errors import UnknownLevelError, UsageError
+from bids_spheres.errors import MissingInputError, UnknownLevelError, UsageError
 from bids_spheres.settings.option import declared_options
 from bids_spheres.settings.table import Settings
 
@@ -242,6 +243,43 @@ def test_labels_of_a_list_are_taken_from_a_file(tmp_path):
     (tmp_path / "who").write_text("sub-02\n01\n")
     words = ("--participant-label", f"@{tmp_path / 'who'}", "03")
     assert of(*words).labels.participant_label == ("02", "01", "03")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--derivatives", "x=.", "aroma=gone"), "The folder gone does not exist."),
+        (("--seeds", "1,2,3", "here", "gone"), "The seed table gone is missing."),
+        (("--roi", "here", "gone"), "--roi: the image gone is missing."),
+        (("--strategy", "24P", "gone.json"), "The strategy file gone.json is missing."),
+        (("--mask", "gone"), "--mask: the image gone is missing."),
+        (("--outliers", "gone"), "The outlier table or folder of such tables gone is missing."),
+        (("--bids-filter-file", "gone"), "The filter file gone is missing."),
+        (("--mask", "template", "--strategy", "24P"), None),
+        (("--mask", "none", "--derivatives", "here", "--roi", "here", "--outliers", "here"), None),
+    ],
+)
+def test_files_of_the_user_that_are_not_there(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in", "here"):
+        (tmp_path / name).mkdir()
+    settings = of("--atlas", "Power2011", *words)
+    if message is None:
+        check_words(settings)
+    else:
+        with pytest.raises(MissingInputError) as caught:
+            check_words(settings)
+        assert caught.value.message == message
+
+
+@pytest.mark.parametrize("option", ["--atlas", "--seeds", "--parcellation", "--roi"])
+def test_any_kind_of_seeds_is_enough(tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "Power2011").touch()
+    check_words(of(option, "Power2011"))
+    with pytest.raises(UsageError, match="No seeds are given"):
+        check_words(of())
 
 
 def test_a_level_that_is_unknown():

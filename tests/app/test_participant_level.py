@@ -13,9 +13,11 @@ import pytest
 
 from bids_spheres.app import participant_level
 from bids_spheres.app.participant_level import keep_crash
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.errors import OutputError
 from bids_spheres.participant.job import Outcome
 from bids_spheres.process.versions import versions
-from bids_spheres.settings.table import Settings
+from bids_spheres.settings.table import Processing, Settings
 
 STEM = "sub-01_task-rest"
 IMAGE = f"{STEM}_space-MNI152NLin2009cAsym"
@@ -353,3 +355,91 @@ def test_the_methods_text_of_a_participant_is_about_its_own_space(call, tiny, se
     whole = (logs / "CITATION.md").read_text()
     assert spaces["02"] in whole
     assert spaces["03"] in whole
+
+
+def test_facts_of_the_methods_text_are_those_of_the_settings(tmp_path):
+    rules = Processing(connectivity=("partial", "pearson"), warp_seeds=True, min_dof=12)
+    own = {"processing": rules, "outliers": tmp_path / "x.tsv"}
+    seeds = [
+        SeedTable(label, ("a",), np.zeros((1, 3)), np.ones(1), space=f"MNI152NLin{label}Asym")
+        for label in ("2009c", "6")
+    ]
+    inputs = SimpleNamespace(main=SimpleNamespace(program="fMRIPrep", version="24.1.1"))
+    work = SimpleNamespace(seed_sets=seeds, strategies=("s",))
+
+    def facts(space, **settings):
+        call = Settings(tmp_path, tmp_path / "out", **settings)
+        return participant_level._methods_facts(call, inputs, work, space)
+
+    spaces = ("MNI152NLin2009cAsym", "MNI305")
+    found = facts(set(spaces), **own)
+    assert (found.pipeline, found.pipeline_version) == ("fMRIPrep", "24.1.1")
+    assert (found.spaces, found.min_dof, found.external_outliers) == (spaces, 12, True)
+    assert found.measures == ("partialcorrelation", "pearsoncorrelation")
+    assert facts({spaces[0]}, **own).transformed == ("6",)
+    plain = facts({spaces[0]})
+    assert (plain.transformed, plain.external_outliers) == ((), False)
+    assert plain.measures == ("pearsoncorrelation",)
+
+
+def broken_runs(tiny, *labels):
+    for label in labels:
+        bold = tiny.add_run(f"sub-{label}_task-rest")
+        bold.write_bytes(bold.read_bytes()[:20_000])
+
+
+def crashes(output):
+    return sorted(path.name[:12] for path in (output / "logs").glob("crash-*.txt"))
+
+
+def test_a_disk_that_is_full_does_not_hide_why_a_run_failed(call, tiny, monkeypatch):
+    broken_runs(tiny, "01")
+
+    def full(*_):
+        raise OutputError("The crash file can't be written.")
+
+    monkeypatch.setattr(participant_level, "keep_crash", full)
+    told = call("--strategy", "none", status=1)
+    assert "WARNING The crash file can't be written." in told
+    assert "the file ends early" in told
+    assert "1 of 1 run failed" in told
+
+
+def test_crash_files_stay_until_their_runs_are_done(call, tiny, tmp_path):
+    broken_runs(tiny, "01", "02")
+    call("--strategy", "none", status=1)
+    assert crashes(tmp_path / "out") == ["crash-sub-01", "crash-sub-02"]
+    told = call("--strategy", "none", "--stop-on-first-error", status=1)
+    assert "1 of 2 runs were not tried after that" in told
+    assert "0 of 2 runs written to" in told
+    assert crashes(tmp_path / "out") == ["crash-sub-01", "crash-sub-02"]
+
+
+@pytest.mark.parametrize("fatal", [False, True])
+def test_after_a_fatal_error_nothing_is_concatenated(call, tiny, monkeypatch, fatal):
+    for number in "12":
+        tiny.add_run(f"{STEM}_run-{number}")
+    fail = lambda task: Outcome(str(task), error="no room", fatal=fatal)  # noqa: E731
+    monkeypatch.setattr(participant_level, "attempt", fail)
+    told = call("--strategy", "none", "--concatenate", "session", status=1)
+    assert ("none of its runs is done, and no matrix" in told) is not fatal
+    assert ("1 of 2 runs were not tried" in told) is fatal
+
+
+@pytest.mark.parametrize(("options", "kept"), [((), 0), (("--participant-label", "01"), 3)])
+def test_unfinished_files_go_where_no_other_task_of_an_array_writes(
+    call, tiny, tmp_path, options, kept
+):
+    """One task of an array leaves those in folders that all tasks share."""
+    for label in ("01", "02"):
+        tiny.add_run(f"sub-{label}_task-rest")
+    out, work = tmp_path / "out", tmp_path / "work"
+    call("--strategy", "none", "--work-dir", work)
+    shared = [out, out / "logs", out / "sub-02" / "func"]
+    for folder in (*shared, out / "sub-01" / "func", work):
+        path = folder / f".tmp-bids_spheres-{32 * '1'}.tsv"
+        path.touch()
+        os.utime(path, (1, 1))
+    call("--strategy", "none", "--work-dir", work, *options)
+    left = [path.parent for place in (out, work) for path in place.rglob(".tmp-*")]
+    assert sorted(left) == shared[:kept]

@@ -254,3 +254,60 @@ def test_of_several_raw_datasets_that_of_the_first_run_is_linked(tiny, seeds_fil
     inputs, jobs, _ = planning.plan_jobs(settings_of(parsed))
     assert [job.run.tables.events.parents[2] for job in jobs] == [linked, inner]
     assert {name: dataset.root for name, dataset in inputs.others.items()} == {"raw": linked}
+
+
+def test_runs_with_two_files_for_one_place_are_told(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run("sub-02_task-rest")
+    old = tiny.add_run(space="MNIInfant_cohort-2")
+    new = tiny.add_run(space="MNIInfant+2")
+    problem = f"{new} and {old} are both the same image of one run."
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file)
+    words = (*words, "--space", "MNIInfant+2", "MNI152NLin2009cAsym", "--strategy", "none")
+    shown = run_app(*words, "--explain")
+    assert shown.status == 0, shown.err
+    assert f"sub-01 task-rest space-MNIInfant+2\n  FAILED: {problem}" in shown.out
+    assert "sub-02 task-rest space-MNI152NLin2009cAsym\n  none\n" in shown.out
+    shown = run_app(*words, "--dry-run")
+    assert f"\nRuns that would fail:\n  {problem}" in shown.out
+
+
+@pytest.mark.parametrize("preview", ["--explain", "--dry-run"])
+def test_a_preview_of_a_strict_call_has_its_status(run_app, tiny, seeds_file, tmp_path, preview):
+    bold = tiny.add_run()
+    path = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    table = pd.read_csv(path, sep="\t", na_values="n/a").assign(csf=np.nan)
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, preview)
+    words = (*words, "--strategy", "24P", "simple")
+    phrase = "column csf is n/a throughout"
+    plain, strict = run_app(*words), run_app(*words, "--strict")
+    assert (plain.status, strict.status) == (0, 65)
+    # A dry run reads the first lines of tables alone.
+    assert (phrase in plain.err, phrase in strict.err) == (preview == "--explain", True)
+
+
+def test_a_dataset_that_is_named_raw_keeps_its_name(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    named = tmp_path / "mine"
+    named.mkdir()
+    func = tiny.root / "sourcedata" / "raw" / "sub-01" / "func"
+    func.mkdir(parents=True)
+    (func / "sub-01_task-rest_events.tsv").write_text("onset\tduration\n1\t1\n")
+    own = tmp_path / "own.json"
+    own.write_text('{"name": "own", "task": {"model": "hrf"}}')
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--strategy", own)
+    parsed = main_parser().parse_args([str(word) for word in (*words, "-d", f"raw={named}")])
+    inputs, (job,), _ = planning.plan_jobs(settings_of(parsed))
+    assert inputs.others["raw"].root == named
+    assert job.run.tables.events.parent == func
+
+
+def test_strategies_without_an_image_need_no_table_in_a_dry_run(
+    run_app, tiny, seeds_file, tmp_path
+):
+    bold = tiny.add_run()
+    bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv").unlink()
+    words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--dry-run")
+    done = run_app(*words, "--strategy", "none", "icaAROMA")
+    _, row = done.out.split("\n\n")[0].splitlines()
+    assert re.split(" {2,}", row)[2:4] == ["yes", "yes"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import warnings
 
@@ -89,6 +90,20 @@ class Full(io.StringIO):
 
     def flush(self):
         raise self.error
+
+
+def test_closed_streams_become_the_null_device(monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    streams.open_missing_streams()
+    opened = (sys.stdin, sys.stdout, sys.stderr)
+    assert [stream.name for stream in opened] == [os.devnull] * 3
+    assert sys.stdin.read() == ""
+    assert [sys.stdout.write("a"), sys.stderr.write("ab")] == [1, 2]
+    streams.open_missing_streams()
+    assert (sys.stdin, sys.stdout, sys.stderr) == opened
+    for stream in opened:
+        stream.close()
 
 
 def test_text_goes_through():

@@ -112,8 +112,19 @@ def test_volumes_that_are_left_out(why, results, tiny):
     table = pd.read_csv(next(tiny.root.rglob("*timeseries.tsv")), sep="\t", na_values="n/a")
     moved = table["framewise_displacement"]
     limit = round(float(np.sort(moved.dropna())[-3]), 6) - 1e-6
+    bold = next(tiny.root.rglob("*_bold.nii.gz"))
     results("--strategy", "gsrOnly", "--fd-threshold", limit, "--dummy-scans", 2)
     done = why()
+    _, mask, inside = spheres_of(bold)
+    used = (np.arange(len(table)) > 1) & ~(moved > limit).to_numpy()
+    data = nib.load(bold).get_fdata().reshape(-1, len(table))
+    series = data[inside["left"] & mask].mean(axis=0)[used]
+    columns = [np.ones(len(table)), np.arange(len(table)), table["cosine00"]]
+    columns = np.column_stack([*columns, table["global_signal"]])[used]
+    left = series - columns @ np.linalg.lstsq(columns, series, rcond=None)[0]
+    found = numbers(done.out, r"variance of left: (\S+) before and (\S+) after")
+    assert found == pytest.approx((series.var(ddof=1), left.var(ddof=1)), rel=1e-5)
+    assert f", {100 * left.var() / series.var():.0f}" in done.out.replace(" %", "")
     places = np.flatnonzero(moved > limit)
     names = " and ".join(filter(None, [", ".join(map(str, places[:-1])), str(places[-1])]))
     assert len(places) == 3
@@ -333,3 +344,53 @@ def test_voxels_that_another_seed_takes(why, results, tiny):
     assert (inside["front"] & ~mask & (owner != 2)).any()
     shown = re.findall(r"^    (\d+) left out: nearer to another seed$", done.out, re.MULTILINE)
     assert list(map(int, shown)) == expected
+
+
+def test_matrices_of_several_runs_together_are_not_explained(why, results, tiny):
+    for run in "12":
+        tiny.add_run(f"sub-01_task-rest_run-{run}")
+    results("--strategy", "none", "--concatenate", "session", "--effective-dof")
+    assert "2 correlations of left,right match." in why().err
+    assert why("--run", "2").status == 0
+
+
+def test_records_of_other_participants_and_of_the_group_are_not_those_of_the_run(
+    why, results, run_app, tiny, tmp_path
+):
+    for label in ("01", "02", "03"):
+        tiny.add_run(f"sub-{label}_task-rest")
+    results("--strategy", "none")
+    results("--strategy", "none", "--no-detrend", "--participant-label", "02", "03")
+    group = (tiny.root, tmp_path / "out", "group", "--participant-label", "02", "03")
+    assert run_app(*group).status == 0
+    for participant in ("01", "sub-02"):
+        done = why(participant=participant)
+        assert done.status == 0, done.out + done.err
+    assert "linear trend: kept" in done.out
+
+
+def test_a_call_whose_files_are_gone_is_passed_over(why, results, tiny, tmp_path):
+    tiny.add_run()
+    results("--strategy", "none")
+    other = tmp_path / "other.tsv"
+    other.write_text("name\tx\ty\tz\nlow\t0\t-10\t-6\nback\t4\t-12\t2\n")
+    results("--strategy", "none", "--seeds", other)
+    other.unlink()
+    assert why().status == 0
+    done = why(edge="low,back")
+    assert done.status == 66
+    assert "other.tsv" in done.err
+
+
+def test_what_an_excluded_run_or_one_without_its_table_says(why, results, tiny):
+    tiny.add_run()
+    results("--strategy", "gsrOnly", "--min-dof", 37)
+    done = why()
+    assert done.status == 0, done.out
+    assert "  EXCLUDED, all is n/a: 36 degrees of freedom, fewer than 37" in done.out
+    assert "variance of" not in done.out
+    assert re.search(r"recomputed: +n/a\n", done.out)
+    next(tiny.root.rglob("*_desc-confounds_timeseries.tsv")).unlink()
+    done = why()
+    assert done.status == 66
+    assert "No confounds table belongs to" in done.err

@@ -22,6 +22,9 @@ NAMES = ("csf", "trans_x", "trans_x_derivative1_power2", "a_comp_cor_00", "motio
         (r"^[atwc]_comp_cor_0[0-4]$", NAMES[3:4]),
         (r"^(?!csf)[a-z_]+$", NAMES[1:2]),
         (r"^[ac(*+]\w{2}$", NAMES[:1]),
+        (r"^[^])_]+$", NAMES[:1]),
+        (r"^[])c]+s+f$|^\(+|^a\)*$", NAMES[:1]),
+        (r"^(?:csf)(?=$)", NAMES[:1]),
         ("^(" + "|".join(f"a_comp_cor_{i:02d}" for i in range(60)) + ")$", NAMES[3:4]),
     ],
 )
@@ -47,6 +50,8 @@ def test_what_strategies_need_is_taken(pattern, expected):
         r"^(a)\1*$",
         r"^(?P<x>a)(?P=x)+$",
         r"^(?>a+)+$",
+        r"^(?i)csf$",
+        r"^c(?<=c)sf$",
         "^" + "a" * 2000,
     ],
 )

@@ -168,6 +168,10 @@ def test_fmripreps_cosines_stand_in_for_those_of_a_filter():
     left = count_degrees_of_freedom(design, strategy, 2.0, detrend=False)
     assert (left.rank, left.filtered) == (2, 0)
     np.testing.assert_array_equal(removed_regressors(design, strategy, 2.0), cosine[:, None])
+    # A column of the user's own is none of fMRIPrep's, whatever it is called.
+    own = Strategy("a", "", ("physio.cosine00",), filter=strategy.filter)
+    design = design_of(own, **{"physio.cosine00": cosine})
+    assert removed_regressors(design, own, 2.0).shape == (100, 1 + 4)
 
 
 def test_a_regressor_that_looks_like_a_cosine_does_not_stand_in_for_them():
@@ -237,6 +241,12 @@ def test_a_floor_of_degrees_of_freedom():
         "86 degrees of freedom, fewer than 87 "
         "(90 volumes kept - 4 rank removed - 0 lost to filtering)"
     )
+
+
+def test_where_regressors_take_all_there_is_nothing_to_filter():
+    strategy = Strategy("a", "", ("a", "b", "c"), filter=TemporalFilter(0.1, 0.2))
+    left = count_degrees_of_freedom(design_of(strategy, 4), strategy, 2.0, detrend=False)
+    assert left == DegreesOfFreedom(4, 4, 4, 0, 0, 0, 8)
 
 
 def test_too_many_regressors_for_the_run():

@@ -413,6 +413,10 @@ def test_displacement_in_numbers():
     design = make_design(table, strategy_of("a"), PATH, 4)
     assert design.n_framewise_displacement == 3
     assert design.mean_framewise_displacement == pytest.approx(0.5)
+    # Of all volumes, whatever is censored.
+    censored = make_design(table, strategy_of("a", censor=Censor(0.3)), PATH, 4)
+    assert (censored.n_kept, censored.n_framewise_displacement) == (2, 3)
+    assert censored.mean_framewise_displacement == pytest.approx(0.5)
     assert design.displacements == {}
     motion = {name: np.arange(4.0) * (name == "trans_x") for name in MOTION}
     measured = make_design(
@@ -423,6 +427,10 @@ def test_displacement_in_numbers():
     np.testing.assert_array_equal(both["fd"], table["framewise_displacement"])
     np.testing.assert_array_equal(both["fd_recomputed"], [np.nan, 1, 1, 1])
     assert make_design(table[["a"]], strategy_of("a"), PATH, 4).n_framewise_displacement == 0
+    # What is measured anew needs no column of fMRIPrep's.
+    own = strategy_of(head_motion=HeadMotion(), censor=Censor(0.5))
+    censored = make_design(pd.DataFrame(motion), own, PATH, 4)
+    assert censored.kept.tolist() == [True, False, False, False]
 
 
 def test_ranks_of_a_design_with_and_without_a_trend():
@@ -465,7 +473,8 @@ def test_which_strategies_need_a_table(parts, needed):
 
 def test_which_strategies_need_a_mask_and_how_they_are_called():
     assert Strategy("a", "", head_motion=HeadMotion(head_radius="auto")).needs_brain_mask
-    assert not Strategy("a", "", head_motion=HeadMotion()).needs_brain_mask
+    for radius in (50.0, 61.5):
+        assert not Strategy("a", "", head_motion=HeadMotion(head_radius=radius)).needs_brain_mask
     assert not Strategy("a", "").needs_brain_mask
     assert str(Strategy("a", "")) == "strategy a"
     assert str(Strategy("a", "", source="x.json")) == "strategy a (x.json)"
@@ -593,3 +602,66 @@ def test_what_a_design_is_made_of_stays_as_it_is():
     pd.testing.assert_frame_equal(table, before[0])
     pd.testing.assert_frame_equal(own, before[1])
     np.testing.assert_array_equal(outliers, before[2])
+
+
+def test_a_hint_for_an_old_name_is_todays():
+    table = table_of(rot_x=[1, 2], trans_x=[2, 1], ROTX=[1, 3])
+    with pytest.raises(DataError) as error:
+        make_design(table, strategy_of("RotX"), PATH, 2)
+    assert error.value.hint == "Similar columns in the table: rot_x."
+
+
+def test_metadata_that_is_given_is_not_read_anew(tmp_path):
+    """Also when it is empty: without the file all components of a name count."""
+    path = tmp_path / "confounds.tsv"
+    path.with_suffix(".json").write_text('{"a_comp_cor_01": {"Mask": "combined"}}')
+    strategy = strategy_of(compcor=CompCor("anat_combined"))
+    table = table_of(a_comp_cor_00=[1, 2, 4], a_comp_cor_01=[3, 1, 2], w_comp_cor_00=[1, 3, 1])
+    assert make_design(table, strategy, path, 3).columns == ("a_comp_cor_01",)
+    given = make_design(table, strategy, path, 3, metadata={})
+    assert given.columns == ("a_comp_cor_00", "a_comp_cor_01")
+
+
+@pytest.mark.parametrize("name", ["edge_comp_00", "t_comp_cor_3", "w_comp_cor_10", "c_comp_cor_0"])
+def test_components_after_the_high_pass_filter_bring_it(name):
+    table = table_of(**{name: [1, 2, 4]}, **COSINES)
+    assert make_design(table, strategy_of(name), PATH, 3).columns == (name, *COSINES)
+    assert make_design(table, strategy_of(), PATH, 3).columns == ()
+
+
+def test_what_is_left_out_before_the_dummy_scans_end_bounds_nothing():
+    """A run without a flag after them stays whole, however short."""
+    for outlier, n_kept in ((1, 9), (2, 9), (5, 0)):
+        outliers = np.arange(12) == outlier
+        censor = Censor(min_segment=10)
+        out, _ = left_out(censor, dummy_scans=3, outliers=outliers)
+        assert 12 - len(out) == n_kept
+
+
+def test_only_numbered_columns_are_noise_components():
+    names = ["aroma_motion_2", "aroma_motion_10", "aroma_motion_2_power2", "my_aroma_motion_3"]
+    names += ["rejected_ICA_0", "rejected_ICA_11b", "rejected_orth_ICA_0", "accepted_ICA_1"]
+    table = table_of(**{name: np.random.default_rng(i).random(4) for i, name in enumerate(names)})
+    for parts, columns in (
+        ({"ica_aroma": "basic"}, ("aroma_motion_2", "aroma_motion_10")),
+        ({"tedana": "aggressive"}, ("rejected_ICA_0",)),
+        ({"tedana": "orthogonal"}, ("rejected_orth_ICA_0",)),
+    ):
+        design = make_design(table, strategy_of(**parts), PATH, 4)
+        assert (design.columns, design.notes) == (columns, ())
+
+
+@pytest.mark.parametrize("form", ["basic", "orthogonal"])
+def test_an_intercept_beside_noise_components_is_nothing_to_note(form):
+    table = table_of(csf=[1, 2, 4])
+    extra = table_of(intercept=[1, 1, 1], aroma_motion_1=[1, 3, 2], aroma_orth_motion_1=[2, 3, 1])
+    design = make_design(table, strategy_of(ica_aroma=form), PATH, 3, extra=[extra])
+    assert (len(design.columns), design.notes) == (1, ())
+
+
+def test_numbers_of_columns_with_and_without_an_underscore():
+    table = table_of(cosine_00=[1, 0, -1], cosine1=[1, -1, 1], cosine_x=[1, 2, 4])
+    table = table.assign(non_steady_state_outlier_0=[1, 0, 0], non_steady_state_outlier=[0, 0, 1])
+    design = make_design(table, strategy_of(high_pass=True), PATH, 3)
+    assert design.columns == ("cosine_00", "cosine1")
+    assert design.kept.tolist() == [False, True, True]

@@ -134,6 +134,11 @@ def test_a_stop_band_that_folds_is_noted_and_filtered_where_it_is_seen(table):
         (2.0, "fair2020", None, False),
         (2.0, "fair2020", TemporalFilter(0.08, 0.12), True),
         (2.5, "fair2020", TemporalFilter(0.1, None), False),
+        (2.0, "fair2020", TemporalFilter(0.15, None), True),
+        (2.0, "fair2020", TemporalFilter(0.2, None), False),
+        # Exactly half of the band, in numbers that are exact: 0.0625 to 0.125 Hz are covered.
+        (2.0, "notch:22.5:26.25", TemporalFilter(0.0625, 0.1875), True),
+        (2.0, "notch:22.5:26.25", TemporalFilter(0.0625, 0.1876), False),
         # 0.49 Hz is seen at 0.01, and the other edge just below or above 0.055: half of the band.
         (2.0, "notch:26.8:29.4", None, False),
         (2.0, "notch:26.6:29.4", None, True),
@@ -146,14 +151,14 @@ def test_a_filter_of_the_band_of_the_signal_is_refused(table, t_r, name, band, r
     if not refused:
         make_design(table, strategy, PATH, 300, t_r=t_r)
         return
-    edges = "0.08 to 0.12" if band else "0.01 to 0.1"
-    covers = f"covers the band of the signal .{edges} Hz"
+    bottom, top = (band.high_pass, band.low_pass or band.high_pass) if band else (0.01, 0.1)
+    covers = rf"covers the band of the signal \({bottom:g} to {top:g} Hz"
     with pytest.raises(DataError, match=f"{covers}|is not below the Nyquist"):
         make_design(table, strategy, PATH, 300, t_r=t_r)
 
 
 def test_head_radius(table):
-    at_80 = design_of(table, head_radius=80.0).motion
+    at_80 = design_of(table, head_radius=80.0, brain_radius=61.5).motion
     np.testing.assert_allclose(at_80.displacement[1:], displacement(table, 80), rtol=1e-12)
     own = design_of(table, head_radius="auto", brain_radius=61.5).motion
     np.testing.assert_allclose(own.displacement[1:], displacement(table, 61.5), rtol=1e-12)
@@ -231,6 +236,8 @@ def test_both_measures_must_be_high_where_all_thresholds_count():
     assert censored(combine="all")[0] == []
     assert censored(rmsd_threshold=0.25) == ([3, 4], {"rmsd": [3, 4]})
     assert censored(**both, rmsd_threshold=0.25)[0] == [1, 2, 3, 4]
+    assert censored(rmsd_threshold=0.25, before=2, after=1)[0] == [1, 2, 3, 4, 5]
+    assert censored(std_dvars_threshold=1.5, min_segment=3)[0] == [0, 1, 2, 3, 4, 5]
     assert censored(**both, combine="all", after=1) == (
         [3, 4],
         {"framewise_displacement": [3], "dvars": [3], "neighbour": [4]},

@@ -92,6 +92,9 @@ def test_headers_are_enough_without_values(tables):
     headers = {label: (table.iloc[:0], metadata) for label, (table, metadata) in tables.items()}
     assert messages(headers, Strategy("a", "", ("csf",)), values=False) == []
     assert len(messages(headers, Strategy("a", "", ("cs",)), values=False)) == 1
+    # pandas does not know what kind of values a table without rows has.
+    without_rows = {"a": (pd.DataFrame(columns=["csf", "framewise_displacement"]), {})}
+    assert messages(without_rows, Strategy("a", "", ("csf",), censor=Censor(0.5))) == []
 
 
 def test_a_name_twice(tables):
@@ -132,3 +135,14 @@ def test_problems_are_in_the_order_of_the_strategies(tables):
     assert found[1].runs == ("run-1",)
     assert str(Problem("What.", ("a",), hint="So.")) == "What. In 1 run: a.\n  hint: So."
     assert str(Problem("What.")) == "What."
+
+
+@pytest.mark.parametrize("name", ["rot_x", "white_matter", "framewise_displacement"])
+def test_a_gap_in_any_column_is_found_also_in_one_that_is_censored_by(tables, name):
+    for table, _ in tables.values():
+        table["framewise_displacement"] = 0.1
+    tables["run-4"][0].loc[6, name] = np.nan
+    strategy = Strategy("a", "", ("csf", "rot_x", "white_matter"), censor=Censor(0.5))
+    (problem,) = check_strategies(tables.items(), [strategy])
+    assert (problem.runs, problem.of_file) == (("run-4",), True)
+    assert problem.message.endswith(f"the value in column {name}, row 7, is missing.")

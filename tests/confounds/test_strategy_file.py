@@ -281,6 +281,12 @@ def test_a_file_that_is_not_there(tmp_path):
         load_strategy(tmp_path / "mine.json")
 
 
+def test_a_file_with_another_ending_is_no_strategy(tmp_path):
+    path = written(tmp_path, {"name": "a"}, "mine.txt")
+    with pytest.raises(UsageError, match=r"mine\.txt"):
+        load_strategy(path)
+
+
 def test_an_unknown_strategy_lists_those_there_are():
     with pytest.raises(UsageError, match=r"named 'simpleGRS'") as error:
         load_strategy("simpleGRS")
@@ -438,6 +444,13 @@ def test_defaults_of_a_file():
     assert strategy.censor == Censor(None, None, 0, 1, 0, None, "any")
     assert strategy.description == ""
     assert strategy.source == "x.json"
+    fir = strategy_from_json({"name": "a", "task": {"model": "fir"}}, "").task
+    assert (fir.window, fir.hrf) == (18, "glover")  # Cole et al. 2019
+    motion = strategy_from_json({"name": "a", "head_motion": {"head_radius": 60}}, "").head_motion
+    assert (motion.filter, motion.filter_regressors) == (None, False)
+    plain = strategy_from_json({"name": "a"}, "")
+    assert plain == Strategy("a", "", high_pass=False, censor=Censor())
+    assert strategy_to_json(plain) == {"name": "a", "description": ""}
     assert isinstance(strategy_from_json({"name": "a", "min_seconds": 5}, "").min_seconds, float)
 
 
@@ -466,3 +479,14 @@ def test_options_that_change_kinds_of_filters_and_inner_keys():
     made = override(Strategy("a", ""), {"filter.high_pass": 0.02, "censor.before": 2})
     assert (made.filter, made.censor) == (TemporalFilter(0.02), Censor(before=2))
     assert override(band, {"filter.type": "none", "filter.low_pass": 0.1}).filter is None
+
+
+def test_json_by_its_ending_in_any_case(tmp_path):
+    """YAML can't be indented by tabs, so it is not read as that."""
+    path = written(tmp_path, '{\n\t"name": "a",\n\t"motion": "full"\n}\n', "MINE.JSON")
+    assert load_strategy(path) == Strategy("a", "", motion="full")
+
+
+def test_regressors_that_stay_as_they_are_need_no_filter():
+    content = {"name": "a", "head_motion": {"head_radius": 60, "filter_regressors": False}}
+    assert strategy_from_json(content, "").head_motion == HeadMotion(head_radius=60)

@@ -84,6 +84,14 @@ def test_a_word_in_a_table_of_many_rows(tmp_path):
         numbers(table, "c0", "x")
 
 
+def test_words_of_missing_values(tmp_path):
+    table = read_confounds(written(tmp_path, "a\tb\nn/a\t1\nN/A\t2\nNaN\t3\n\t4\n5\t6\n"))
+    np.testing.assert_array_equal(numbers(table, "a", "x"), [*4 * [np.nan], 5])
+    table = read_confounds(written(tmp_path, "a\n1\nnull\n"))
+    with pytest.raises(DataError, match="'null' in column a, row 2, is not a number"):
+        numbers(table, "a", "x")
+
+
 def test_decimals_with_a_comma(tmp_path):
     table = read_confounds(written(tmp_path, "a\tb\n0,5\t1\n"))
     with pytest.raises(DataError, match="'0,5' in column a, row 1, is not a number") as error:
@@ -130,6 +138,11 @@ def test_byte_order_mark_line_ends_and_blanks(tmp_path):
     np.testing.assert_array_equal(table, [[np.nan, 2], [3, 4]])
 
 
+def test_names_with_commas_and_numbers_among_names(tmp_path):
+    table = read_confounds(written(tmp_path, "a,b\t1\tc;d\n1\t2\t3\n"))
+    assert list(table.columns) == ["a,b", "1", "c;d"]
+
+
 def test_metadata(tmp_path):
     path = tmp_path / "confounds.tsv"
     assert read_metadata(path) == {}
@@ -167,6 +180,8 @@ def test_metadata_that_cannot_be_used(tmp_path, content, phrase):
         "0 0 \n1 0 \n0 0 \n0 1 \n",
         "a\tb\n0\t0\n1\t0\n0\t0\n1\t1\n",
         "other\tcensored\n1\t0\n0\t1\n0\t0\n0\t1\n",
+        "censored\tother\n0\t1\n1\t0\n0\t1\n1\t0\n",
+        "1\tcensored\n1\t0\n0\t1\n0\t0\n0\t1\n",  # a name that is a number
         "0.000000e+00\n1.000000e+00\n0.000000e+00\n1.000000e+00\n",
         "\ufeffcensored\r\n0\r\n1\r\n0\r\n1\r\n\r\n",
     ],
@@ -185,6 +200,7 @@ def test_outlier_tables(tmp_path, content):
         ("censored\n0\n1\n0\nn/a\n", "'n/a' in row 4 is neither 0 nor 1"),
         ("0\n1\nyes\n0\n", "'yes' in row 3"),
         ("0 0\n0 0\n0\n0 0\n", "row 3 has 1 cells, others have 2"),
+        ("a b\n0\n1\n0\n1\n", "row 1 has 1 cells, others have 2"),
         (b"\xff\xfe", "can't be read as text"),
     ],
 )

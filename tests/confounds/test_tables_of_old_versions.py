@@ -345,3 +345,8 @@ def test_a_real_file_of_1_0(tmp_path, real_table):
     expected = real_table("20.2.1-run-02").design(censored)
     np.testing.assert_array_equal(design.kept, expected.kept)
     assert not design.kept.all()
+
+
+@pytest.mark.parametrize("other", ["w_comp_cor_00", "c_comp_cor_03"])
+def test_either_separate_mask_says_that_the_others_are_combined(other):
+    assert compcor_columns([*NAMES[:2], other], {}, "anat_combined") == NAMES[:2]

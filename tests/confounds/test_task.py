@@ -45,7 +45,7 @@ def same(ours, theirs):
         np.testing.assert_allclose(ours[f"task.{name}"], values, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("t_r", [0.72, 2.0, 2.5])
+@pytest.mark.parametrize("t_r", [0.72, 1.5, 2.0])  # 32 s are 1066.67 samples of 1.5 s / 50
 @pytest.mark.parametrize("start", [0.0, 0.36, 1.237])
 @pytest.mark.parametrize("hrf", HRF_MODELS)
 def test_haemodynamic_responses_are_nilearns(tmp_path, hrf, start, t_r):
@@ -72,6 +72,16 @@ def test_of_a_block_that_began_long_before_the_run_the_rest_counts(tmp_path):
     assert ours["task.go"][0] == pytest.approx(1, abs=0.01)  # the whole response
     gone = task_regressors(read_events(events_file(tmp_path, over), 0.0), Task("hrf"), 2.0, 60)
     np.testing.assert_array_equal(gone["task.go"], 0)
+
+
+def test_an_event_24_s_before_the_first_volume_counts_and_one_before_it_does_not(tmp_path):
+    table = pd.DataFrame({"onset": [-24.0, 3.0], "duration": [0.0, 1.0], "trial_type": ["a", "b"]})
+    ours = task_regressors(read_events(events_file(tmp_path, table), 0.0), Task("hrf"), 2.0, 60)
+    same(ours, by_nilearn(table, 2.0 * np.arange(60), "glover"))
+    assert ours["task.a"][0] != 0
+    table.loc[0, "onset"] = -24.01
+    ours = task_regressors(read_events(events_file(tmp_path, table), 0.0), Task("hrf"), 2.0, 60)
+    np.testing.assert_array_equal(ours["task.a"], 0)
 
 
 # 16.8 / 2.4 is a little more than 7 in double precision, and so is 12.96 / 0.72 than 18.
@@ -109,6 +119,13 @@ def test_responses_are_columns_of_the_design_beside_others(tmp_path):
     assert design.rank(detrend=True) == 7 + 2
     with pytest.raises(DataError, match="needs the events and the repetition time"):
         make_design(table, strategy, Path("x.tsv"), 60)
+    noted = events._replace(notes=("One event was left out.",))
+    design = make_design(table, strategy, Path("x.tsv"), 60, t_r=2.0, events=noted)
+    assert design.notes == noted.notes
+    own = pd.DataFrame({"task.stop": np.arange(60.0)})
+    both = Strategy("a", "", ("task.stop",), task=Task("hrf"))
+    with pytest.raises(DataError, match=r"x\.tsv: column task\.stop occurs twice"):
+        make_design(table, both, Path("x.tsv"), 60, extra=[own], t_r=2.0, events=events)
 
 
 def test_a_finite_impulse_response_removes_responses_of_any_shape():
@@ -147,14 +164,25 @@ def test_events_without_a_type_are_left_out_with_a_note(tmp_path):
     assert len(events.conditions["go"].onsets) == 2
 
 
+def test_words_for_nothing_are_conditions_and_only_missing_values_are_left_out(tmp_path):
+    kinds = ["null", "None", "n/a", "NULL", "NaN", "null", "<NA>", "", "NA"]
+    table = EVENTS.assign(onset=np.arange(9.0), trial_type=kinds)
+    events = read_events(events_file(tmp_path, table), 0.0)
+    onsets = {kind: own.onsets.tolist() for kind, own in events.conditions.items()}
+    assert onsets == {"null": [0, 5], "None": [1], "NULL": [3], "<NA>": [6]}
+    assert events.notes == ("4 events of sub-01_task-x_events.tsv without trial_type left out.",)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.drop(columns="onset"), "has no column onset"),
         (lambda t: t.drop(columns="duration"), "has no column duration"),
         (lambda t: t.assign(duration=np.nan), r"the duration of event 1 \(go\) is n/a"),
+        (lambda t: t.assign(onset=[*t["onset"][:-1], np.inf]), r"the onset of event 9 \(a b\)"),
         (lambda t: t.assign(onset="now"), "'now' in column onset, row 1, is not a number"),
         (lambda t: t.assign(duration=-1.0), "negative duration"),
+        (lambda t: t.assign(duration=[*t["duration"][:-1], -0.5]), "negative duration"),
         (lambda t: t.iloc[:0], "has no events"),
     ],
 )

@@ -4,8 +4,22 @@ import math
 import re
 from collections import Counter
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+
+from bids_spheres.data.published import (
+    MEASURES,
+    begins_like_a_seed,
+    hint_for_seeds,
+    is_typed_seed,
+    measure_name,
+    parcellation_label,
+    seed_set_name,
+    strategy_name,
+    unknown_seed_set,
+)
+from bids_spheres.errors import UsageError
 
 FOLDER = files("bids_spheres") / "data" / "seeds"
 KEYS = {
@@ -253,3 +267,108 @@ def test_seitzman_radii_follow_the_region():
 )
 def test_known_seeds(name, index, expected):
     assert list(shipped(name)[index - 1].values()) == expected.split()
+
+
+# Names that stand for what ships with the package
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        *[("power264", "Power2011"), ("Power 2011 (264)", "Power2011")],
+        *[("dosenbach_160", "Dosenbach2010"), ("seitzman300", "Seitzman2018")],
+        *[("Seitzman2020", "Seitzman2018"), ("raichle-36", "Raichle2011")],
+        *[("SEITZMAN2018", "Seitzman2018"), ("Power 264b", "Power 264b")],
+    ],
+)
+def test_names_of_seed_sets(typed, name):
+    assert seed_set_name(typed) == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        *[("24p", "24P"), ("Simple-GSR", "simpleGSR"), ("a_comp_cor", "acompcor")],
+        *[("ICA AROMA", "icaAROMA"), ("none", "none"), ("Mine", "Mine")],
+    ],
+)
+def test_names_of_strategies(typed, name):
+    assert strategy_name(typed) == name
+
+
+def test_measures_have_the_labels_of_their_files():
+    """Letters and digits alone, as BIDS wants them."""
+    labels = {
+        "pearson": "pearsoncorrelation",
+        "fisher-z": "fisherz",
+        "partial": "partialcorrelation",
+        "covariance": "covariance",
+        "precision": "precision",
+        "ledoit-wolf": "ledoitwolfcorrelation",
+        "spearman": "spearmancorrelation",
+    }
+    assert labels == MEASURES
+    for name, label in labels.items():
+        for typed in (name, label, name.upper(), label.title(), name.replace("-", " ")):
+            assert measure_name(typed) == name
+    with pytest.raises(UsageError) as error:
+        measure_name("PEERSON")
+    assert error.value.hint.startswith("Did you mean pearson? The measures are: pearson, fisher-z,")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        # Letters nearly in place, and digits that are the same, a slip, or those of another year
+        *[("Powr2011", "Power2011"), ("Pow2011", "Power2011"), ("Powxx2011", None)],
+        *[("Power2101", "Power2011"), ("Power", "Power2011"), ("Power1999", "Power2011")],
+        *[("Power201", "Power2011"), ("Power20111", "Power2011")],
+        *[("Power20", None), ("Power201111", None), ("Powers2010", None)],
+    ],
+)
+def test_of_sets_only_one_that_may_be_meant_is_suggested(typed, meant):
+    hint = unknown_seed_set(typed).hint
+    assert hint.startswith(f"Did you mean {meant}? The sets are: " if meant else "The sets are: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Power2011", "Power2011 is a built-in set: --atlas Power2011."),
+        ("Power2011.tsv", "Did you mean Power2011? Built-in sets, for --atlas, are: Dosenbach"),
+        ("0,-52", "A seed is typed as three numbers in mm"),
+        ("PCC=0,-52", "A seed is typed as three numbers in mm"),
+        ("mine.tsv", "Built-in sets, for --atlas, are: Dosenbach2010, Power2011, "),
+    ],
+)
+def test_hints_for_a_table_that_is_not_there(name, hint):
+    assert hint_for_seeds(Path(name)).startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("word", "is_one", "begins"),
+    [
+        *[("1,2,3", True, True), (" +1 , -.5 ,3. ", True, True), ("a b=1,2,3", True, True)],
+        *[("1,2", False, True), ("-.5", False, True), ("1;2;3", False, True), ("1", False, True)],
+        *[("=1,2,3", False, False), ("a,b=1,2,3", False, False), ("1,2,3,4", False, True)],
+        *[("1e3,2,3", False, False), ("a/b=1,2,3", True, False), ("--x", False, False)],
+        *[("x=a", False, False), ("1x", False, False), ("a=1,b", False, True)],
+    ],
+)
+def test_words_that_are_seeds_or_begin_like_one(word, is_one, begins):
+    assert (is_typed_seed(word), begins_like_a_seed(word)) == (is_one, begins)
+
+
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        ("tpl-A_atlas-X_seg-7n_scale-100_desc-th25_res-2_dseg.nii.gz", "X7n100th25"),
+        ("scale-200_atlas-X.nii", "200X"),
+        ("my-atlas-X.nii.gz", "myatlasX"),
+        ("/data/atlas-X_dataset/", "X"),
+        ("my.atlas/", "myatlas"),
+        ("a.nii.gz.nii", "aniigz"),
+    ],
+)
+def test_labels_of_parcellations(word, label):
+    assert parcellation_label(word) == label

@@ -11,9 +11,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from nilearn.signal import clean as nilearn_clean
 from scipy import signal as scipy_signal
+from scipy.fft import dct
 from scipy.interpolate import CubicSpline
 
 from bids_spheres.engine import clean
+from bids_spheres.engine.filters import cosine_basis
+from bids_spheres.engine.regressors import read_table
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 
 PLAIN = {"detrend": False, "standardize": None}
@@ -290,14 +293,17 @@ def test_censoring_and_filters_with_every_other_default(left_out):
 
 @pytest.mark.parametrize("share", [0.05, 0.09, 0.11, 0.3, 0.8])
 def test_per_cent_of_the_mean_that_confounds_leave(share):
-    """Below a tenth of it the mean before cleaning is taken; confounds have one, and stay so."""
-    series = 100 + rng(0).normal(size=(400, 2))
+    """Below a tenth of it the mean before cleaning is taken; confounds have one, and stay so.
+
+    Of signals of either sign, whose means would cancel.
+    """
+    series = np.array([100, -100]) + rng(0).normal(size=(400, 2))
     confounds = rng(1).normal(size=(400, 1))
     confounds = 1 + (confounds - confounds.mean()) * np.sqrt(share / (1 - share)) / confounds.std()
     options = {"standardize": "psc", "detrend": False, "standardize_confounds": False}
     ours = quietly(clean, series, confounds=confounds, **options)
     left = quietly(clean, series, confounds=confounds, **(options | {"standardize": None}))
-    assert left.mean() / series.mean() == pytest.approx(share, abs=0.01)
+    np.testing.assert_allclose(left.mean(axis=0) / series.mean(axis=0), share, atol=0.01)
     assert_same(ours, quietly(nilearn_clean, series.copy(), confounds=confounds, **options))
 
 
@@ -387,7 +393,7 @@ def test_zscores_have_mean_0_and_variance_1(how, ddof):
 
 @pytest.mark.parametrize("detrend", [True, False])
 def test_per_cent_signal_change_refers_to_the_mean_before_cleaning(detrend):
-    series = noise(50, 3) * [1, -1, 1]  # a rise is one below zero as well
+    series = noise(50, 2) * [1, -1]  # a rise is one below zero as well
     left = scipy_signal.detrend(series, axis=0) if detrend else series - series.mean(axis=0)
     ours = clean(series, detrend=detrend, standardize="psc")
     np.testing.assert_allclose(ours, 100 * left / np.abs(series.mean(axis=0)), atol=1e-9)
@@ -443,11 +449,20 @@ def test_a_constant_signal_becomes_0(value, standardize, high_pass):
     assert ours[:, 1].std() > 0.1
 
 
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("standardize", ["zscore_sample", "zscore", "psc"])
-def test_a_signal_that_confounds_explain_becomes_0(standardize):
-    series = noise(60, 2)
+def test_a_signal_that_confounds_explain_becomes_0(standardize, sign):
+    series = sign * noise(60, 2)
     ours = clean(series, confounds=series[:, :1] * 3 + 2, standardize=standardize)
     np.testing.assert_allclose(ours[:, 0], 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_signal_that_confounds_explain_becomes_0_beside_one_that_is_not_finite(sign):
+    series = sign * noise(60, 2)
+    series[7, 1] = np.nan
+    ours = clean(series, confounds=series[:, :1] * 3 + 2)
+    np.testing.assert_array_equal(ours[:, 0], 0)
 
 
 def test_signals_without_any_column():
@@ -472,6 +487,13 @@ def test_the_result_is_a_copy():
     series = noise(10, 1)
     clean(series, **PLAIN)[:] = 0
     assert series.all()
+
+
+def test_values_that_are_not_finite_count_as_0_if_asked():
+    series, zeros = noise(40, 3), noise(40, 3)
+    series[[3, 8, 20], [0, 1, 2]], zeros[[3, 8, 20], [0, 1, 2]] = [np.nan, np.inf, -np.inf], 0
+    ours = clean(series, ensure_finite=True, **PLAIN)
+    np.testing.assert_array_equal(ours, zeros)
 
 
 def test_signals_that_are_not_finite_stay_so_alone():
@@ -500,6 +522,14 @@ def test_confounds_from_a_file(tmp_path, delimiter, header, as_path):
     assert_same(clean(series, confounds=given_), clean(series, confounds=table))
     both = [given_, noise(50, 1, seed=2)]
     assert_same(clean(series, confounds=both), nilearn_clean(series, confounds=both))
+
+
+def test_a_line_with_any_name_is_a_header(tmp_path):
+    """As of components that are counted from 0."""
+    table = noise(50, 3, seed=1)
+    path = tmp_path / "table.csv"
+    np.savetxt(path, table, fmt="%.17g", delimiter=",", header="0,1,csf", comments="")
+    np.testing.assert_array_equal(read_table(path), table)
 
 
 def test_numbers_aligned_by_blanks(tmp_path):
@@ -675,6 +705,14 @@ def test_negative_frequencies(options, detrend):
     assert_same(quietly(clean, series, **options), quietly(nilearn_clean, series, **options))
 
 
+@pytest.mark.parametrize("t_r", [0.5, 2])
+def test_hardly_anything_passes_above_nyquist(t_r):
+    options = PLAIN | {"high_pass": 5.0, "t_r": t_r, "butterworth__order": 1}
+    theirs = quietly(nilearn_clean, noise(60, 2), **options)
+    assert_same(quietly(clean, noise(60, 2), **options), theirs)
+    assert 0 < np.abs(theirs).max() < 1e-7
+
+
 def test_options_with_and_without_prefix():
     series = noise(60, 2)
     options = {"order": 2, "padtype": "even", "padlen": 20}
@@ -704,6 +742,23 @@ def test_as_many_cosines_as_nilearn_where_rounding_decides(n_volumes, t_r):
     series = noise(n_volumes, 1)
     options = {"filter": "cosine", "t_r": t_r, "high_pass": 3 / (2 * n_volumes * t_r)}
     assert_same(clean(series, **options), nilearn_clean(series, **options))
+
+
+@pytest.mark.parametrize(
+    ("n_volumes", "t_r", "high_pass", "order"),
+    [(100, 2, 0.01, 4), (70, 0.7, 0.09, 8), (9, 2, 0.2, 7)],
+)
+def test_cosines_are_those_of_a_discrete_transform(n_volumes, t_r, high_pass, order):
+    """Column k of the orthonormal second kind goes through k / 2 periods of the run."""
+    every = dct(np.eye(n_volumes), norm="ortho")
+    found = cosine_basis(n_volumes, t_r, high_pass)
+    np.testing.assert_allclose(found, every[:, 1 : order + 1], atol=1e-12)
+
+
+def test_there_are_fewer_cosines_than_volumes():
+    with pytest.warns(UserWarning, match="will span all accessible frequencies"):
+        found = cosine_basis(9, 2, 0.3)
+    np.testing.assert_allclose(found, dct(np.eye(9), norm="ortho")[:, 1:], atol=1e-12)
 
 
 # ------------------------------------------------------------------------------------- runs
@@ -847,6 +902,7 @@ def test_errors_as_nilearn(options, error, match):
         (SERIES, {"extrapolate": "periodic"}, TypeError, "'extrapolate' must be of type"),
         (SERIES, {"low_pass": 0.1, "t_r": 0}, UsageError, "must be a positive number"),
         (SERIES, {"low_pass": 0.1, "t_r": np.nan}, UsageError, "must be a positive number"),
+        (SERIES, {"low_pass": 0.1, "t_r": np.inf}, UsageError, "must be a positive number"),
         (SERIES, {"filter": "cosine", "high_pass": -1}, UsageError, "no frequencies below 0"),
         (SERIES, {"sample_mask": []}, DataError, "The size of the sample mask is 0"),
         (SERIES, {"sample_mask": np.zeros(50, bool)}, DataError, "All volumes were marked as mot"),
@@ -856,6 +912,7 @@ def test_errors_as_nilearn(options, error, match):
         (SERIES, {"sample_mask": np.array(["a", "b"])}, TypeError, "must be of type"),
         (SERIES, {"sample_mask": [5], "low_pass": 0.1}, DataError, "two volumes or more"),
         (SERIES, {"sample_mask": [3, 2], "low_pass": 0.1}, DataError, "ascending"),
+        (SERIES, {"sample_mask": [2, 3, 3], "low_pass": 0.1}, DataError, "ascending"),
         (
             np.where(np.arange(50)[:, None] == 3, np.nan, SERIES),
             {"sample_mask": np.arange(40), "low_pass": 0.1},
@@ -873,6 +930,7 @@ def test_errors_of_ours(series, options, error, match):
     ("n_volumes", "options", "match"),
     [
         (50, {"low_pass": 3.0}, "The frequency specified for the low pass filter is too high"),
+        (50, {"low_pass": 0.2}, "The frequency specified for the low pass filter is too high"),
         (50, {"high_pass": -0.1}, "The frequency specified for the high pass filter is too low"),
         (50, {"filter": False, "low_pass": 0.1}, "ot perform filtering"),
         (
@@ -881,11 +939,9 @@ def test_errors_of_ours(series, options, error, match):
             "low_pass is not implemented for filter='cosine'",
         ),
         (50, {"filter": "cosine", "high_pass": 0.001}, "Cosine filter was not created"),
-        (
-            50,
-            {"filter": "cosine", "high_pass": 0.3},
-            "High-pass filter will span all accessible frequencies",
-        ),
+        (50, {"filter": "cosine", "high_pass": 0.0}, "Cosine filter was not created"),
+        (50, {"filter": "cosine", "high_pass": 0.3}, "will span all accessible frequencies"),
+        (50, {"filter": "cosine", "high_pass": 0.2}, "will span all accessible frequencies"),
         (
             50,
             {"confounds": noise(50, 1), "detrend": False, "standardize_confounds": False},
@@ -937,7 +993,7 @@ def test_the_unit_of_confounds_plays_no_part_where_they_are_not_standardized():
     options = {"standardize_confounds": False, "standardize": None}
     for detrend in (True, False):
         expected = quietly(clean, series, confounds=confounds, detrend=detrend, **options)
-        for unit in (1e-7, 1e5):
+        for unit in (1e-7, 1e5, -3):
             ours = quietly(clean, series, confounds=unit * confounds, detrend=detrend, **options)
             np.testing.assert_allclose(ours, expected, atol=1e-8)
 

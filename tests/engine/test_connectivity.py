@@ -256,8 +256,15 @@ def test_what_even_shrinking_does_not_make_invertible_is_missing(n_series, signs
         series = np.outer(signs, pattern) + rng.normal(0, 100, n_series)
         assert np.isnan(precision(series)).all()
         assert np.isnan(partial_correlation(series)).all()
+        assert 0 <= ledoit_wolf(series)[1] < 1e-12
     shrunk_a_little = series + np.abs(pattern).mean() * rng.normal(0, 0.1, series.shape)
     assert np.isfinite(precision(shrunk_a_little)).all() == (len(signs) > 2)
+
+
+def test_rounding_of_large_values_makes_no_two_volumes_invertible():
+    series = 1e11 + np.random.default_rng(3).normal(size=(2, 3))
+    assert ledoit_wolf(series)[1] > 3e-12  # of rounding errors alone
+    assert np.isnan(precision(series)).all()
 
 
 def test_the_precision_of_one_series_of_two_volumes_is_that_of_its_variance():

@@ -75,11 +75,12 @@ def test_spikes_are_squeezed_by_afnis_rule(voxels):
     np.testing.assert_array_equal(values[~spikes], voxels[~spikes])
 
 
-def test_scale_and_offset_play_no_part(voxels):
+@pytest.mark.parametrize(("offset", "scale"), [(3e4, -1e-3), (0, 1e-12), (-1e9, 1e6)])
+def test_scale_and_offset_play_no_part(voxels, offset, scale):
     values, spikes = despike(voxels)
-    moved, others = despike(3e4 - 1e-3 * voxels)
+    moved, others = despike(offset + scale * voxels)
     np.testing.assert_array_equal(spikes, others)
-    np.testing.assert_allclose(moved, 3e4 - 1e-3 * values, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(moved, offset + scale * values, rtol=0, atol=1e-3 * abs(scale))
 
 
 @pytest.mark.parametrize("value", [7.0, 0.1, 1e4 / 3, 123.4, 9999.1])
@@ -97,9 +98,27 @@ def test_a_constant_voxel_stays(voxels, value, n_volumes):
     assert not despike(constant[:, :1])[1].any()
 
 
-def test_a_short_run_is_refused():
+def test_a_short_run_is_refused(voxels):
     with pytest.raises(DataError, match="needs 15 volumes or more, not 14"):
-        despike(np.zeros((14, 3)))
+        despike(voxels[:14])
+    assert despike(voxels[:15])[0].shape == (15, 6)
+
+
+@pytest.mark.parametrize(
+    ("n_volumes", "order"), [(15, 0), (44, 1), (46, 2), (110, 4), (1480, 49), (1600, 50)]
+)
+def test_a_curve_has_a_sine_and_a_cosine_per_30_volumes_and_at_most_50(
+    monkeypatch, n_volumes, order
+):
+    columns = []
+
+    def fit(basis, series):
+        columns.append(basis.shape[1])
+        return np.zeros(series.shape)
+
+    monkeypatch.setattr("bids_spheres.engine.despike.least_absolute_fit", fit)
+    despike(np.random.default_rng(0).normal(size=(n_volumes, 2)))
+    assert columns == [3 + 2 * order]
 
 
 def test_spheres_lose_the_spikes_of_their_usable_voxels_in_real_units(voxels):

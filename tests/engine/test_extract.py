@@ -354,19 +354,36 @@ def test_an_image_without_bad_voxels_is_inflated_once(tmp_path, data, monkeypatc
 
 @pytest.mark.parametrize("fwhm", [None, 6])
 @pytest.mark.parametrize("start", [3, 20])
-def test_a_voxel_may_begin_to_vary_late(tmp_path, fwhm, start):
+@pytest.mark.parametrize(("dtype", "slope", "inter"), [(np.float64, 1, 0), (np.int16, 3, 10)])
+def test_a_voxel_may_begin_to_vary_late(tmp_path, fwhm, start, dtype, slope, inter):
     """As at the edge of the field of view when a head moves; some of the sphere never vary."""
     data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, 40))
     ball = np.argwhere(in_ball(SEEDS[0], 2.9))
     assert len(ball) > 3
     data[tuple(ball[:2].T)] = 12
     data[tuple(ball[2])][:start] = 0
-    image(data).to_filename(tmp_path / "run.nii.gz")
-    expected, _ = usable_means(data, [in_ball(seed, 6) for seed in SEEDS], fwhm)
+    stored = ((data - inter) / slope).astype(dtype)
+    img = nib.Nifti1Image(stored, AFFINE)
+    img.header.set_slope_inter(slope, inter)
+    img.to_filename(tmp_path / "run.nii.gz")
+    real = stored * np.float64(slope) + inter
+    expected, _ = usable_means(real, [in_ball(seed, 6) for seed in SEEDS], fwhm)
     with pytest.warns(UserWarning, match="are constant, or not fin"):
         extraction = extract_spheres(tmp_path / "run.nii.gz", SEEDS, 6, smoothing_fwhm=fwhm)
-    np.testing.assert_allclose(extraction.timeseries, expected, rtol=1e-10)
+    rtol = 1e-10 if dtype is np.float64 else 2e-7
+    np.testing.assert_allclose(extraction.timeseries, expected, rtol=rtol)
     assert extraction.read_twice == (fwhm is not None and start == 20)
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
+def test_a_voxel_that_begins_to_vary_late_is_in_its_sphere_after_one_reading(tmp_path, fwhm):
+    data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, 40))
+    data[tuple(np.argwhere(in_ball(SEEDS[0], 2.9))[2])][:20] = 0
+    image(data).to_filename(tmp_path / "run.nii.gz")
+    expected, _ = usable_means(data, [in_ball(seed, 6) for seed in SEEDS], fwhm)
+    extraction = extract_spheres(tmp_path / "run.nii.gz", SEEDS, 6, smoothing_fwhm=fwhm)
+    np.testing.assert_allclose(extraction.timeseries, expected, rtol=1e-10)
+    assert not extraction.read_twice
 
 
 @pytest.mark.parametrize("fwhm", [None, 6])
@@ -414,6 +431,27 @@ def test_series_of_every_type_are_exact_to_a_millionth(tmp_path, dtype, scaling,
         np.testing.assert_allclose(extraction.timeseries, expected, rtol=1e-8)
 
 
+def test_large_whole_numbers_are_smoothed_in_double_precision():
+    """Of 30 bits, where single precision has 24."""
+    data = np.random.default_rng(5).normal(2**30, 100, (*SHAPE, 12)).astype(np.int32)
+    found = extract_spheres(image(data), SEEDS, 5.1, smoothing_fwhm=6)
+    expected, _ = usable_means(data.astype(float), [in_ball(seed, 5.1) for seed in SEEDS], 6)
+    np.testing.assert_allclose(found.timeseries, expected, rtol=1e-13)
+
+
+def test_moments_know_missing_voxels_that_count_as_0(data):
+    data[in_ball(SEEDS[0], 2.6), 3] = np.nan
+    data[5, 5, 4] = 700
+    volumes = open_volumes(image(data))
+    weights = sphere_weights(SEEDS, 5.1, volumes.grid)
+    with pytest.warns(UserWarning, match="Non-finite values"):
+        extraction = extract(volumes, weights, usable_only=False, moments=True)
+    missing = ~np.isfinite(data[tuple(volumes.grid.unflat(weights.voxels).T)]).all(axis=1)
+    assert 0 < missing.sum() < len(missing)
+    np.testing.assert_array_equal(extraction.moments.missing, missing)
+    assert not extraction.unusable.any()
+
+
 @pytest.mark.parametrize("offset", [0, 1e3, 1e8])
 @pytest.mark.parametrize("n_volumes", [2, N_VOLUMES, 150])
 def test_moments_are_those_of_numpy(offset, n_volumes):
@@ -429,7 +467,7 @@ def test_moments_are_those_of_numpy(offset, n_volumes):
     np.testing.assert_allclose(sd, series.std(axis=1, ddof=1), rtol=1e-10 + lost)
 
 
-@pytest.mark.parametrize("scaling", [(0.25, 70), (-0.5, 3000)])
+@pytest.mark.parametrize("scaling", [(0.25, 70), (-0.5, 3000), (1, 70)])
 def test_moments_are_in_the_units_of_the_image(tmp_path, data, scaling):
     """A spread has no sign, whatever that of the header's slope."""
     slope, inter = scaling

@@ -346,7 +346,7 @@ def test_names_from_tables(tmp_path, name, table, text):
     (tmp_path / table).write_text(text)
     (tmp_path / "tpl-X_atlas-Z_desc-4_dseg.tsv").write_text("index\tname\n1\tno\n")
     found, notes = load_parcellation(save(tmp_path, labels, AFFINE, name), "mine", "MNI")
-    assert [n[0] for n in found.names] == ["A", "B", "C", "D"]
+    assert found.names == ("A", "B & co" if text == XML else "B", "C", "D")
     assert not notes
     if text == TSV:
         assert found.networks == ("DMN", "DMN", "n/a", "Vis")
@@ -415,6 +415,9 @@ def test_maps_are_counted_from_0_or_1(tmp_path, first):
         (np.full((3, 3, 3), 0.5, np.float32), None, "labels are whole numbers"),
         (np.zeros((3, 3, 3), np.int16), None, "0 labels are no parcellation"),
         (np.full((3, 3, 3), -1, np.int16), None, "labels are whole numbers above 0"),
+        (np.float32([[[1, 2, 2.01]]]), None, "labels are whole numbers above 0"),
+        (np.int16([[[1, 2, -1]]]), None, "labels are whole numbers above 0"),
+        (np.arange(100_002, dtype=np.int32)[:, None, None], None, "100001 labels are no parc"),
         (np.ones((3, 3, 3), np.int16), "a\tb\n1\t2\n", "no columns index and name"),
         (np.ones((3, 3, 3, 2), np.float32), "index\tname\n1\tA\n", "names 1 region"),
     ],
@@ -459,11 +462,13 @@ def test_the_place_of_a_map_is_its_centre_of_mass(tmp_path):
     values = np.zeros((4, 5, 6, 2), np.float32)
     values[0, 1, 2, 0], values[3, 1, 2, 0], values[2, 4, 5, 0] = 1, 3, -7
     values[1, 2, 3, 1], values[1, 2, 4, 1], values[0, 0, 0, 1] = 0.5, 0.25, np.nan
-    affine = np.array([[2.0, 0, 0, 5], [0, 3, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]])
+    values[2, 0, 1, 0], values[3, 4, 5, 1] = np.inf, -np.inf
+    affine = np.array([[-2.0, 0, 0, 14], [0, 3, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]])
     table, notes = load_parcellation(save(tmp_path, values, affine, "a.nii"), "mine", "MNI")
     assert table.names == ("region_1", "region_2")
-    assert_allclose(table.coordinates, [(9.5, -4, 9), (7, -1, 14.3333)], atol=1e-4)
+    assert_allclose(table.coordinates, [(9.5, -4, 9), (12, -1, 14.3333)], atol=1e-4)
     assert_allclose(4 / 3 * np.pi * table.radii**3, [24 * 4 / 3, 24 * 1.5], rtol=1e-4)
+    assert table.networks is None
     regions = table.regions
     assert (regions.kind, regions.values, regions.weighting) == ("maps", (0, 1), "least-squares")
     assert notes == ["No table of names beside it; regions are called by their numbers."]
@@ -530,6 +535,8 @@ def test_one_label_of_several_on_another_grid(tmp_path, bold):
         "value\tlabel\tindex\n9\tB\t3\n8\tA\t1\n",
         "index\tlabel\tname\n3\tx\tB\n1\ty\tA\n",
         "3 B\n1 A\n",
+        "index, name\n3, B\n1.0, A\n",
+        "label;name\n3;B\n1;A\n",
     ],
 )
 def test_columns_of_numbers_and_names_by_what_they_are_called(tmp_path, text):
@@ -601,3 +608,154 @@ def test_regions_lie_where_their_voxels_do(atlas, grid):
     volumes = [abs(np.linalg.det(affine)) * (labels == n).sum() for n in numbers]
     assert len(set(volumes)) > 1
     assert_allclose(4 / 3 * np.pi * table.radii**3, volumes, rtol=1e-4)
+
+
+def test_labels_may_be_stored_as_real_numbers_with_rounding_and_gaps(tmp_path):
+    labels = np.float32([[[2.99999, 3.00001], [7, 0]], [[np.nan, 7], [6.99999, 3]]])
+    path = save(tmp_path, labels, np.diag([2.0, 2, 2, 1]), "a.nii")
+    table, _ = load_parcellation(path, "mine", "MNI")
+    assert table.regions.values == (3, 7)
+    assert_allclose(4 / 3 * np.pi * table.radii**3, [8 * 3, 8 * 3], rtol=1e-4)
+    assert_allclose(table.coordinates, [(2 / 3, 2 / 3, 4 / 3), (4 / 3, 4 / 3, 2 / 3)], atol=1e-4)
+    weights = row_weights(table, Grid((2, 2, 2), np.diag([2.0, 2, 2, 1])))
+    assert weights.membership.toarray().sum(axis=1).tolist() == [3, 3]
+    on_grid = image_on_grid(path, weights.grid, 3)
+    assert_array_equal(on_grid, [[[1, 1], [0, 0]], [[0, 0], [0, 1]]])
+
+
+def test_coverage_of_maps_does_not_depend_on_their_unit(tmp_path):
+    values = np.zeros((4, 3, 2, 2), np.float32)
+    values[:, 1, 1] = [(1, 4), (2, 3), (3, 2), (2, 1)]
+    inside = np.ones((4, 3, 2), bool)
+    inside[0] = False
+    grid = Grid((4, 3, 2), np.eye(4))
+    for unit in (1, 1000, 0.001):
+        path = save(tmp_path, values * np.float32(unit), np.eye(4), f"{unit}.nii")
+        table, _ = load_parcellation(path, "mine", "MNI")
+        weights = row_weights(table, grid, inside)
+        assert_allclose(weights.coverage, [7 / 8, 6 / 10], rtol=1e-6)
+        assert (weights.asked.tolist(), weights.used.tolist()) == ([4, 4], [3, 3])
+
+
+def test_an_image_that_is_replaced_by_one_of_the_same_size_is_read_again(tmp_path):
+    grid = Grid((2, 2, 2), np.eye(4))
+    for n in (1, 5):
+        labels = np.ones(8, np.int16)
+        labels[:n] = 2
+        path = save(tmp_path, labels.reshape(2, 2, 2), np.eye(4), "a.nii")
+        table, _ = load_parcellation(path, "mine", "MNI")
+        assert row_weights(table, grid).used.tolist() == [8 - n, n]
+
+
+def test_regions_without_a_name_or_a_network_in_the_table(tmp_path):
+    path = tmp_path / "a_dseg.nii"
+    table = tmp_path / "a_dseg.tsv"
+    table.write_text("index\tname\tnetwork_label\n12\t\tVis\n3\tA\t\n")
+    labels = region_labels(path, [3, 12], maps=False)
+    assert (labels.names, labels.networks) == (("A", "region_12"), ("", "Vis"))
+    table.write_text("index\tname\tnetwork\n12\tB\t\n3\tA\t\n")
+    assert region_labels(path, [3, 12], maps=False).networks == ()
+
+
+def test_names_of_a_colour_table_may_hold_commas(tmp_path):
+    (tmp_path / "a_dseg.txt").write_text("1 Gyrus, left 10 20 30 0\n2 Gyrus, right 1 2 3 0\n")
+    names = region_labels(tmp_path / "a_dseg.nii", [1, 2], maps=False).names
+    assert names == ("Gyrus, left", "Gyrus, right")
+
+
+@pytest.mark.parametrize("fwhm", [None, 5.0])
+def test_maps_of_components_have_weights_of_both_signs(tmp_path, bold, mask, grid, fwhm):
+    """Some sum to less than 0; in an image of scaled integers with voxels that are bad late."""
+    shape, affine = grid
+    values = np.random.default_rng(9).standard_normal((*shape, 4)).astype(np.float32)
+    values += np.float32([-0.5, 0.5, 0, -2])
+    path = save(tmp_path, values, affine, "components.nii.gz")
+    table, _ = load_parcellation(path, "mine", "MNI")
+    stored = np.rint(nib.load(bold).get_fdata() * 20 - 300).astype(np.int16)
+    image = nib.Nifti1Image(stored, AFFINE)
+    image.header.set_slope_inter(0.05, 15)
+    image.to_filename(tmp_path / "scaled.nii")
+    options = {key: value for key, value in NO_STEPS.items() if key != "strategy"}
+    masker = NiftiMapsMasker(path, mask_img=mask, smoothing_fwhm=fwhm, **options)
+    exact = nib.Nifti1Image(stored * np.float64(np.float32(0.05)) + 15, AFFINE)
+    expected = masker.fit_transform(exact)
+    extraction = ours(tmp_path / "scaled.nii", table, mask, fwhm, moments=True)
+    scale = np.abs(expected).max(axis=0)
+    assert_allclose(extraction.timeseries / scale, expected / scale, atol=1e-6)
+    assert_allclose(extraction.moments.coverage(extraction.weights), extraction.weights.coverage)
+    if shape == SHAPE:
+        sizes, inside = np.abs(values), nib.load(mask).get_fdata() > 0
+        share = sizes[inside].sum(axis=0) / sizes.sum(axis=(0, 1, 2))
+        assert_allclose(extraction.weights.coverage, share, rtol=1e-5)
+        own = sizes >= 0.01 * sizes.max(axis=(0, 1, 2))
+        assert_array_equal(extraction.weights.asked, own.sum(axis=(0, 1, 2)))
+        kept = sizes[inside] >= 0.01 * sizes[inside].max(axis=0)
+        assert_array_equal(extraction.weights.used, kept.sum(axis=0))
+        moments, weights = extraction.moments, np.abs(values[inside])
+        ratio = exact.get_fdata()[inside].mean(axis=1) / exact.get_fdata()[inside].std(1, ddof=1)
+        mean_ratio = weights.T @ ratio / weights.sum(axis=0)
+        assert_allclose(moments.tsnr(extraction.weights), mean_ratio, rtol=1e-5)
+
+
+def test_a_voxel_that_is_bad_late_leaves_maps_of_both_signs(tmp_path, bold):
+    """Also those in which weights of bad voxels cancel."""
+    values = np.random.default_rng(9).standard_normal((*SHAPE, 2)).astype(np.float32)
+    values[4, 4, 4], values[4, 4, 5] = (2, -3), (-2, -1)
+    data = nib.load(bold).get_fdata(dtype=np.float32)
+    data[4, 4, 4:6, 20] = np.nan
+    table, _ = load_parcellation(save(tmp_path, values, AFFINE, "m.nii"), "mine", "MNI")
+    series = ours(save(tmp_path, data, AFFINE, "bad.nii"), table).timeseries
+    good = np.ones(SHAPE, np.uint8)
+    good[4, 4, 4:6] = 0
+    without = save(tmp_path, good, AFFINE, "good.nii")
+    assert_allclose(series, ours(bold, table, without).timeseries, rtol=1e-9, atol=1e-7)
+
+
+def test_a_voxel_of_a_hundredth_of_the_largest_weight_counts(tmp_path):
+    """Exactly: powers of two and a hundred times them."""
+    values = np.zeros((5, 1, 1, 2), np.float32)
+    values[:, 0, 0] = np.array([[100, 0], [1, 6.25], [0.99, 0.0625], [-1, 0.0624], [50, 0]])
+    table, _ = load_parcellation(save(tmp_path, values, np.eye(4), "a.nii"), "mine", "MNI")
+    weights = row_weights(table, Grid((5, 1, 1), np.eye(4)))
+    assert (weights.asked.tolist(), weights.used.tolist()) == ([4, 2], [4, 2])
+    assert weights.seed_used.tolist() == [True, True]
+
+
+def test_a_map_without_a_positive_weight_is_no_region(tmp_path):
+    values = np.ones((3, 3, 3, 3), np.float32)
+    values[..., 1] = 0
+    with pytest.raises(UsageError, match=r"a\.nii: regions without a voxel: region_2\.$"):
+        load_parcellation(save(tmp_path, values, AFFINE, "a.nii"), "mine", "MNI")
+
+
+def test_repeated_names_of_regions_have_a_number(tmp_path):
+    labels = np.arange(12, dtype=np.int16).reshape(3, 2, 2) % 4
+    (tmp_path / "a.tsv").write_text("index\tname\n1\tA\n2\tB\n3\tA\n")
+    table, notes = load_parcellation(save(tmp_path, labels, AFFINE, "a.nii"), "mine", "MNI")
+    assert table.names == ("A_1", "B", "A_2")
+    assert notes == ["Repeated names have a number now: A."]
+    paths = [tmp_path / side / "m.nii" for side in ("left", "right")]
+    for path in paths:
+        path.parent.mkdir()
+        save(path.parent, (labels == 1).astype(np.uint8), AFFINE, path.name)
+    table, notes = load_masks(paths, "roi", "MNI")
+    assert (table.names, len(notes)) == (("m_1", "m_2"), 1)
+
+
+def test_how_many_regions_a_table_does_not_name_and_names_too_much(tmp_path):
+    (tmp_path / "a.tsv").write_text("index\tname\n0\tnone\n2\tB\n8\tx\n9\ty\n11\tz\n")
+    labels = region_labels(tmp_path / "a.nii", [1, 2, 4], maps=False)
+    assert labels.names == ("region_1", "B", "region_4")
+    assert labels.notes == (
+        "a.tsv does not name 2 regions.",
+        "3 regions of a.tsv have no voxel: left out.",
+    )
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv", "txt", "lut", "ctab", "xml"])
+def test_endings_of_files_with_names(tmp_path, ending):
+    text = {"tsv": "index\tname\n2\tA\n", "csv": "index,name\n2,A\n"}.get(ending, "2 A 1 2 3 0\n")
+    text = fsl_atlas("Label", "x/x", (2, "A")) if ending == "xml" else text
+    (tmp_path / f"a.b.{ending}").write_text(text)
+    for name in ("a.b.nii", "a.b.nii.gz"):
+        assert region_labels(tmp_path / name, [2], maps=False).names == ("A",)

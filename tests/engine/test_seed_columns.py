@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import numpy as np
@@ -51,6 +52,10 @@ FORMS = {
     "sep": "sep=;\n" + ("name,x,y,z\n" + ROWS).replace(",", ";"),
     "comments": "# of a paper\n% more\n\nname,x,y,z\n" + ROWS + "# end\n",
     "header in a comment": "# name,x,y,z\n" + ROWS,
+    "header in the last of the comments": "# of Smith, 2011\n% name,x,y,z\n" + ROWS,
+    "no header, a comment at the end": NUMBERS + "# z,y,x,name\n",
+    "no header, a comment of fewer cells": "# x,y,z\n" + NUMBERS,
+    "another separator, as its line says": ("sep=|\nname,x,y,z\n" + ROWS).replace(",", "|"),
     "no header": NUMBERS,
     "no header, blanks": NUMBERS.replace(",", " "),
     "no header, names first": ROWS,
@@ -184,6 +189,8 @@ def test_spaces_that_columns_name(read):
         ("x (cm),y (cm),z (cm)\n0,-5.2,1.8\n", "no column x, y, z"),
         ("0 -52 18 5 6\n1 -52 18 5 6\n", "no header, and 5 columns of numbers"),
         ("0 -52 18 5\n3 -52 18 5\n", "no header, and 4 columns of numbers"),
+        ("1 -52 18 5\n", "no header, and 4 columns of numbers"),
+        ("hemi,x,y,z\nL,abc,-22,56\n", "'abc' in row 1, column 'x', is not a number"),
         ("x,y,z\n-0.038,-0.022,0.056\n", "these look like metres, not mm"),
         ("x,y,z\n-3.8,-2.2,5.6\n0,-5.2,1.8\n", "these look like centimetres, not mm"),
         ("L,P,S\n38,22,56\n", "no column x, y, z"),
@@ -240,8 +247,9 @@ def test_typed_seeds():
 def test_seeds_of_a_data_frame(tmp_path):
     frame = pd.DataFrame({"ROI": NAMES, "x_mni": [0, -1.5, 46], "y_mni": [-52, 50, -70]})
     frame["z_mni"] = [18, -5, 36]
-    with pytest.warns(UserWarning, match="name from ROI"):
+    with pytest.warns(UserWarning, match="name from ROI") as caught:
         seeds = seeds_from(frame)
+    assert caught[0].filename == __file__  # where the user calls, however deep it arises
     np.testing.assert_array_equal(seeds.coordinates, POINTS)
     assert seeds.names == NAMES
     frame.to_csv(tmp_path / "list.csv", index=False)
@@ -317,3 +325,217 @@ def test_a_name_is_that_of_a_set_or_of_a_file(tmp_path, monkeypatch):
     assert (len(load_seeds("Power2011")), load_seeds("Power2011").published) == (264, True)
     assert load_seeds("mine").coordinates.tolist() == [[1, 2, 30]]
     assert load_seeds(tmp_path / "Power2011").coordinates.tolist() == [[1, 2, 30]]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        # Without a header: the first column with words, which may also hold numbers and gaps
+        ("PCC,DMN,0,-52,18\nmPFC,DMN,-1.5,50,-5\n", ("PCC", "mPFC")),
+        ("0,-52,18,7\n-1.5,50,-5,PCC\n", ("7", "PCC")),
+        ("0,-52,18,PCC\n-1.5,50,-5\n", ("PCC", "seed_2")),
+        # With one: a column of words of an unknown name, if it is the only one
+        ("x,y,z,t\n0,-52,18,\n-1.5,50,-5,3.1\n", ("seed_1", "seed_2")),
+        ("x,y,z,lobule,gyrus\n0,-52,18,a,b\n-1.5,50,-5,c,d\n", ("seed_1", "seed_2")),
+        ("x,y,z,lobule,comment\n0,-52,18,a,b\n-1.5,50,-5,c,d\n", ("a", "c")),
+        # Cells are apart by what most lines hold
+        ("name,x,y,z\nPCC; dorsal,0,-52,18\nLP,-1.5,50,-5\n", ("PCC; dorsal", "LP")),
+    ],
+)
+def test_which_column_has_the_names(read, text, names):
+    seeds, _ = read(text)
+    np.testing.assert_array_equal(seeds.coordinates, POINTS[:2])
+    assert seeds.names == names
+
+
+def test_a_node_file_of_other_columns_is_a_table_as_any_other(read):
+    seeds, _ = read("0 -52 18 PCC\n-1.5 50 -5 mPFC\n", "a.node")
+    assert seeds.names == ("PCC", "mPFC")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x_mni,y_mni,z_mni,x,y,z",  # plain names, wherever they are
+        "x_tal,y_tal,z_tal,x,y,z",
+        "R,A,S,x_mni,y_mni,z_mni",  # letters are axes only where nothing else is
+        "R,A,S,x,y,z",
+    ],
+)
+def test_of_several_kinds_of_axes_the_plainest_count(read, header):
+    seeds, _ = read(f"{header}\n1,2,30,4,5,60\n7,8,90,10,11,120\n")
+    np.testing.assert_array_equal(seeds.coordinates, [[4, 5, 60], [10, 11, 120]])
+    assert (seeds.space, seeds.radii.tolist()) == (None, [5, 5])
+
+
+def test_a_column_of_spaces_that_is_empty_says_nothing(read):
+    seeds, _ = read("tal_x,tal_y,tal_z,space\n0,-52,18,\n1,-52,18,\n")
+    assert seeds.space == "Talairach"
+    seeds, _ = read("tal_x,tal_y,tal_z,space\n0,-52,18,\n1,-52,18,MNI152NLin6Asym\n")
+    assert seeds.space == "MNI152NLin6Asym"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("name", "ROI name", "Region_name", "label name", "ROI_label", "anatomical label"),
+        *("region", "roi", "label", "node", "seed", "area", "brain region", "structure"),
+        *("anatomy", "location"),
+    ],
+)
+def test_what_a_column_of_names_is_called(read, column):
+    """It is one although its cells are numbers, and others have words."""
+    seeds, _ = read(f"lobule,gyrus,{column},x,y,z\na,b,7,1,2,30\nc,d,9,4,5,60\n")
+    assert seeds.names == ("7", "9")
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        ("name,ROI name", "a"),
+        ("region name,ROI name", "b"),
+        ("label name,region name", "b"),
+        ("ROI label,label name", "b"),
+        ("region,anatomical label", "b"),
+        ("roi,region", "b"),
+        ("label,roi", "b"),
+        ("node,label", "b"),
+        ("seed,node", "b"),
+        ("location,area", "b"),
+    ],
+)
+def test_of_names_for_names_the_more_certain_counts(read, columns, name):
+    assert read(f"{columns},x,y,z\na,b,1,2,30\n")[0].names == (name,)
+
+
+@pytest.mark.parametrize("column", ["network", "Network name", "netName", "net", "System"])
+def test_what_a_column_of_networks_is_called(read, column):
+    seeds, _ = read(f"x,y,z,{column}\n1,2,30,DMN\n4,5,60,\n")
+    assert (seeds.networks, seeds.names) == (("DMN", "n/a"), ("seed_1", "seed_2"))
+
+
+@pytest.mark.parametrize("column", ["hemisphere", "Hemi", "side", "L/R"])
+@pytest.mark.parametrize(("left", "right"), [("L", "R"), ("left", "right"), ("LH", "RH")])
+def test_what_a_column_of_sides_is_called(read, column, left, right):
+    rows = f"{left},{{}}38,-22,56\n{right},{{}}36,-20,52\n"
+    seeds, said = read(f"{column},x,y,z\n" + rows.format("-", ""))
+    assert (seeds.names, said) == (("seed_1", "seed_2"), "")
+    with pytest.raises(DataError, match="says left where x is positive"):
+        read(f"{column},x,y,z\n" + rows.format("", ""))
+    with pytest.raises(DataError, match="says right where x is negative"):
+        read(f"{column};MNI\n{right};-38 -22 56\n{left};-36 -20 52\n")
+
+
+@pytest.mark.parametrize(
+    "column", ["", "Index", "number", "No.", "nr", "ID", "N", "idx", "ROI number", "roi_id"]
+)
+def test_numbers_of_rows_are_neither_names_nor_worth_a_note(read, column):
+    seeds, said = read(f"{column},x,y,z\n7,1,2,30\n9,4,5,60\n")
+    assert (seeds.names, said) == (("seed_1", "seed_2"), "")
+
+
+@pytest.mark.parametrize(
+    "column", ["comment", "comments", "note", "notes", "description", "reference", "DOI"]
+)
+def test_remarks_are_no_names(read, column):
+    seeds, said = read(f"x,y,z,{column}\n1,2,30,a\n4,5,60,b\n")
+    assert seeds.names == ("seed_1", "seed_2")
+    assert f"The column {column} is not used." in said
+
+
+@pytest.mark.parametrize(
+    ("column", "divisor"),
+    [
+        *[(name, 1) for name in ("R", "rad", "Radius in mm", "ROI radius", "sphere_r", "seedrad")],
+        *[(name, 2) for name in ("D", "diam", "ROI diameter (mm)", "sphere_d", "Seed Diameter")],
+    ],
+)
+def test_what_a_column_of_sizes_is_called(read, column, divisor):
+    seeds, _ = read(f"x,y,z,{column}\n0,-52,18,4\n38,-22,56,7\n")
+    assert seeds.radii.tolist() == [4 / divisor, 7 / divisor]
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        *[(name, "how large") for name in ("sphere", "region_extent", "seed size", "sizeinmm")],
+        *[(name, "how large") for name in ("radius_mm2", "unit", "ROI size (voxels)")],
+        *[(name, "which space") for name in ("MNI space", "coord space", "coordinates system")],
+        *[(name, "which space") for name in ("ref frame", "atlas_space", "spaces name", "roi_sys")],
+        *[(name, "which space") for name in ("template name", "stereotaxic-space", "seed space")],
+    ],
+)
+def test_columns_that_may_change_numbers(read, column, said):
+    with pytest.raises(DataError, match=f"the column .* may say .*{said}"):
+        read(f"x,y,z,{column}\n1,2,30,4\n")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        *(
+            "MNI152 {}",
+            "{}_MNI152",
+            "MNI {} (mm)",
+            "{}mm",
+            "coord_{}",
+            "{} coords",
+            "coordinate {}",
+        ),
+        *("{}-coordinates", "center_{}", "{} centre", "centroid {}", "peak {}", "{}_pos"),
+        *("position-{}", "seed {}", "roi_{}", "ROI centre {} (MNI)", "Peak {} coordinate (mm)"),
+    ],
+)
+def test_what_columns_of_axes_are_called(read, form):
+    header = ",".join(form.format(axis) for axis in "zxy")
+    seeds, _ = read(f"{header}\n30,1,2\n0.9,0.4,0.5\n0.8,0.6,0.2\n")
+    assert seeds.coordinates[0].tolist() == [1, 2, 30]
+    assert seeds.space is None
+
+
+@pytest.mark.parametrize("form", ["tal_{}", "{} (Talairach)", "Talairach {} mm"])
+def test_axes_of_talairach(read, form):
+    assert read(f"{','.join(map(form.format, 'xyz'))}\n1,2,30\n")[0].space == "Talairach"
+
+
+def test_keys_that_say_where_a_table_comes_from_are_not_worth_a_note(read):
+    known = ["Name", "Description", "Authors", "License", "ReferencesAndLinks", "DOI", "Species"]
+    known += ["DerivedFrom", "LevelType", "SpaceDescription", "Columns", "Space", "Units", "x"]
+    sidecar = json.dumps(dict.fromkeys(known, "mm") | {"DefaultRadius": 4, "Size": 3})
+    seeds, said = read("x,y,z\n1,2,30\n", "list.tsv", sidecar)
+    assert (seeds.space, seeds.radii.tolist()) == ("mm", [4])
+    assert said.endswith("the key Size is not used.")
+    assert said.count("is not used") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Table 1\nx,y,z\n",
+        "Table 1,,\nOf a paper,,\nx,y,z\n",
+        "// of a paper\nx,y,z\n",
+        "// x,y,z\n",
+        "\n \nx,y,z\n\n",
+        "",
+        # Cells between tabs or semicolons may hold commas, also in every line.
+        'n, N\tx\ty\tz\n"PCC, l"\t0\t-52\t18\n"mPFC, r"\t-1.5\t50\t-5\n',
+        "n, N;x;y;z\nPCC, l;0;-52;18\nmPFC, r;-1.5;50;-5\n",
+        "n; N\tx\ty\tz\nPCC; l\t0\t-52\t18\nmPFC; r\t-1.5\t50\t-5\n",
+        # Three numbers in a cell of every row, and not of some
+        "a;MNI;comment\nPCC;0 -52 18;1 2 3\nmPFC;-1.5 50 -5;\n",
+    ],
+)
+def test_what_is_around_the_numbers(read, text):
+    whole = text if "-52" in text else f"{text}0,-52,18\n-1.5,50,-5\n"
+    np.testing.assert_array_equal(read(whole)[0].coordinates, POINTS[:2])
+
+
+def test_names_with_blanks_between_blanks_are_in_the_last_column(read):
+    seeds, _ = read("x y z network name\n0 -52 18 DMN PCC\n-1.5 50 -5 Vis left LP\n")
+    assert (seeds.names, seeds.networks) == (("PCC", "left LP"), ("DMN", "Vis"))
+
+
+@pytest.mark.parametrize("column", ["space", "Template"])
+def test_a_column_of_one_space_is_that_of_the_table(read, column):
+    seeds, said = read(f"x,y,z,{column}\n0,-52,18,T1w\n1,2,30,T1w\n")
+    assert (seeds.space, seeds.names, said) == ("T1w", ("seed_1", "seed_2"), "")

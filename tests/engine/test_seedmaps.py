@@ -580,7 +580,7 @@ def test_what_is_kept_is_an_image_of_its_own_in_real_units(tmp_path, series, mas
         kept = recording.kept_volumes()
         found = np.vstack(list(kept.blocks(voxels[5:50])))
         everything = np.vstack(list(kept.blocks(voxels)))
-        over_time = recording.over_time(slice(5, 50))
+        parts = [recording.over_time(slice(i, i + 45)) for i in range(0, len(voxels), 45)]
     expected = real
     if fwhm:
         sigma = fwhm / np.sqrt(8 * np.log(2)) / np.linalg.norm(AFFINE[:3, :3], axis=0)
@@ -589,7 +589,7 @@ def test_what_is_kept_is_an_image_of_its_own_in_real_units(tmp_path, series, mas
     expected = expected.reshape(-1, real.shape[3], order="F")[voxels].T
     np.testing.assert_allclose(everything, expected, rtol=1e-9)
     np.testing.assert_array_equal(found, everything[:, 5:50])
-    np.testing.assert_allclose(over_time, found, rtol=1e-12)
+    np.testing.assert_allclose(np.hstack(parts), everything, rtol=1e-12)
     assert (kept.n_volumes, kept.t_r) == (volumes.n_volumes, volumes.t_r)
 
 
@@ -638,3 +638,28 @@ def test_the_array_of_a_user_stays_as_it_is(tmp_path, series, order, fwhm):
         means = extract(recording, sphere_weights(SEEDS, RADIUS, volumes.grid), fwhm).timeseries
         assert len(list(seed_maps(recording, means, {"detrend": True}))) == len(SEEDS)
     np.testing.assert_array_equal(data, before)
+
+
+def test_a_seed_that_is_missing_in_a_volume_has_no_map(tmp_path, series, mask, confounds):
+    timeseries = series[[2, 3], [2, 4], [2, 5]].T + confounds[:, :2] * 9
+    timeseries[7, 0] = np.nan
+    volumes = in_memory(series)
+    with spooled(volumes, mask_voxels(volumes.grid, mask), tmp_path) as recording:
+        list(recording.stored_blocks())
+        first, second = seed_maps(recording, timeseries, PLAIN)
+    assert np.isnan(first[mask]).all()
+    expected = np.arctanh(np.corrcoef(timeseries[:, 1], series[mask])[0, 1:])
+    np.testing.assert_allclose(second[mask], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("standardize", [False, None, "psc"])
+def test_what_confounds_explain_is_missing_whatever_the_standardization(
+    tmp_path, series, mask, confounds, standardize
+):
+    mask[2:4, 3, 3] = True
+    series[2, 3, 3], series[3, 3, 3] = 1000 + 7 * confounds[:, 0], 500
+    cleaning = {"confounds": confounds, "standardize": standardize, "detrend": True}
+    found = ours(nib.Nifti1Image(series, AFFINE), mask, tmp_path, cleaning, seeds=SEEDS[1:2])
+    missing = np.zeros(SHAPE, bool)
+    missing[2:4, 3, 3] = True
+    np.testing.assert_array_equal(np.isnan(found[0]), missing)

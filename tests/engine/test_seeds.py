@@ -152,6 +152,7 @@ def test_default_radius_holds_where_the_table_has_no_column(write):
 
 def test_a_radius_goes_over_those_of_the_table(write):
     path = write("x,y,z,radius\n1,2,3,3\n4,5,6,4\n")
+    assert load_seeds(path, radius=0).radii.tolist() == [0, 0]
     given = load_seeds(path, radius=7)
     replaced = load_seeds(path).with_radius(7)
     for seeds in (given, replaced):
@@ -282,7 +283,10 @@ def test_a_name_like_no_other_gets_no_guess():
         ("x\ty\tz\n1,5\t2\t3\n", "'1,5' in row 1, column 'x', is not a number"),
         ("x,y,z\n1,2,3\n\n4,,6\n", "a coordinate is missing in row 2"),
         ("x,y,z\n1,2,n/a\n", "a coordinate is missing in row 1"),
+        ("x,y,z\n1,2,3\n1,,3\n1,2,3\n,,3\n", "a coordinate is missing in row 2"),
+        ("x,y,z,radius\n1,2,3,4\n1,2,3,-2\n1,2,3,-3\n", "the radius in row 2 is not a length"),
         ("x,y,z\n1,2,NaN\n", "a coordinate is missing in row 1"),
+        ("name,x,y,z\nx,n/a,2,30\ny,1,2,30\n", "a coordinate is missing in row 1"),
         ("x,y,z,x\n1,2,3,40\n", "column x"),
         ("x,y,z,X\n1,2,3,40\n", "column x"),
         ('name,x,y,z\n"a\tb",1,2,3\n', "holds control characters"),
@@ -455,3 +459,21 @@ def test_the_largest_lengths():
     assert (table.label, table.space, table.networks) == ("typed", None, None)
     assert table.radii.tolist() == [5, 5, 5]
     assert typed_seeds(["1,2,3"] * 10).names[8:] == ("seed_09", "seed_10")
+
+
+def test_a_diameter_that_is_missing_is_twice_the_default_radius(write):
+    path = write("x,y,z,diameter\n1,2,30,8\n4,5,60,\n7,8,90,0\n", beside={"DefaultRadius": 3})
+    assert load_seeds(path).radii.tolist() == [4, 3, 0]
+
+
+def test_a_table_may_have_the_ending_of_the_file_beside_it(write):
+    assert load_seeds(write(PLAIN, "mine.json")).coordinates.tolist() == POINTS
+
+
+def test_blanks_in_the_name_of_a_network_are_one(write):
+    path = write("x,y,z,network\n1,2,30,Default \u00a0 mode\n4,5,60, \n7,8,90,Visual\n")
+    assert load_seeds(path).networks == ("Default mode", "n/a", "Visual")
+
+
+def test_only_the_last_equals_sign_of_a_typed_seed_ends_its_name():
+    assert typed_seeds(["a=b=1,2,30", "4, 5 ,60"]).names == ("a=b", "seed_2")

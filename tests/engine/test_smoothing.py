@@ -12,9 +12,10 @@ from nibabel.eulerangles import euler2mat
 from scipy.ndimage import gaussian_filter
 
 from bids_spheres.engine.extract import extract, extract_spheres
-from bids_spheres.engine.smoothing import applied_weights
+from bids_spheres.engine.smoothing import applied_weights, check_fwhm
 from bids_spheres.engine.spheres import sphere_weights
 from bids_spheres.engine.stream import open_volumes
+from bids_spheres.errors import UsageError
 
 N_VOLUMES = 3
 
@@ -143,3 +144,13 @@ def test_hundreds_of_spheres_are_smoothed_in_parts_of_any_order(threads):
         else:
             assert np.isnan(found[:, sphere]).all()
     assert np.isnan(found[0]).sum() >= 2
+
+
+def test_which_widths_are_lengths():
+    for width in (6, 0.5, np.float32(2.5), np.int16(4)):
+        assert check_fwhm(width) == width
+        assert type(check_fwhm(width)) is float
+    assert check_fwhm(None) is check_fwhm(0) is check_fwhm(0.0) is None
+    for width in (-0.1, np.inf, np.nan, True, "6", [6.0], 6j):
+        with pytest.raises(UsageError, match="must be a width in mm"):
+            check_fwhm(width)

@@ -630,3 +630,64 @@ def test_no_seed_has_no_neighbour_either():
     grid = Grid((3, 3, 3), np.eye(4))
     nothing = sphere_weights(np.empty((0, 3)), np.empty(0), grid)
     assert nearest_only(nothing, np.empty((0, 3)), np.empty(0)).used.tolist() == []
+
+
+def test_of_some_voxels_a_sphere_is_used_in_part_and_asked_for_as_a_whole():
+    """One is cut by the image, so that it has fewer voxels than it asks for before."""
+    weights = sphere_weights([[0, 2, 1], [3, 1, 1]], 1, Grid((5, 4, 3), UNIT))
+    plane = weights.grid.unflat(weights.voxels)[:, 1] == 2
+    some = weights.restricted(np.array([True, False]), plane)
+    assert used_voxels(some) == [{(0, 2, 0), (0, 2, 1), (0, 2, 2), (1, 2, 1)}, set()]
+    assert some.asked.tolist() == [7, 7]
+    assert some.seed_used.tolist() == [True, True]
+    np.testing.assert_allclose(some.coverage, [4 / 7, 0])
+
+
+def test_without_overlap_a_sphere_beside_the_image_asks_for_all_however_far_it_is():
+    grid = Grid((9, 7, 8), UNIT)
+    for x in range(-14, -2):
+        points = [[4, 3, 3], [x, 3, 3]]
+        apart = nearest_only(sphere_weights(points, 2, grid), points, 2)
+        assert (apart.asked.tolist(), apart.used.tolist()) == ([33, 33], [33, 0])
+
+
+def test_without_overlap_a_seed_is_used_where_its_own_voxel_is():
+    """Of two in one voxel the nearer to its centre has it; the other keeps what is near to it."""
+    grid = Grid((9, 7, 8), UNIT)
+    points = [[4.3, 3, 3], [3.9, 3, 3], [20, 3, 3], [0.2, 3, 3]]
+    apart = nearest_only(sphere_weights(points, 2, grid), points, 2)
+    first, second, *_ = used_voxels(apart)
+    assert ((4, 3, 3) in first, (4, 3, 3) in second) == (False, True)
+    assert len(first) > 5
+    assert apart.seed_used.tolist() == [False, True, False, True]
+
+
+def test_a_seed_between_voxels_is_held_by_the_one_of_nilearn():
+    """Halves go to the even number, as numpy rounds."""
+    grid = Grid((6, 5, 4), np.diag([2.0, 2, 2, 1]))
+    points = 2 * np.array([[0.5, 1.5, 2.5], [1.5, 2.5, 0.5], [4.5, 3.5, 1.5]])
+    ours = used_voxels(sphere_weights(points, 0, grid))
+    assert ours == [{(0, 2, 2)}, {(2, 2, 0)}, {(4, 4, 2)}]
+    theirs = nilearns_voxels(points, None, grid, None)
+    assert all(one <= other for one, other in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("radii", [[3, -1], [np.nan, 3], [0, -0.1]])
+def test_one_radius_of_several_that_is_no_length(radii):
+    with pytest.raises(UsageError, match="length"):
+        sphere_weights([[2, 2, 2], [1, 1, 1]], radii, Grid((5, 5, 5), UNIT))
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (-1, -1, -1)])
+def test_volume_of_a_voxel(signs):
+    grid = Grid((3, 3, 3), affine_of(np.multiply(signs, (2, 3, 0.5)), (10, 20, 30)))
+    assert grid.voxel_volume == pytest.approx(3)
+
+
+@pytest.mark.parametrize(("apart", "owner"), [(1e-5, 2), (1e-8, 1)])
+def test_the_nearer_seed_has_a_voxel_unless_by_less_than_a_nanometre(apart, owner):
+    grid = Grid((5, 5, 5), UNIT)
+    points = [[3 + apart, 2, 2], [1, 2, 2]]
+    weights = sphere_weights(points, 1.5, grid)
+    assert label_volume(weights, points)[2, 2, 2] == owner
+    assert (2, 2, 2) in used_voxels(nearest_only(weights, points, 1.5))[owner - 1]

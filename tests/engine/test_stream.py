@@ -169,6 +169,13 @@ def test_formats_that_nibabel_reads(tmp_path, kind, name):
     np.testing.assert_allclose(volumes.grid.affine, nib.load(tmp_path / name).affine)
 
 
+def test_a_file_that_nibabel_reads_is_scaled_by_it(tmp_path):
+    counts = raw_of_type("i2")
+    content = nifti_bytes(counts, slope=0.375, inter=-1200)
+    (tmp_path / "run.nii.bz2").write_bytes(bz2.compress(content))
+    np.testing.assert_array_equal(read(tmp_path / "run.nii.bz2"), rows(counts) * 0.375 - 1200)
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.dtype(">f8")])
 def test_arrays_in_memory(order, dtype):
@@ -274,10 +281,12 @@ def test_stacked_integers_are_real_numbers_where_an_image_is_scaled(tmp_path):
     plain = write(tmp_path / "plain.nii", nifti_bytes(counts))
     half = write(tmp_path / "half.nii", nifti_bytes(counts, slope=0.5, inter=-7))
     quarter = write(tmp_path / "quarter.nii.gz", nifti_bytes(counts, slope=0.25, inter=3))
+    higher = write(tmp_path / "higher.nii", nifti_bytes(counts, slope=1, inter=70000.5))
     whole = rows(counts)
     for images, dtype, parts in (
         ((plain, plain), np.int16, (whole, whole)),
         ((half, quarter), np.float64, (0.5 * whole - 7, 0.25 * whole + 3)),
+        ((higher, higher), np.float64, (whole + 70000.5, whole + 70000.5)),
     ):
         volumes = stack_volumes([open_volumes(image) for image in images])
         assert (volumes.stored_dtype, volumes.real_dtype) == (dtype, dtype)

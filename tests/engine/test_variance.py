@@ -57,12 +57,12 @@ def test_same_as_nilearn_in_a_mask(detrend):
     assert_same(high_variance_confounds(img, **options), nilearn_confounds(img, **options), 1e-4)
 
 
-@pytest.mark.parametrize("masked", [True, False])
-def test_values_that_are_not_finite(masked):
+@pytest.mark.parametrize(("masked", "bad"), [(True, np.nan), (True, -np.inf), (False, np.nan)])
+def test_values_that_are_not_finite(masked, bad):
     img = image(offset=50)
-    img.dataobj[2, 3, 4, 7] = np.nan
-    img.dataobj[5, 5, 5, :] = np.nan
-    img.dataobj[1:3, 1, 1, 0] = np.nan
+    img.dataobj[2, 3, 4, 7] = bad
+    img.dataobj[5, 5, 5, :] = bad
+    img.dataobj[1:3, 1, 1, 0] = bad
     options = {"percentile": 10, "mask_img": mask(img) if masked else None}
     ours, theirs = high_variance_confounds(img, **options), nilearn_confounds(img, **options)
     assert_same(ours, theirs, 1e-4 if masked else 1e-8)
@@ -116,6 +116,19 @@ def test_no_more_components_than_there_are():
     with pytest.warns(UserWarning, match="3 voxels and 30 volumes have 3 components"):
         ours = high_variance_confounds(img)
     assert_same(ours, nilearn_confounds(img)[:, :3], 1e-8)
+
+
+def test_no_more_components_than_volumes():
+    """Of four volumes two are left by mean and trend."""
+    img = image(shape=(5, 5, 5, 4))
+    with pytest.warns(UserWarning, match="4 volumes have 2 components of high variance, not 5"):
+        ours = high_variance_confounds(img, percentile=50)
+    assert_same(ours, nilearn_confounds(img, percentile=50)[:, :2], 1e-8)
+
+
+def test_a_percentile_of_0_takes_no_voxel():
+    with pytest.warns(UserWarning, match="no voxels and 40 volumes have no components"):
+        assert high_variance_confounds(image(), percentile=0).shape == (40, 0)
 
 
 def test_an_image_that_never_changes_has_none():

@@ -348,6 +348,7 @@ def test_tables_there_and_back(tmp_path):
     assert table_rows(path, 'a\tb\n1\t"x\n2\tn/a\n', ("a", "b")) == rows
     assert table_rows(path, 'a\tb\n1\t"x\n2\tn/a', ("a", "b")) == rows
     assert table_rows(path, "a\tb\n", ("a", "b")) == []
+    assert table_rows(path, "a\tb\n1\t\n", ("a", "b")) == [("1", "")]
     assert table_rows(path, "", ("a", "b")) == []
 
 

@@ -148,7 +148,10 @@ def test_order_is_that_of_the_bids_schema():
 
 @pytest.mark.parametrize(
     "filename",
-    ["bold.nii.gz", "sub-01", "sub-01_task-a_task-b_bold.nii", "sub_bold.nii", "sub-01__bold.nii"],
+    [
+        *("bold.nii.gz", "sub-01", "sub-01_task-a_task-b_bold.nii", "sub_bold.nii"),
+        *("sub-01__bold.nii", "sub-01_bold", "sub-01_task-a.nii", "sub-01_.nii", "sub-0_1_b-.nii"),
+    ],
 )
 def test_what_is_no_bids_name(filename):
     with pytest.raises(ValueError, match=r"BIDS file|entity twice"):
@@ -242,9 +245,11 @@ def test_values_are_normalized_and_labels_stay_as_they_are_written():
     }
     assert name.source == (("sub", "01"), ("ses", "02"), ("run", "003"), ("echo", "0"))
     assert (name.suffix, name.extension) == ("bold", ".nii")
+    image = parse_name("sub-01_space-MNIInfant_cohort-2_hemi-L_res-1_den-2_desc-x_bold.nii")
+    assert image.source == (("sub", "01"), ("hemi", "L"))
     alone = parse_name("sub-01_cohort-2_T1w.nii")
     assert (alone.space, alone.values["cohort"]) == (None, "2")
-    assert entity_value("run", "1a") == "1a"
+    assert [entity_value("run", label) for label in ("1a", "01a", "0+1")] == ["1a", "01a", "0+1"]
 
 
 @pytest.mark.parametrize(

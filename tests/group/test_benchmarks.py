@@ -187,3 +187,15 @@ def test_modularity_of_precision_is_that_of_partial_correlations(outputs, rng):
     expected = modularity(-np.mean(matrices, axis=0), outputs.networks)
     assert row["modularity"] == pytest.approx(expected, rel=1e-6)
     assert expected != pytest.approx(modularity(np.mean(matrices, axis=0), outputs.networks))
+
+
+def test_modularity_of_correlations_is_not_that_of_fishers_z(outputs, rng):
+    matrices = [correlations(rng, 5, shared=2.0) for _ in range(3)]
+    for i, matrix in enumerate(matrices):
+        outputs.add(f"{i:02d}", matrix)
+    assert run_group(outputs.root, GroupOptions()) == []
+    [row] = read_tsv(outputs.root / "group" / "strategies.tsv").to_dict("records")
+    z = np.mean([np.arctanh(matrix - np.eye(5)) for matrix in matrices], axis=0)
+    expected = modularity(np.tanh(z), outputs.networks)
+    assert row["modularity"] == pytest.approx(expected, rel=1e-6)
+    assert modularity(z, outputs.networks) != pytest.approx(expected, rel=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -142,3 +144,43 @@ def test_controls_are_of_the_runs_with_a_result(outputs, rng):
     columns = ["surrogate_significant", "fluid_significant", "mirrored_similarity"]
     columns.append("surrogate_significant_nominal")
     np.testing.assert_allclose(row[columns].astype(float), 0.3 / np.array([1, 2, 4, 8]))
+
+
+def test_p_is_the_share_of_orders_that_reach_the_same():
+    """Of four participants there are 24, of which each is drawn often."""
+    rng = np.random.default_rng(8)
+    motion = dict(zip((f"sub-{i}" for i in range(4)), (0.1, 0.5, 0.2, 0.9), strict=True))
+    fd, values = np.array([*motion.values()]), EdgeValues(5)
+    array = fd[:, np.newaxis] + rng.normal(0, 0.15, (4, 5))
+    for label, row in zip(motion, array, strict=True):
+        values.add(label, row)
+    every = np.ones(5, dtype=bool)
+    cells = permuted_qc_fc(values, motion_design(motion), every, seed=0)
+    observed, *others = medians(array, fd, [list(order) for order in permutations(range(4))])
+    share = np.mean(np.array([observed, *others]) >= observed - 1e-9)
+    assert share < 0.1
+    assert cells["qc_fc_p"] == pytest.approx(share, abs=0.03)
+    assert cells["qc_fc_p"] > share / 2
+    assert cells["qc_fc_null"] == pytest.approx(np.mean([observed, *others]), abs=0.03)
+    assert permuted_qc_fc(values, motion_design(motion), every, seed=1) != cells
+
+
+def test_the_seed_is_that_of_the_call(outputs, rng):
+    for i in range(5):
+        outputs.add(f"{i:02d}", correlations(rng, 5), MeanFramewiseDisplacement=0.1 + i / 50)
+    null = []
+    for seed in (0, 3):
+        assert run_group(outputs.root, GroupOptions(controls=True, seed=seed)) == []
+        null.append(read_tsv(outputs.root / "group" / "strategies.tsv")["qc_fc_null"][0])
+    assert null[0] != null[1]
+    assert null[0] == pytest.approx(null[1], rel=0.1)
+
+
+@pytest.mark.slow
+def test_of_more_than_5000_edges_every_second_is_permuted(rng):
+    values, motion = EdgeValues(5001), motion_design({f"sub-{i}": i**2 / 50 for i in range(5)})
+    for label in motion.participants:
+        values.add(label, rng.standard_normal(5001))
+    every = np.ones(5001, dtype=bool)
+    second = np.arange(5001) % 2 == 0
+    assert permuted_qc_fc(values, motion, every, 0) == permuted_qc_fc(values, motion, second, 0)

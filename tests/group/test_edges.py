@@ -124,7 +124,8 @@ def test_scales_of_measures(stat, transformed, tested, connectivity, sign):
     assert scale.back(np.array([forth])) == pytest.approx(0.5)
     # Rounding may take a correlation beyond 1, by a little.
     assert scale.possible(np.array([np.nan, -1 - 5e-7, 1 + 5e-7]))
-    assert scale.possible(np.array([0, 1 + 5e-6])) is not transformed
+    for beyond in (1 + 5e-6, -1 - 5e-6):
+        assert scale.possible(np.array([0, beyond])) is not transformed
 
 
 def moments_of(rows):

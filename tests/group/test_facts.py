@@ -337,3 +337,14 @@ def test_the_space_of_seeds_may_differ_in_pooled_spaces_alone(outputs, rng):
     with pytest.raises(DataError, match='SeedSpace is "MNI152NLin6Asym" in 1 participant'):
         run_group(outputs.root, GroupOptions())
     assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    for path in (outputs.root / "group").glob("*_space-MNI_*_[ntpq].json"):
+        assert not {"SeedSpace", "Differences"} & set(json.loads(path.read_text()))
+
+
+def test_the_order_of_keys_of_a_setting_does_not_matter(tmp_path):
+    thresholds = {"fd_threshold": 0.5, "std_dvars_threshold": None}
+    turned = dict(reversed(thresholds.items()))
+    first, second = (
+        facts(tmp_path / "m.tsv", CensoringThresholds=own).settings for own in (thresholds, turned)
+    )
+    assert first == second

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -149,6 +150,7 @@ def test_who_is_in_a_group_without_a_run_that_failed_is_named(outputs, rng, run_
     others = (
         f"crash-sub-01_task-rest_run-1_space-{ASYM}.txt",  # another strategy of a run that is used
         f"crash-sub-01_task-rest_run-4_space-{ASYM}.txt",  # or of one that is excluded
+        f"crash-sub-01_task-rest_run-1_space-{ASYM}_cohort-1_res-2_den-10k.txt",
         f"crash-sub-01_task-nback_run-2_space-{ASYM}.txt",  # of another task
         f"crash-sub-03_task-rest_run-3_space-{NLIN6}.txt",  # in another space
     )
@@ -327,7 +329,11 @@ def test_seeds_mapped_to_another_template_are_pooled_and_others_are_not(outputs,
     outputs.points = POINTS + 2
     mapped = {"SeedSpace": ASYM, "SeedTransforms": ["bids:templateflow:x.h5"]}
     add(outputs, rng, "02", NLIN6, **mapped)
+    outputs.points = POINTS - 2
+    add(outputs, rng, "03", "MNI152NLin2009bAsym", **mapped)
     assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    assert len(reasons(outputs)) == 3
+    outputs.points = POINTS + 2
     add(outputs, rng, "02", NLIN6)
     with pytest.raises(DataError, match=r"coordinates is .* in 1 participant \(sub-02\)"):
         run_group(outputs.root, GroupOptions(pool_spaces=True))
@@ -424,6 +430,10 @@ def test_results_of_groups_that_were_made_otherwise_stay(outputs, rng, caplog):
         f"space-{ASYM}{end}",
     }
     assert {path.name for path in folder.glob("*_mean.tsv")} == expected
+    of_images = {
+        name.replace(f"_stat-{PEARSON}_desc-simple_mean", "_coverage") for name in expected
+    }
+    assert {path.name for path in folder.glob("*_coverage.tsv")} == of_images
     (line,) = (line for line in caplog.messages if "results of earlier calls" in line)
     assert "which this one did not update: ses-a_task-nback_" in line
     for path in outputs.root.rglob("*_task-nback_*_relmat.*"):
@@ -464,7 +474,7 @@ def test_who_is_absent_has_no_run_and_is_in_no_model(incomplete, run_app, fmripr
     assert table.loc["sub-01", "image_space"] == ASYM
     excluded = table.loc["sub-08"]
     assert excluded[["runs", "runs_excluded", "used", "in_model"]].tolist() == [0, 3, 0, 0]
-    assert excluded["reason"] == "every run is excluded: b; a"
+    assert (excluded["reason"], excluded["image_space"]) == ("every run is excluded: b; a", ASYM)
     words = ("--task-label", "rest", "--report-level", "none")
     assert run_app(fmriprep, incomplete.root, "group", *words).status == 0
     assert incomplete.result("participants")["in_model"].isna().all()
@@ -513,3 +523,40 @@ def test_sessions_by_themselves_name_who_has_them_in_other_spaces(outputs, rng):
     }
     first = reasons(outputs, f"ses-a_*_space-{ASYM}_*_participants.tsv")
     assert first == dict.fromkeys(told, "")
+
+
+def test_who_is_in_several_spaces_that_are_pooled_is_named_with_each(outputs, rng):
+    outputs.points = POINTS + 3
+    add(outputs, rng, "01", "T1w")
+    outputs.points = POINTS
+    for label in ("01", "02"):
+        add(outputs, rng, label)
+    add(outputs, rng, "02", NLIN6)
+    assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    told = reasons(outputs, "*_space-T1w_*_participants.tsv")
+    assert told == {"sub-01": "", "sub-02": f"images in space {ASYM} and {NLIN6}"}
+
+
+def test_reasons_of_any_task_count_where_tasks_are_one_group(outputs, rng):
+    for label, task in product(("01", "02"), ("rest", "nback")):
+        add(outputs, rng, label, source=f"task-{task}")
+    source = "sub-03/func/sub-03_task-nback_desc-preproc_bold.nii.gz"
+    write_exclusions(outputs, ("sub-03", source, "simple", "short"))
+    (outputs.root / "logs").mkdir()
+    (outputs.root / "logs" / "crash-sub-04_task-nback.txt").touch()
+    assert run_group(outputs.root, GroupOptions(within="task")) == []
+    assert reasons(outputs) == {
+        **dict.fromkeys(["sub-01", "sub-02"], ""),
+        "sub-03": "excluded: short",
+        "sub-04": "failed at the participant level, see logs/crash-sub-04_task-nback.txt",
+    }
+
+
+def test_participants_are_in_the_order_in_which_people_count(outputs, rng, caplog):
+    for label in ("10", "2", "1"):
+        add(outputs, rng, label)
+    for label in ("11", "3"):
+        (outputs.root / f"sub-{label}").mkdir()
+    assert run_group(outputs.root, GroupOptions()) == []
+    assert list(reasons(outputs)) == ["sub-1", "sub-2", "sub-10", "sub-3", "sub-11"]
+    assert "--pool-spaces" not in caplog.text

@@ -92,6 +92,25 @@ ATTACKS = [
     "age\n+ iq",
     "I('a' * 9)",
     "I([1] * 9)",
+    "Q('age', x=breakpoint())",
+    "I(Q('age', breakpoint()))",
+    "I(Q(age))",
+    "I(age is iq)",
+    "I(age is not iq)",
+    "I(age in iq)",
+    "I(age not in iq)",
+    "I(-breakpoint())",
+    "I(age + breakpoint())",
+    "I(breakpoint() > age)",
+    "I(age > breakpoint())",
+    "I(age**breakpoint())",
+    "C(breakpoint())",
+    "C(site, breakpoint())",
+    "C(site, contrasts=breakpoint())",
+    "C(site, Treatment(reference=breakpoint()))",
+    "bs(age, knots=[breakpoint()])",
+    "poly(breakpoint(), 2)",
+    "log(breakpoint())",
 ]
 
 
@@ -143,6 +162,11 @@ def test_factors_of_too_many_levels_are_refused_before_they_are_built():
         with pytest.raises(DataError, match=rf"at most {MAX_COLUMNS}"):
             read_formula(formula).matrix(codes)
         assert time.process_time() - start < 1
+    numbers = pd.DataFrame(
+        {"a": [i % 55 for i in range(3000)], "b": [i // 55 for i in range(3000)]}
+    )
+    with pytest.raises(DataError, match="would have up to 3001 columns"):
+        read_formula("C(a + 100 * b)").matrix(numbers)
 
 
 def test_large_designs_that_people_use_are_built():
@@ -276,8 +300,10 @@ LETTERS = "abcdefghi"
     [
         ("I(age**10)", "I(age**11)"),
         ("I(age**-10)", "I(age**-11)"),
+        ("I(exp(age)**10)", "I(exp(9)**10)"),
         ("poly(age, 10)", "poly(age, 11)"),
         ("poly(age, degree=10, raw=True)", "poly(age, degree=11, raw=True)"),
+        ("poly(age, 2, raw=True)", "poly(age, 2, degree=11)"),
         ("bs(age, df=100)", "bs(age, df=101)"),
         ("cr(age, 100)", "cr(age, 101)"),
         ("(age)**10", "(age)**11"),
@@ -320,6 +346,8 @@ def test_terms_are_counted_before_they_are_built():
     first, second = ("+".join(f"{letter}{i}" for i in range(100)) for letter in "ab")
     with pytest.raises(UsageError, match="terms; at most 10000 are built"):
         read_formula(f"({first}):({second}) + age")
+    with pytest.raises(UsageError, match="would have 10200 terms"):
+        read_formula(f"({first})*({second})")
     with pytest.raises(UsageError, match="would have 9 variables in one interaction; at most 8"):
         read_formula(":".join(LETTERS))
 

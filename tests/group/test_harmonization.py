@@ -114,6 +114,9 @@ def test_estimates_to_a_file_and_back(sample, sites, tmp_path):
         harmonize(replace(sample, design=design), sites.replace("b", "x"), from_file)
     with pytest.raises(DataError, match=r"this model .* the terms age"):
         harmonize(sample, sites, from_file)
+    turned = replace(design, terms=design.terms[::-1], values=design.values[:, ::-1])
+    with pytest.raises(DataError, match=r"this model .* the terms dose and age"):
+        harmonize(replace(sample, design=turned), sites, from_file)
 
 
 @pytest.mark.parametrize(
@@ -129,11 +132,26 @@ def test_files_that_hold_no_estimates(tmp_path, text):
 
 def test_without_terms_that_are_kept(sample, sites, tmp_path):
     design = Design(sample.design.participants, ("Intercept",), np.ones((21, 1)))
-    _, found = harmonize(replace(sample, design=design), sites, COMBAT)
+    numbers = {"10": "01", "9": "2", "b": "3"}
+    _, found = harmonize(replace(sample, design=design), sites.replace(numbers), COMBAT)
     assert (found.terms, found.combat.coefficients.shape) == ((), (0, 8))
     path = tmp_path / "x_harmonization.tsv"
     write_tsv(path, found.table())
     read = read_harmonization(path)
-    assert (read.terms, read.sites) == ((), tuple(NAMES))
+    assert (read.terms, read.sites) == ((), ("01", "2", "3"))
     assert read.combat.coefficients.shape == (0, 8)
     np.testing.assert_allclose(read.combat.scale, found.combat.scale, rtol=1e-8)
+
+
+def test_edges_without_estimates_in_a_file_stay_missing(sample, sites, tmp_path):
+    """As those that too few participants of a site have."""
+    expected, found = harmonize(sample, sites, COMBAT)
+    path = tmp_path / "x_harmonization.tsv"
+    table = found.table()
+    table.loc[(table["edge"] == 3) & (table["label"] == "9"), "value"] = np.nan
+    write_tsv(path, table)
+    harmonized, _ = harmonize(sample, sites, replace(COMBAT, harmonize_from=path))
+    known = np.ones(expected.rows.shape, dtype=bool)
+    known[(sites == "9").to_numpy(), 2] = False
+    np.testing.assert_array_equal(np.isfinite(harmonized.rows), known)
+    np.testing.assert_allclose(harmonized.rows[known], expected.rows[known], rtol=1e-7)

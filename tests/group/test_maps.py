@@ -17,7 +17,7 @@ from scipy import ndimage, special, stats
 from bids_spheres.group.inference import arrange
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-from tests.group.conftest import SETTINGS, correlations, read_tsv
+from tests.group.conftest import SETTINGS, SPACE, correlations, read_tsv
 from tests.group.test_repeated import cochran_q, paule_mandel
 
 SHAPE = (7, 8, 6)
@@ -66,12 +66,12 @@ def about(outputs, contrast, stat):
     return json.loads(path.read_text())
 
 
-def save_map(outputs, label, values, session=None, seed="s1", **facts):
+def save_map(outputs, label, values, session=None, seed="s1", space=SPACE, **facts):
     """A map of a participant, in a session or without sessions."""
     folder = outputs.root / f"sub-{label}" / (f"ses-{session}" if session else "") / "func"
     folder.mkdir(parents=True, exist_ok=True)
     source = f"sub-{label}_ses-{session}" if session else f"sub-{label}"
-    name = f"{source}_task-rest_space-MNI152NLin2009cAsym_atlas-Tiny_label-{seed}_stat-fisherz"
+    name = f"{source}_task-rest_space-{space}_atlas-Tiny_label-{seed}_stat-fisherz"
     path = folder / f"{name}_desc-simple_boldmap.nii.gz"
     nib.save(nib.Nifti1Image(values.astype(np.float32), AFFINE), path)
     content = json.dumps({**SETTINGS, **facts})
@@ -113,6 +113,7 @@ def test_means_of_maps_are_those_of_scipy(filled, call):
     expected = stats.ttest_1samp(maps[:, inside], 0)
     got = {stat: image(outputs, "mean", stat) for stat in ("effect", "t", "p", "q", "n", "d")}
     np.testing.assert_allclose(got["t"].affine, AFFINE)
+    assert {img.get_data_dtype() for img in got.values()} == {np.dtype("float32")}
     values = {stat: img.get_fdata()[inside] for stat, img in got.items()}
     np.testing.assert_allclose(values["effect"], maps[:, inside].mean(axis=0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(values["t"], expected.statistic, rtol=1e-4)
@@ -205,17 +206,22 @@ def test_clusters_of_one_tail(filled, call, tail, sign):
     assert len(set(lone.tolist())) == number
 
 
-def test_clusters_of_an_f_test_have_the_p_of_both_tails(filled, call):
+@pytest.mark.parametrize("tail", ["positive", "negative"])
+def test_clusters_of_an_f_test_have_the_p_of_both_tails(filled, call, tail):
     """Root of F of 2 and 7 - 3 degrees of freedom with that p, whatever the tail."""
     outputs, _ = filled
     outputs.participants(participant_id=LABELS, site=list("aabbccc"))
     words = ("--model", "site", "--contrast", "F:it=site", "--inference", "cluster")
-    words += ("--permutations", "5", "--tail", "positive", "--cluster-threshold", "0.3")
+    words += ("--permutations", "5", "--tail", tail, "--cluster-threshold", "0.3")
     done = call(outputs, *words)
     assert done.status == 0, done.err
     path = outputs.root / "group" / f"{STEM}_contrast-it_clusters.json"
     threshold = json.loads(path.read_text())["Threshold"]
     assert threshold == pytest.approx(np.sqrt(stats.f.isf(0.3, 2, 4)))
+    table = read_tsv(path.with_suffix(".tsv"))
+    assert len(table) > 0
+    assert (table["sign"] == 1).all()
+    assert (table["peak"] > threshold).all()
 
 
 def test_all_flips_of_maps_by_hand(filled, call):
@@ -757,3 +763,56 @@ def test_every_seed_has_maps_of_its_own(outputs, rng):
     facts = json.loads(path.with_name(f"{path.name}_statmap.json").read_text())
     assert facts["NumberOfParticipants"] == 3
     assert about(outputs, "mean", "effect")["NumberOfParticipants"] == 4
+
+
+def test_head_motion_in_models_of_maps_is_that_of_all_runs(outputs, rng):
+    """By volumes, those of excluded runs as well, which have no map."""
+    maps = rng.standard_normal((7, *SHAPE)).astype(np.float32).astype(float)
+    motion = rng.gamma(2, 0.1, (7, 2)).round(4)
+    for label, values, (first, second) in zip(LABELS, maps, motion, strict=True):
+        facts = {"MeanFramewiseDisplacement": first, "VolumesWithFramewiseDisplacement": 119}
+        outputs.add(label, correlations(rng, 5), **facts)
+        save_map(outputs, label, values, **facts)
+        gone = {"Excluded": "too short", "NumberOfVolumes": 40, "NumberOfVolumesKept": 3}
+        gone |= {"MeanFramewiseDisplacement": second, "VolumesWithFramewiseDisplacement": 39}
+        outputs.add(label, np.full((5, 5), np.nan), source="task-rest_run-2", **gone)
+    outputs.participants(participant_id=LABELS)
+    options = GroupOptions(model="mean_fd", contrast=("moved=mean_fd",), seed_maps=("s1",))
+    assert run_group(outputs.root, options) == []
+    fd = motion @ [119, 39] / 158
+    slopes = np.polyfit(fd, maps.reshape(7, -1), 1)[0]
+    got = image(outputs, "moved", "effect").get_fdata().ravel()
+    np.testing.assert_allclose(got, slopes, rtol=1e-4, atol=1e-5)
+
+
+def test_maps_of_sessions_that_are_groups_by_themselves(sessions):
+    outputs, maps = sessions
+    options = GroupOptions(by_session=True, seed_maps=("s1",))
+    assert run_group(outputs.root, options) == []
+    for place, session in enumerate(("pre", "post")):
+        stem = f"ses-{session}_{STEM}_contrast-mean_stat"
+        effect = nib.load(outputs.root / "group" / f"{stem}-effect_statmap.nii.gz").get_fdata()
+        expected = maps[:, place].mean(axis=0)
+        np.testing.assert_allclose(effect.ravel(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_maps_of_spaces_that_are_pooled_count_once_in_the_preferred_one(outputs, rng):
+    """Seed sets may have been mapped in one of them, and sidecars say which there are."""
+    maps = rng.standard_normal((4, *SHAPE)).astype(np.float32).astype(float)
+    spaces = [(SPACE, "MNI152NLin6Asym")] * 2 + [("MNI152NLin6Asym",), (SPACE,)]
+    for label, values, own in zip(LABELS, maps, spaces, strict=False):
+        for place, space in enumerate(own):
+            outputs.space = space
+            outputs.add(label, correlations(rng, 5), SeedSpace=space)
+            save_map(outputs, label, values + 7 * place, space=space, SeedSpace=space)
+    for chosen in ((), (("space", ("MNI152NLin6Asym",)),)):
+        options = GroupOptions(pool_spaces=True, seed_maps=("s1",), select=chosen)
+        assert run_group(outputs.root, options) == []
+        path = outputs.root / "group" / f"{STEM.replace(SPACE, 'MNI')}_contrast-mean_stat-effect"
+        effect = nib.load(path.with_name(f"{path.name}_statmap.nii.gz")).get_fdata()
+        expected = maps[:3].mean(axis=0) + 14 / 3 if chosen else maps.mean(axis=0)
+        np.testing.assert_allclose(effect, expected, rtol=1e-4, atol=1e-5)
+        facts = json.loads(path.with_name(f"{path.name}_statmap.json").read_text())
+        pooled = {"MNI152NLin6Asym": 3} if chosen else {SPACE: 3, "MNI152NLin6Asym": 1}
+        assert facts["PooledSpaces"] == pooled
+        assert "SeedSpace" not in facts

@@ -162,6 +162,7 @@ def test_codes_of_categories_taken_as_numbers_are_told(tmp_path):
         ("age ~ sex", UsageError, "one side"),
         ("age | sex", UsageError, "random effects"),
         ("bogus(age)", UsageError, "bogus"),
+        ("age + session", UsageError, "The model names session"),
     ],
 )
 def test_formulas_that_make_no_sense(tmp_path, formula, error, said):
@@ -198,7 +199,8 @@ def test_numbers_are_categories_where_the_formula_says_so(tmp_path):
         (None, MissingInputError, "is missing"),
         ("", DataError, "no table"),
         ("age\n3\n", DataError, "participant_id"),
-        ("participant_id\tage\nsub-1\t3\n1\t4\n", DataError, "twice"),
+        ("participant_id\tage\nsub-1\t3\n1\t4\n", DataError, "sub-1 twice"),
+        ("participant_id\tage\n1\t3\n2\t4\nsub-1\t5\n", DataError, "sub-1 twice"),
     ],
 )
 def test_tables_of_participants_that_can_not_be_used(tmp_path, text, error, said):
@@ -258,7 +260,11 @@ def test_columns_that_options_name_are_needed_and_not_remarked_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "named", [{"blocks": "sites"}, {"variance_groups": "sites"}, {"clusters": "sites"}]
+    "named",
+    [
+        *({name: "sites"} for name in ("blocks", "variance_groups", "clusters", "harmonize")),
+        {"blocks": "site", "variance_groups": "sites"},
+    ],
 )
 def test_columns_that_options_name_and_that_are_not_there(tmp_path, named):
     path = table(tmp_path / "participants.tsv", age=AGES, site=list("ab") * 6)
@@ -285,6 +291,7 @@ def test_participants_of_a_design_can_be_fewer(tmp_path):
 
 
 TERMS = ("Intercept", "a", "ab", "a:ab", "poly(a, 2)[1]", "poly(a, 2)[2]", "C(x, [1, 2])[T.2]")
+TERMS += ("a-b", "b")
 
 
 @pytest.mark.parametrize(
@@ -296,12 +303,13 @@ TERMS = ("Intercept", "a", "ab", "a:ab", "poly(a, 2)[1]", "poly(a, 2)[2]", "C(x,
         ("-poly(a,2)[1] + 3 * Intercept", {4: -1, 0: 3}),
         ("a + a + 0.25*a", {1: 2.25}),
         ("+C(x, [1,2])[T.2]", {6: 1}),
+        ("ab - 2*a-b + a", {2: 1, 7: -2, 1: 1}),  # a name with a sign is no difference
     ],
 )
 def test_weights_of_sums_of_terms(text, weights):
     (contrast,) = read_contrasts([f"it={text}"])
     found = contrast_for(contrast, TERMS, {})
-    expected = np.zeros((1, 7))
+    expected = np.zeros((1, len(TERMS)))
     expected[0, list(weights)] = list(weights.values())
     np.testing.assert_array_equal(found.weights, expected)
     assert (found.name, found.is_f) == ("it", False)
@@ -320,7 +328,7 @@ def test_parts_of_an_f_test_are_terms_or_columns(text, rows):
     (contrast,) = read_contrasts([f"F:it={text}"])
     assert contrast.is_f
     found = contrast_for(contrast, TERMS, {"poly(a, 2)": (4, 5), "a": (1,)})
-    np.testing.assert_array_equal(found.weights, np.eye(7)[rows])
+    np.testing.assert_array_equal(found.weights, np.eye(len(TERMS))[rows])
 
 
 def test_commas_in_names_of_levels_do_not_divide_an_f_test():
@@ -329,8 +337,21 @@ def test_commas_in_names_of_levels_do_not_divide_an_f_test():
     np.testing.assert_array_equal(contrast_for(contrast, terms, {}).weights, np.eye(4)[[1, 3]])
 
 
-@pytest.mark.parametrize("text", ["2a", "a**2", "a-", "b", "a*2", "poly(a,2)", "--a", "a,ab"])
+@pytest.mark.parametrize("text", ["2a", "a**2", "a-", "c", "a*2", "poly(a,2)", "--a", "a,ab"])
 def test_texts_that_are_no_sum_of_terms(text):
     (contrast,) = read_contrasts([f"it={text}"])
     with pytest.raises(UsageError, match="is no sum of terms of the model"):
         contrast_for(contrast, TERMS, {"poly(a, 2)": (4, 5)})
+
+
+def test_fractions_among_whole_numbers_stay(tmp_path):
+    doses = [0.25, None, 2.5, 1.75, *range(8)]
+    made = design(tmp_path, "dose", dose=doses)
+    assert made.design.values[:, 1].tolist() == [0.25, 2.5, 1.75, *range(8)]
+
+
+def test_variables_of_tiny_units_are_told_apart(tmp_path):
+    """In a column of moles, beside one of years."""
+    doses = [1e-17 * dose for dose in (3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8)]
+    made = design(tmp_path, "age + dose", age=AGES, dose=doses)
+    np.testing.assert_array_equal(made.design.values[:, 2], doses)

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import permutations, product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from bids_spheres.files.names import parse_name
+from bids_spheres.group.edges import Edges, NetworkMeans, Scale
+from bids_spheres.group.head_motion import Benchmark
+from bids_spheres.group.model import MEAN
 from bids_spheres.group.multiverse import (
     Multiverse,
+    estimate_effects,
     robustness,
     shapley_shares,
     specification_curves,
 )
 from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.stream import EdgeValues
+from bids_spheres.group.testing import all_participants
 from bids_spheres.group.workflow import run_group
 from tests.group.conftest import SPACE, new_outputs, read_tsv, without
 
@@ -365,7 +374,9 @@ def test_options_that_do_not_go(simulated, call, words, message):
 def test_seeds_without_networks_need_named_edges(outputs, rng, call):
     outputs.networks = ("n/a",) * 5
     for label, strategy in product(LABELS[:5], ("simple", "36P")):
-        outputs.add(label, matrix(0.2, 0.1, 0.3, rest=rng.normal(0, 0.1, 4)), strategy=strategy)
+        own = matrix(0.2, 0.1, 0.3, rest=rng.normal(0, 0.1, 4))
+        outputs.add(label, own, strategy=strategy)
+        outputs.add(label, own, strategy=strategy, stat="precision")  # which is not tested
     done = call(outputs, "--multiverse")
     assert done.status == 1
     assert "--multiverse has no effect: seeds have no networks" in done.err
@@ -558,3 +569,67 @@ def test_fisher_z_counts_where_there_is_no_pearson_correlation_and_tasks_are_apa
         assert about["Choices"]["measure"] == ["fisherz", "pearsoncorrelation"]
         assert (sign * effects["median"] > 0.1).all()
         assert effects["specifications"].tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("share", "p", "within"),
+    [
+        (0.1, None, 1),
+        (0.11, None, 0),
+        (0.0, 0.05, 1),
+        (0.0, 0.049, 0),
+        (0.9, 0.05, 1),
+        (np.nan, None, np.nan),
+    ],
+)
+def test_what_is_just_within_chance(tmp_path, share, p, within):
+    """A share of 0.1, or p of 0.05; what is not known is neither within nor beyond."""
+    multiverse = Multiverse(GroupOptions(multiverse=True))
+    for strategy in ("36P", "9P"):
+        name = parse_name(f"{STEM}_stat-fisherz_desc-{strategy}_relmat.tsv")
+        (table,) = effects((0.5,), (0.01,), (0,), "a")
+        group = SimpleNamespace(
+            name=name,
+            title=strategy,
+            edges=SimpleNamespace(names=("a", "b"), networks=("x", "y")),
+            scale=Scale("fisherz"),
+        )
+        multiverse.add(
+            SimpleNamespace(
+                group=group,
+                mean=None,
+                effects={"mean": table.drop(columns=["strategy", "scale", "measure", "seeds"])},
+                benchmark=Benchmark(median=0.2, share=share),
+                permuted_motion={} if p is None else {"qc_fc_p": p},
+            )
+        )
+    assert multiverse.write(tmp_path)[1] == []
+    curves = read_tsv(tmp_path / "group" / f"{STEM}_specifications.tsv")
+    np.testing.assert_array_equal(curves["qc_fc_within_chance"], [within] * 2)
+    np.testing.assert_array_equal(curves["qc_fc_p"], [np.nan if p is None else p] * 2)
+    about = json.loads((tmp_path / "group" / f"{STEM}_specifications.json").read_text())
+    assert about["Specifications"] == about["Choices"]["strategy"] == ["9P", "36P"]
+
+
+def test_effects_are_means_of_what_is_made_of_the_edges(rng):
+    """As by ComBat in each permutation; named edges count when all of them are there."""
+    edges = Edges(tuple("abcd"), ("y", "x", "x", "n/a"), diagonal=False)
+    rows, values = rng.standard_normal((8, 6)), EdgeValues(6)
+    for i, row in enumerate(rows):
+        values.add(f"sub-{i}", row)
+    sample = replace(all_participants(values), transform=lambda array: array**3)
+    for named, n_effects in (((), 2), (("d,a", "b,c"), 3), (("d,a", "b,e"), 2)):
+        summary = SimpleNamespace(
+            options=GroupOptions(multiverse=True, multiverse_edges=named),
+            networks=NetworkMeans(edges),
+            group=SimpleNamespace(edges=edges),
+        )
+        table = estimate_effects(summary, sample, [MEAN])["mean"]
+        # None of y with y; ab and ac of y with x; bc of x with x; then ad and bc.
+        own = [rows[:, [0, 1]] ** 3, rows[:, [3]] ** 3, rows[:, [2, 3]] ** 3][:n_effects]
+        means = np.array([each.mean(axis=1) for each in own])
+        tests = stats.ttest_1samp(means, 0, axis=1)
+        np.testing.assert_allclose(table["estimate"], means.mean(axis=1), rtol=1e-9)
+        np.testing.assert_allclose(table["p"], tests.pvalue, rtol=1e-9)
+        q = stats.false_discovery_control(tests.pvalue)
+        np.testing.assert_allclose(table["q"], q, rtol=1e-9)

@@ -269,6 +269,8 @@ def test_the_page_says_how_many_minutes_it_takes(dataset, run_as_typed, tmp_path
         ([0.5, 0.7, 0.8], 6.0),
         ([0.8, 0.7, 0.9], 2.0),
         ([0.4, 0.9, 0.2], 3.6),
+        ([0.7, 0.3, 0.9], 4 + 2 * 0.5 / 0.6),
+        ([0.5, np.nan, 0.9], 6.0),
     ],
 )
 def test_where_a_curve_reaches_the_target(curve, expected):
@@ -361,6 +363,12 @@ def test_parts_have_the_volumes_nearest_to_their_minutes(rng):
     np.testing.assert_allclose(found.r[:, 0], expected, rtol=1e-9)
     assert found.split_half == pytest.approx(agreement(series[:200], series[200:]))
     np.testing.assert_allclose(found.means[0, 0], z_of(series[:167]).mean(), rtol=1e-9)
+    # What a missing sphere leaves is averaged.
+    lacking = series.copy()
+    lacking[:, 4] = np.nan
+    means = run_stability(lacking, 0.72, edges, NetworkMeans(edges)).means[:, 0]
+    known = np.delete(series, 4, axis=1)
+    np.testing.assert_allclose(means, [z_of(known[:n]).mean() for n in (167, 333)], rtol=1e-9)
     # Of exactly two minutes there is no part that is shorter.
     exactly = run_stability(series[:240], 0.5, edges, NetworkMeans(edges))
     assert exactly.r.shape == (0, 1)
@@ -438,3 +446,27 @@ def test_means_of_parts_are_over_runs_then_sessions_then_participants(outputs, r
     assert np.isnan(row["icc"])
     strategies = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
     assert strategies["split_half"] == pytest.approx(np.mean(halves))
+
+
+def test_agreement_of_parts_that_less_than_half_of_the_participants_have_does_not_count(
+    outputs, rng
+):
+    """Two of five have 6 minutes in both sessions, of which the last two minutes agree."""
+    z = {}
+    for i, label in enumerate(LABELS[:5]):
+        for session in (1, 2):
+            n = 210 if i < 2 else 150
+            shared = np.full((n, 1), 0.2 + 0.6 * ((i + session) % 2))
+            shared[120:180] = 5 * i if i < 2 else 0.5
+            values = rng.standard_normal((n, 5)) + shared * rng.standard_normal((n, 1))
+            source = f"ses-{session}_task-rest"
+            save(outputs.add(label, np.round(np.corrcoef(values.T), 9), source=source), values)
+            z[i, session] = [z_of(values[:m]).mean() for m in (60, 120, 180) if m < n]
+    of_two = np.array([[z[i, session][2] for session in (1, 2)] for i in range(2)])
+    assert icc21(of_two) > 0.9
+    assert run_group(outputs.root, GroupOptions(stability=True)) == []
+    row = outputs.result("minutes").iloc[0]
+    assert (row["participants"], row["longest"]) == (5, 4)
+    assert np.isnan(row["minutes_for_icc"])
+    of_all = np.array([[z[i, session][1] for session in (1, 2)] for i in range(5)])
+    assert row["icc"] == pytest.approx(icc21(of_all))

@@ -585,3 +585,19 @@ def test_conditions_without_a_weight_need_not_be_there(outputs, rng):
         assert set(edges["n"]) == {6 if name == "change" else 5}
         np.testing.assert_allclose(edges["effect"], np.mean(sums, axis=0), rtol=1e-7)
         np.testing.assert_allclose(edges["t"], stats.ttest_1samp(sums, 0).statistic, rtol=1e-7)
+
+
+def test_conditions_of_measures_without_a_zero_are_compared_too(outputs, rng, call):
+    """A covariance is not tested against 0, and its change is."""
+    values = rng.uniform(0.5, 3, (2, len(LABELS), S, S)).round(6)
+    for session, matrices in zip(("pre", "post"), values, strict=True):
+        for label, own in zip(LABELS, matrices, strict=True):
+            matrix = np.triu(own) + np.triu(own, 1).T
+            source = f"ses-{session}_task-rest"
+            outputs.add(label, matrix, stat="covariance", source=source, ValidDiagonal=True)
+    assert call(outputs, "--within", "session", "--contrast", "change=post-pre").status == 0
+    stem = f"{GROUP}_stat-covariance_desc-simple_contrast-change_edges.tsv"
+    edges = read_tsv(outputs.root / "group" / stem)
+    pre, post = values[:, :, *np.triu_indices(S)]
+    np.testing.assert_allclose(edges["t"], stats.ttest_rel(post, pre).statistic, rtol=1e-6)
+    np.testing.assert_allclose(edges["effect"], (post - pre).mean(axis=0), rtol=1e-6)

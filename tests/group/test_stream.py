@@ -12,7 +12,7 @@ import pytest
 from bids_spheres.errors import UsageError
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.options import GroupOptions
-from bids_spheres.group.stream import EdgeValues, average_runs, stacked_table
+from bids_spheres.group.stream import EdgeValues, Participant, average_runs, stacked_table
 from tests.group.conftest import correlations, upper
 
 
@@ -172,3 +172,19 @@ def test_rows_of_some_participants_in_another_order():
     turned = values.rows_of(("a", "b", "c"))
     np.testing.assert_array_equal(turned.array, [expected[label] for label in "abc"])
     assert values.participants == ["c", "a", "b"]
+
+
+def test_conditions_of_a_participant_are_those_with_a_result():
+    def runs(*sources):
+        names = [parse_name(f"sub-1_{source}_relmat.tsv") for source in sources]
+        facts = SimpleNamespace(degrees_of_freedom=20.5)
+        return tuple(
+            SimpleNamespace(file=SimpleNamespace(name=name), facts=facts) for name in names
+        )
+
+    kept = runs("ses-b_task-rest_run-2", "ses-a_task-rest", "ses-b_task-rest_run-1")
+    person = Participant("sub-1", kept, runs("ses-c_task-nback_run-3"), 0.1)
+    assert person.conditions("session") == ["a", "b"]
+    assert person.conditions("task") == ["rest"]
+    assert person.conditions("run") == ["1", "2", "n/a"]
+    assert person.degrees_of_freedom == 61.5

@@ -15,10 +15,18 @@ from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
 from bids_spheres.group.formula import read_formula
-from bids_spheres.group.model import Model, design_for
+from bids_spheres.group.inference import Contrast, MaxT
+from bids_spheres.group.model import Design, Model, design_for
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.stream import ParticipantEdges
-from bids_spheres.group.testing import Rows, design_of, sample_of_model
+from bids_spheres.group.testing import (
+    Hypotheses,
+    Rows,
+    Sample,
+    design_of,
+    permuted,
+    sample_of_model,
+)
 from bids_spheres.group.workflow import run_group
 from tests.group.conftest import PEARSON, correlations, read_tsv, upper, without
 
@@ -131,6 +139,7 @@ def test_all_flips_of_a_mean(outputs, rng, call):
         edges["p_tfnbs"], share([np.abs(s).max() for s in scores], scores[0])
     )
     assert about["Exchangeability"] == "sign flips"
+    assert about["Weights"] == [{"Intercept": 1}]
     assert (about["Permutations"], about["AllPermutations"]) == (128, True)
     assert about["SmallestP"] == 2 / 128
     assert about["Inference"] == list(ALL[1:])
@@ -299,7 +308,8 @@ def test_all_ways_to_divide_two_groups(outputs, rng, call):
 def test_all_ways_to_divide_three_groups(outputs, rng, call):
     site = np.array(list("abcacb"))
     z = fill(outputs, rng, 6, site=site)
-    words = ("--model", "site", "--contrast", "F:any=site", "--inference", "maxt", "cnbs")
+    words = ("--model", "site", "--contrast", "F:any=site", "--inference", "maxt", "cnbs", "nbs")
+    words += ("--nbs-threshold", "0.5")
     done = call(outputs, *words, "--tail", "negative")  # F has no tails
     assert done.status == 0, done.err
     ways = sorted(set(permutations(site)))
@@ -313,6 +323,7 @@ def test_all_ways_to_divide_three_groups(outputs, rng, call):
     eta_squared = 2 * f / (2 * f + 3)
     np.testing.assert_allclose(edges["partial_r"], np.sqrt(eta_squared), rtol=1e-6)
     assert not {"effect", "standard_error", "ci_low", "ci_high", "d", "t"} & set(edges.columns)
+    assert set(table_of(outputs, "any", "nbs")[0]["sign"]) == {1}
     np.testing.assert_allclose(
         edges["p_maxt"], (maps.max(axis=1)[:, None] >= f - 1e-6).mean(axis=0)
     )
@@ -531,3 +542,20 @@ def test_rows_of_conditions_have_the_variables_of_their_participant(tmp_path):
         expected = [own == session for _, own in rows]
         assert columns[f"session[T.{session}]"].tolist() == expected
     assert found.left_out == {"sub-9 a": "not in participants.tsv"}
+
+
+def test_permutations_are_those_of_the_seed(rng):
+    design = np.column_stack([np.ones(20), rng.standard_normal(20)])
+    labels = tuple(f"sub-{i}" for i in range(20))
+    sample = Sample(rng.standard_normal((20, 5)), Design(labels, ("Intercept", "age"), design))
+    hypotheses = Hypotheses(sample, [Contrast("age", np.array([[0.0, 1.0]]))])
+
+    def p_of(seed):
+        options = GroupOptions(inference=("maxt",), permutations=200, seed=seed)
+        tests = permuted(hypotheses, lambda _: {"maxt": MaxT()}, options)
+        assert [*tests] == ["age"]
+        return tests["age"].corrections["maxt"].p[0]
+
+    np.testing.assert_array_equal(p_of(3), p_of(3))
+    assert (p_of(3) != p_of(0)).any()
+    np.testing.assert_allclose(p_of(3), p_of(0), atol=0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tracemalloc
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,15 @@ from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.group.workflow import run_group
 from bids_spheres.outputs.paths import image_name
-from tests.group.conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
+from tests.group.conftest import (
+    NETWORKS,
+    POINTS,
+    correlations,
+    read_tsv,
+    upper,
+    without,
+    write_tsv,
+)
 
 S = len(POINTS)
 E = S * (S - 1) // 2
@@ -162,19 +171,32 @@ def test_measures_that_are_no_correlations_are_averaged_as_they_are(outputs, rng
     np.testing.assert_allclose(sd, np.std(matrices, axis=0, ddof=1), rtol=1e-8)
     for what in "tpq":
         assert not outputs.path(f"stat-covariance_desc-simple_{what}.tsv").exists()
+    for what, scale in (
+        *dict.fromkeys(("mean", "sd", "stacked"), "as the measure").items(),
+        ("n", "n/a"),
+    ):
+        about = json.loads(outputs.path(f"stat-covariance_desc-simple_{what}.json").read_text())
+        assert about["Scale"] == scale
     edges = outputs.result("edges", stat="covariance")
     assert len(edges) == E + S
     assert (edges["distance"][edges["node_1"] == edges["node_2"]] == 0).all()
 
 
 def test_matrices_that_are_no_connectivity_are_no_strategy(outputs, rng):
-    for label in LABELS[:3]:
-        outputs.add(label, 50 + correlations(rng, S), stat="effectivedof")
-        outputs.add(label, correlations(rng, S))
-    assert group(outputs) == []
-    strategies = read_tsv(outputs.root / "group" / "strategies.tsv")
-    assert strategies["measure"].tolist() == ["pearsoncorrelation"]
-    assert outputs.path("stat-effectivedof_desc-simple_mean.tsv").exists()
+    for label, session in product(LABELS[:4], "ab"):
+        source = f"ses-{session}_task-rest"
+        outputs.add(label, 50 + correlations(rng, S), stat="effectivedof", source=source)
+        outputs.add(label, correlations(rng, S), source=source)
+    outputs.participants(participant_id=LABELS[:4], age=[20, 31, 25, 44])
+    for options in ({"model": "age"}, {"within": "session"}):
+        assert group(outputs, **options) == []
+        strategies = read_tsv(outputs.root / "group" / "strategies.tsv")
+        assert strategies["measure"].tolist() == ["pearsoncorrelation"]
+        written = {path.name for path in (outputs.root / "group").glob("*_stat-effectivedof_*")}
+        whats = {name.rpartition("_")[2].partition(".")[0] for name in written}
+        assert whats == {"mean", "sd", "n", "edges", "stacked", "participants"}
+        about = outputs.path("stat-effectivedof_desc-simple_mean.json").read_text()
+        assert "QCFCCovariates" not in about
 
 
 def test_networks(filled):
@@ -428,6 +450,16 @@ def test_runs_with_different_settings_are_refused_and_others_done(filled, rng):
     assert outputs.path("stat-pearsoncorrelation_desc-36P_mean.tsv").exists()
     assert group(outputs, select=(("sub", ("01", "02", "03")),)) == []
     assert outputs.about("mean")["NumberOfParticipants"] == 3
+
+
+@pytest.mark.parametrize("space", ["OASIS30ANTs", "MNIPediatricAsym"])
+def test_places_of_seeds_are_the_same_in_every_template(outputs, rng, space):
+    outputs.space = space
+    outputs.add("01", correlations(rng, S))
+    outputs.points = POINTS + np.array([0, 0, 0.5])
+    outputs.add("02", correlations(rng, S))
+    with pytest.raises(DataError, match="coordinates"):
+        group(outputs)
 
 
 @pytest.mark.parametrize("change", ["name", "coordinates", "network", "radius"])
@@ -705,6 +737,9 @@ def test_the_last_call_is_told(outputs, rng):
     assert len(problems) == 1
     (name,) = summary["Groups"]
     assert outputs.path("stat-pearsoncorrelation_desc-simple_mean.tsv").name == f"{name}_mean.tsv"
+    group(outputs)
+    summary = json.loads((outputs.root / "group" / "summary.json").read_text())
+    assert summary["Groups"] == [name.replace("simple", "36P"), name]
 
 
 def test_when_nothing_could_be_done_no_call_is_told(outputs, rng):
@@ -783,7 +818,9 @@ def test_seeds_of_a_single_voxel_have_a_radius_of_zero(outputs, rng):
 
 def test_a_participant_who_has_a_sphere_in_one_run_has_it(outputs, rng):
     for run, coverage in enumerate(([1, 0, 1, 0.6, 0], [0, 1, 1, 0.2, 0]), start=1):
-        outputs.add("01", correlations(rng, S), source=f"task-rest_run-{run}", coverage=coverage)
+        for strategy in ("simple", "36P"):
+            facts = {"source": f"task-rest_run-{run}", "coverage": coverage, "strategy": strategy}
+            outputs.add("01", correlations(rng, S), **facts)
     assert group(outputs) == []
     table = read_tsv(outputs.path("coverage.tsv"))
     assert table["participants"].tolist() == [1, 1, 1, 1, 0]
@@ -814,3 +851,66 @@ def test_seed_sets_have_coverage_and_numbers_of_runs_of_their_own(outputs, rng):
     strategies = read_tsv(outputs.root / "group" / "strategies.tsv").set_index("seeds")
     assert strategies["runs"].to_dict() == {"Tiny": 3, "Other": 4}
     assert strategies["participants"].to_dict() == {"Tiny": 3, "Other": 2}
+
+
+def test_edges_of_one_participant_have_a_mean_and_no_spread(outputs, rng):
+    matrices = [correlations(rng, S), without(correlations(rng, S), 1), correlations(rng, S)]
+    matrices[2] = without(matrices[2], 1)
+    for label, matrix in zip(LABELS, matrices, strict=False):
+        outputs.add(label, matrix)
+    assert group(outputs) == []
+    z = np.arctanh([upper(matrix) for matrix in matrices])
+    alone = np.isnan(z).any(axis=0)
+    sd, mean = (upper(outputs.matrix(what)) for what in ("sd", "mean"))
+    np.testing.assert_allclose(sd[~alone], z[:, ~alone].std(axis=0, ddof=1), rtol=1e-7)
+    assert np.isnan(sd[alone]).all()
+    np.testing.assert_allclose(mean[alone], np.tanh(z[0, alone]), rtol=1e-7)
+    assert np.isfinite(upper(outputs.matrix("p"))).tolist() == (~alone).tolist()
+
+
+def test_reasons_of_a_model_are_of_those_whose_matrices_are_used(outputs, rng):
+    """Of repeated measures as well, in which a participant has several rows."""
+    for label, session in product(LABELS[:6], ("pre", "post")):
+        path = outputs.add(label, correlations(rng, S), source=f"ses-{session}_task-rest")
+    path.write_text("nothing\n")
+    ages = [20, "n/a", 25, 44, "n/a"]
+    outputs.participants(participant_id=[*LABELS[:4], LABELS[5]], age=ages)
+    options = {"within": "session", "model": "age + session"}
+    assert len(group(outputs, **options)) == 1
+    people = outputs.result("participants").set_index("participant_id")
+    assert people["reason"].dropna().to_dict() == {
+        "sub-02": "model: without age",
+        "sub-05": "model: not in participants.tsv",
+        "sub-06": "a matrix can't be read",
+    }
+    assert people["in_model"].tolist() == [1, 0, 1, 1, 0, 0]
+    assert outputs.about("model")["NumberOfParticipantsInModel"] == 3
+
+
+def test_of_spheres_that_can_not_be_mixed_no_earlier_result_is_left(filled, rng):
+    outputs, _ = filled
+    for label in LABELS:
+        outputs.add(label, correlations(rng, S), strategy="36P")
+    outputs.add("01", correlations(rng, S), source="task-nback")
+    assert group(outputs) == []
+    outputs.points = POINTS + 5
+    outputs.add("04", correlations(rng, S))
+    (problem,) = group(outputs)
+    assert "coordinates" in problem
+    folder = outputs.root / "group"
+    assert not list(folder.glob("task-rest_*"))
+    assert list(folder.glob("task-nback_*_mean.tsv"))
+
+
+def test_a_sphere_of_no_voxel_has_no_coverage(outputs, rng):
+    """As a region that the grid of the image of a run does not reach."""
+    for label, run in (("01", 1), ("02", 1), ("02", 2), ("03", 1)):
+        coverage = [1, 0.8, 1, 1, 0.6 * (run - 1)]
+        source = f"task-rest_run-{run}"
+        path = outputs.add(label, correlations(rng, S), source=source, coverage=coverage)
+        if (label, run) == ("02", 1):
+            (spheres,) = path.parent.glob("*_run-1_*_dseg.tsv")
+            write_tsv(spheres, read_tsv(spheres).assign(coverage=[np.nan, 0.8, 1, 1, np.nan]))
+    assert group(outputs) == []
+    coverage = read_tsv(outputs.path("coverage.tsv"))["coverage"]
+    np.testing.assert_allclose(coverage, [2.5 / 3, 0.8, 1, 1, 0.3 / 3])

@@ -62,7 +62,7 @@ def test_terms_that_fewer_have_are_not_tested_and_stay_out_of_q(outputs, rng):
     for least in (3, 8):
         options = {"participants_table": table, "model": "age + dose", "min_participants": least}
         assert run_group(outputs.root, GroupOptions(**options)) == []
-        rows = outputs.result("model")
+        rows, about = outputs.result("model"), outputs.about("model")
         n = np.sum(~np.isnan(z), axis=0)
         # Three terms leave nothing of three participants, and one degree of freedom of four.
         tested = n >= max(least, 4)
@@ -71,6 +71,7 @@ def test_terms_that_fewer_have_are_not_tested_and_stay_out_of_q(outputs, rng):
             q = multipletests(own["p"][tested], method="fdr_bh")[1]
             np.testing.assert_allclose(own["q"][tested], q, rtol=1e-6)
             np.testing.assert_array_equal(own["coefficient"].notna(), n >= 4)
+        assert about["EdgesWithoutCoefficients"] == np.sum(n < 4)
 
 
 # When tests against 0 do not hold

@@ -46,6 +46,13 @@ def test_the_brain_mask_is_that_of_the_anatomy_itself_and_of_the_same_session(bo
         (root / name).unlink()
 
 
+def test_of_other_sessions_the_first_by_name_has_the_mask(tmp_path):
+    for session in ("m", "x", "c", "k", "z"):
+        touch(tmp_path / "sub-01", f"ses-{session}/anat/sub-01_ses-{session}_desc-brain_mask.nii")
+    bold = tmp_path / "sub-01" / "ses-w" / "func" / "sub-01_ses-w_task-x_bold.nii.gz"
+    assert anatomical_mask(bold).name == "sub-01_ses-c_desc-brain_mask.nii"
+
+
 def test_probabilities_of_tissues_come_before_a_segmentation(bold, tmp_path):
     root = tmp_path / "sub-01" / "anat"
     assert tissue_images(bold.parent, MNI) == {}

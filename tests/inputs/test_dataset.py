@@ -132,7 +132,9 @@ NAMES = (
 
 @pytest.mark.slow
 def test_what_is_found_is_what_pybids_would_index(tiny, tmp_path):
-    for name in NAMES:
+    # Python has a byte that is no text as a lone surrogate.
+    odd = [name.replace(part, "f\udc80") for name in NAMES[:2] for part in ("func", "rest")]
+    for name in (*NAMES, *odd, "sub-01/f\udc80/README", "sub-01/func/note\udc80.txt"):
         path = tiny.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -142,7 +144,7 @@ def test_what_is_found_is_what_pybids_would_index(tiny, tmp_path):
         for files, rejected in (index_files(dataset), index_files(dataset, (), tmp_path / "kept"))
     )
     assert found == indexed
-    assert len(found) == 12
+    assert len(found) == 12 + len(odd)
 
 
 def test_files_of_runs_by_their_names_and_folders(tiny, caplog):
@@ -175,6 +177,38 @@ def test_files_of_runs_by_their_names_and_folders(tiny, caplog):
     assert f"{reason} Left out." in caplog.text
     own = index_files(Dataset(tiny.root, "x"), ("01", "01"))[0]
     assert [item for item in files if "sub-01" in item[0].parts] == own
+
+
+@pytest.mark.parametrize(
+    "folder", ["figures", "log", "logs", "anat", "fmap", "dwi", "perf", "sourcedata", "code", ".x"]
+)
+def test_folders_that_hold_no_run(tiny, folder):
+    for name in (folder, f"{folder}2"):
+        path = tiny.root / "sub-01" / name / "sub-01_task-x_desc-preproc_bold.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    found = [path.parent.name for path, _ in index_files(Dataset(tiny.root, "x"))[0]]
+    assert found == ([] if folder == ".x" else [f"{folder}2"])
+
+
+@pytest.mark.parametrize(
+    ("end", "used"),
+    [
+        *((f"{suffix}.tsv", True) for suffix in ("timeseries", "regressors", "mixing", "metrics")),
+        *((f"{suffix}.json", True) for suffix in ("bold", "timeseries", "regressors")),
+        *((f"{suffix}.nii", True) for suffix in ("bold", "mask")),
+        *((f"bold_{suffix}.nii.gz", True) for suffix in ("preproc", "brainmask")),
+        *(("bold_confounds.tsv", True), ("bold_preproc.json", True)),
+        *((f"{suffix}.json", False) for suffix in ("mask", "mixing", "metrics")),
+        *(("bold.nii.gz.part", False), ("events.tsv", False), ("boldref.nii.gz", False)),
+    ],
+)
+def test_files_of_runs_by_the_ends_of_their_names(tiny, end, used):
+    path = tiny.root / "sub-01" / "func" / f"sub-01_task-x_{end}"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    files, skipped = index_files(Dataset(tiny.root, "x"))
+    assert [name for name, _ in (*files, *skipped)] == [path] * used
 
 
 def test_participants_that_are_not_there(tiny):
@@ -300,4 +334,15 @@ def test_several_derivatives_are_named_in_order(tmp_path):
     for name in names:
         described(raw / "derivatives" / name, Name="x")
     with pytest.raises(InvalidDatasetError, match=f"derivatives: {', '.join(sorted(names))}\\."):
+        find_inputs(raw)
+
+
+def test_derivatives_without_a_type_and_those_that_are_not_fetched(tmp_path):
+    own = described(tmp_path / "a", Name="x", GeneratedBy=[{"Name": "xcp"}])
+    assert find_inputs(own).main.root == own
+    raw = described(tmp_path / "raw", Name="raw")
+    nested = raw / "derivatives" / "fmriprep"
+    nested.mkdir(parents=True)
+    (nested / "dataset_description.json").symlink_to("../../.git/annex/objects/a/b/key")
+    with pytest.raises(MissingInputError, match="git-annex has its name only"):
         find_inputs(raw)

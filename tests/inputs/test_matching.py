@@ -164,6 +164,12 @@ def test_json_of_a_confounds_table_is_matched_as_tables_are(tmp_path, stem, othe
     assert (run.tables.metadata.name if run.tables.metadata else None) == name
 
 
+def test_json_of_a_confounds_table_has_the_name_of_the_table_and_not_of_the_image(tmp_path):
+    jsons = [table(stem).replace(".tsv", ".json") for stem in ("_echo-1", "")]
+    (run,) = runs_of(tmp_path, [bold("_echo-1"), table(""), *jsons])
+    assert run.tables.metadata.name == jsons[1]
+
+
 def test_json_of_another_dataset_does_not_describe_a_table(tmp_path):
     main, other = tmp_path / "main", tmp_path / "other"
     write(main, [bold(""), table("").replace(".tsv", ".json")])

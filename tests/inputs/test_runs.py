@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bids_spheres.errors import DataError, InvalidDatasetError, NothingSelectedError
-from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
+from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs, index_files
 from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.inputs.runs import find_runs as find
 from tests.inputs.conftest import select
@@ -325,3 +325,43 @@ def test_a_table_of_the_users_own_that_stands_in_for_fmripreps_is_no_other_as_we
     assert run.tables.confounds == func / own.name
     assert run.tables.own == (("mine", func / "sub-01_task-rest_timeseries.tsv"),)
     assert str(run) == f"sub-01 task-rest space-{MNI}"
+
+
+def test_every_image_of_a_run_has_its_own_json_file(tiny):
+    first = tiny.add_run()
+    second = first.with_name(first.name.replace("preproc", "denoised"))
+    second.touch()
+    for path, t_r in ((first, 1.5), (second, 0.8)):
+        sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+        sidecar.write_text(json.dumps({"RepetitionTime": t_r}))
+    (run,) = find_runs(find_inputs(tiny.root), select(), ("preproc", "denoised"))
+    assert [run.metadata(path)["RepetitionTime"] for path in (first, second)] == [1.5, 0.8]
+
+
+def test_every_dataset_is_indexed_in_a_folder_of_its_own(tiny, tmp_path, monkeypatch):
+    asked = []
+
+    def index(dataset, wanted, database):
+        asked.append((dataset.root.name, wanted, database))
+        return index_files(dataset, wanted)
+
+    monkeypatch.setattr("bids_spheres.inputs.runs.index_files", index)
+    tiny.add_run()
+    (tmp_path / "post").mkdir()
+    inputs = find_inputs(tiny.root, [("aroma", tmp_path / "post")])
+    find(inputs, select(sub=("01",)), PREPROC, tmp_path / "kept")
+    find(inputs, select(sub=("01",)), PREPROC)
+    assert asked == [
+        ("fmriprep", ("01",), tmp_path / "kept" / "preprocessed"),
+        ("post", (), tmp_path / "kept" / "aroma"),
+        ("fmriprep", ("01",), None),
+        ("post", (), None),
+    ]
+
+
+def test_of_a_table_beside_a_folder_named_as_its_json_file_the_folder_is_an_error(tiny):
+    bold = tiny.add_run()
+    folder = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.json")
+    folder.mkdir()
+    (run,) = find_runs(find_inputs(tiny.root), select(), PREPROC)
+    assert run.tables.metadata == folder

@@ -157,6 +157,10 @@ def test_a_resolution_is_chosen_among_images_of_the_space():
         ({"suffix": "bold", "datatype": "func", "desc": "x", "task": "x"}, (("task", ("x",)),)),
         ({"t1w": {"session": "01"}}, ()),
         ({"subject": "sub-01"}, (("sub", ("01",)),)),
+        ({"ceagent": "a", "reconstruction": "b"}, (("ce", ("a",)), ("rec", ("b",)))),
+        ({"resolution": "res-2", "density": 1}, (("res", ("2",)), ("den", ("1",)))),
+        ({"extension": ".nii.gz", "scope": "raw", "run": 1}, (("run", ("1",)),)),
+        *(({kind: {"run": 1}}, ()) for kind in ("sbref", "t2w", "flair", "roi", "fmap", "flash")),
         ({}, ()),
     ],
 )
@@ -306,3 +310,18 @@ def test_seeds_that_can_be_used_for_one_participant_decide_for_none_of_the_other
     assert left == [f"sub-{i}_task-x_space-{SECOND}" for i in (1, 3)]
     assert len(skipped) == 2
     assert "Left out: sub-2: in no MNI space in which the seeds can be used" in caplog.text
+    # The runs of one who is left out are not listed as well.
+    assert len(caplog.messages) == 1
+
+
+def test_a_label_that_stands_for_none_is_not_missed(caplog):
+    files = files_of(*(f"sub-1_task-x_run-{i}_space-{FIRST}" for i in (1, 2)))
+    left, _ = apply(select(run=("2", "")), files)
+    assert left == [f"sub-1_task-x_run-2_space-{FIRST}"]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("label", "other"), [("func", "boldref"), ("boldref", "func")])
+def test_a_space_that_is_named_as_the_grid_of_acquisition_is_one_too(label, other):
+    stems = ["sub-1_task-x", f"sub-1_task-y_space-{label}", f"sub-1_task-z_space-{other}"]
+    assert apply(select(space=(label,)), files_of(*stems))[0] == stems[:2]

@@ -530,6 +530,7 @@ def test_seeds_by_name_by_path_and_as_a_data_frame(tmp_path):
     [
         ({"radius": -1}, "must be a length"),
         ({"radius": [1, 2]}, "2 radii for 3 seeds"),
+        ({"radius": [1, -2, 3]}, "must be a length"),
         ({"aggregation": "mode"}, "aggregation must be"),
         ({"empty": "drop"}, "empty must be"),
         ({"smoothing_fwhm": -3}, "smoothing_fwhm must be"),
@@ -837,7 +838,8 @@ def test_lists_of_images_and_what_goes_with_them(img, data, confounds, tmp_path)
 def test_confounds_may_have_gaps_in_a_list(img, confounds):
     masker = NiftiSpheresMasker(SEEDS, radius=4, detrend=True).fit()
     expected = masker.transform(img, confounds=confounds)
-    for given in ((confounds[:, :1], None, confounds[:, 1:]), [None, confounds]):
+    gaps = (confounds[:, :1], None, confounds[:, 1:])
+    for given in (gaps, list(gaps), [None, confounds], (confounds,)):
         assert_allclose(masker.transform(img, confounds=given), expected, rtol=1e-9, atol=1e-9)
     assert_array_equal(masker.transform(img, confounds=[None]), masker.transform(img))
 
@@ -1063,3 +1065,33 @@ def test_arguments_of_cleaning_count_more_than_what_nilearn_takes_by_default(img
     assert not np.allclose(ours[True], ours[False])
     plain = quietly(NiftiSpheresMasker(SEEDS, radius=4, **band).fit_transform, img, **call)
     assert_array_equal(plain, ours[False])
+
+
+def test_voxels_without_a_signal_count_as_in_nilearn(data):
+    """Constant ones as they are, those that are not finite as 0 at that time."""
+    values = data.copy()
+    for shift, value in (((0, 0, 0), 5), ((1, 0, 0), 0), ((0, 1, 0), 1e4)):
+        values[tuple(np.add((6, 6, 6), shift))] = value
+    values[5, 6, 6, 7] = values[6, 5, 6, :3] = np.nan
+    bad = nib.Nifti1Image(values, AFFINE)
+    for parameters in ({}, {"smoothing_fwhm": 4}):
+        compare(bad, **parameters)
+
+
+def test_what_goes_with_several_series_is_a_list_and_no_array(img, confounds):
+    masker = NiftiSpheresMasker(SEEDS, radius=4).fit()
+    for name, given in (
+        ("confounds", np.stack([confounds] * 2)),
+        ("sample_mask", np.arange(2)),
+        ("confounds", "ab"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be a list with one entry for each"):
+            masker.transform([img, img], **{name: given})
+
+
+def test_clean_arguments_count_more_than_parameters_of_the_same_name(img):
+    plain = NiftiSpheresMasker(SEEDS, radius=4, detrend=True, low_pass=0.1, t_r=2.0)
+    given = NiftiSpheresMasker(
+        SEEDS, radius=4, low_pass=0.2, clean_args={"detrend": True, "low_pass": 0.1}, clean__t_r=2.0
+    )
+    assert_array_equal(given.fit_transform(img), plain.fit_transform(img))

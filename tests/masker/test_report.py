@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from itertools import product
 
+import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
@@ -165,6 +166,8 @@ def test_summary_counts_spheres(page, facts, mask):
     assert f"{full} have all of their voxels, {partial} some, and 1 none (outside)" in words
     assert f"Together they use {used.any(axis=0).sum()} voxels." in words
     assert "4 spheres of 5" in words
+    shared = used & (used.sum(axis=0) > 1)
+    assert f"Spheres that share voxels with another: {shared.any(axis=1).sum()}." in words
 
 
 def test_every_picture_says_what_it_shows(page, facts):
@@ -253,6 +256,11 @@ def test_one_sphere_needs_no_buttons(facts, parse):
     assert len(page.all("img")) == 2
 
 
+def test_one_sphere_of_no_radius_among_others(page):
+    assert "A radius of 0 stands for the one voxel that holds the seed." in page.text
+    assert "the yellow ring is the sphere to scale" in page.text
+
+
 def test_without_an_image_volumes_are_those_of_spheres(facts, parse):
     page = parse(masker_report(replace(facts, background=None, weights=None)))
     rows = rows_of(page)
@@ -282,6 +290,7 @@ def test_nothing_displayed_is_an_overview_and_a_table(facts, parse):
         {"coordinates": np.zeros((4, 3))},
         {"radii": np.zeros(4)},
         {"names": ("a", "b")},
+        {"names": tuple("abcd"), "coordinates": np.zeros((4, 3)), "radii": np.zeros(4)},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -299,8 +308,6 @@ def test_a_series_is_no_background(facts, background):
 def test_real_scan(real_scan, parse):
     func = real_scan / "sub-03" / "func"
     (mask_path,) = func.glob("*run-1_space-T1w_desc-brain_mask.nii.gz")
-    import nibabel as nib  # noqa: PLC0415 - here alone
-
     img = nib.load(str(mask_path).replace("desc-brain_mask", "boldref"))
     mask, grid = load_mask(mask_path)
     assert grid.matches(image_grid(img))  # and it is oblique
@@ -396,6 +403,7 @@ def test_captions_of_spheres_that_are_small_cut_or_shared(parse):
     assert made.volume(3) == pytest.approx(45)
     rows = rows_of(parse(masker_report(replace(made, displayed=()))))
     assert [row["Overlap"].text for row in rows] == ["1", "1", "0", "0"]
+    assert [row["Coverage"].text for row in rows] == ["100", "100", "100", "60 (partial)"]
     assert "of the mask" not in " ".join(captions)
 
 
@@ -421,3 +429,31 @@ def test_how_many_are_displayed_is_told():
         displayed_spheres(np.zeros((1, 2), int), 3)
     with pytest.raises(TypeError, match=r"not \(1, 2\) \(tuple\)"):
         displayed_spheres((1, 2), 3)
+
+
+def test_a_sphere_that_the_mask_cuts(parse):
+    """A seed may lie in the image and not in the mask, whose share is that of the voxels used."""
+    grid = Grid((6, 5, 4), np.diag([2.0, 2, 2, 1]))
+    inside = np.zeros(grid.shape, bool)
+    inside[3:, :, :2] = True
+    seeds = np.array([[5.4, 4, 2], [0, 0, 0], [8, 4, 2]])
+    weights = sphere_weights(seeds, 2.7, grid, inside)
+    cut = MaskerFacts(
+        *("x", {}, tuple("abc"), seeds, np.full(3, 2.7)),
+        *(nib.Nifti1Image(inside.astype(np.uint8), grid.affine), weights, (0, 1, 2), (), 30),
+    )
+    page = parse(masker_report(cut))
+    first, second, third = [e.text for e in page.all("figcaption")][-3:]
+    assert cut.seeds_inside.tolist() == [True, True, True]
+    assert "lies outside the image" not in first + second + third
+    centres = np.argwhere(np.ones(grid.shape, bool)) * 2.0
+    used = [
+        int((np.linalg.norm(centres - seed, axis=1) <= 2.7)[inside.ravel()].sum()) for seed in seeds
+    ]
+    assert weights.seed_used.tolist() == [True, False, True]
+    assert used[1] == 0
+    for caption, n in ((first, used[0]), (third, used[2])):
+        assert f"{n} of " in caption
+        share = re.search(r"([\d.]+)\s% of the mask", caption)
+        assert float(share[1]) == pytest.approx(100 * n / 30, abs=0.1)
+    assert "Solid blue: all voxels used; dashed amber: some; dotted red: none." in page.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from types import SimpleNamespace
+from zlib import crc32
 
 import nibabel as nib
 import numpy as np
@@ -207,7 +208,12 @@ def test_a_run_has_a_table_for_each_strategy(call):
     facts = json.loads((func / f"{STEM}.json").read_text())
     series = json.loads(next(func.glob("*desc-simple_timeseries.json")).read_text())
     assert facts["DegreesOfFreedom"] == series["DegreesOfFreedom"]
-    assert isinstance(facts["SurrogateSeed"], int)
+    assert facts["SurrogateSeed"] == crc32(f"{STEM}.tsv".encode())
+    own = f"bids::sub-01/func/{STEM.replace('_desc', '_stat-mean_desc')}"
+    assert facts["Sources"][0] == own.replace("controls", "timeseries.tsv")
+    assert facts["Sources"][1:] == series["Sources"][:2]
+    assert (facts["Strategy"], facts["Seeds"]) == ("simple", "mine")
+    assert facts["SpatialReference"] == MNI
     first = (func / f"{STEM}.tsv").read_bytes()
     again = call("again", "--controls", "--strategy", "simple", "none")
     assert (again / f"{STEM}.tsv").read_bytes() == first
@@ -359,6 +365,16 @@ def test_the_critical_correlation_of_198_degrees_of_freedom():
     assert [*table.index] == ["seeds", "surrogate", "fluid", "mirrored"]
 
 
+@pytest.mark.parametrize(("n_volumes", "share"), [(3, 0), (4, 0), (200, 1)])
+def test_series_that_are_the_same_correlate_where_there_are_degrees_of_freedom(n_volumes, share):
+    """Without mean and trend 1 and 2 are left of three and four: z has no variance."""
+    design = run_design(np.ones(n_volumes, bool), min_dof=1)
+    series = np.repeat(orthonormal(n_volumes, 1), 2, axis=1) * [1, -2]
+    table = controls_table(series, {}, design, 0).set_index("control")
+    assert table.loc["seeds", "pairs"] == 1
+    assert table.loc["seeds", "significant_nominal"] == share
+
+
 @pytest.mark.parametrize(("n_seeds", "similar"), [(2, False), (3, True)])
 def test_two_matrices_of_more_than_two_pairs_are_compared(n_seeds, similar):
     design, rng = run_design(KEPT["all"]), np.random.default_rng(4)
@@ -389,6 +405,14 @@ def test_a_sphere_of_fluid_has_four_voxels(number, centres):
     fluid[0, 0, 8] = True  # alone
     found = fluid_centres(fluid, Grid(fluid.shape, np.diag([3.0, 3, 3, 1])), 3.0)
     np.testing.assert_array_equal(found, np.array([[6.0, 6, 6]])[:centres].reshape(-1, 3))
+
+
+def test_voxels_at_the_rim_of_a_sphere_of_fluid_are_held_in_spite_of_rounding():
+    """Of a row of seven voxels of 1.1 mm: 3 x 1.1 is more than 3.3 by the computer."""
+    fluid = np.zeros((9, 3, 3), dtype=bool)
+    fluid[1:8, 1, 1] = True
+    found = fluid_centres(fluid, Grid(fluid.shape, np.diag([1.1, 1.1, 1.1, 1])), 3.3)
+    np.testing.assert_allclose(found, [[4.4, 1.1, 1.1]])
 
 
 def test_there_are_at_most_20_spheres_of_fluid():

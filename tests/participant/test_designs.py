@@ -18,7 +18,7 @@ from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.confounds.degrees_of_freedom import Exclusion
 from bids_spheres.confounds.design import Problem, make_design
-from bids_spheres.confounds.strategy import Strategy
+from bids_spheres.confounds.strategy import Strategy, TemporalFilter
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import stream
 from bids_spheres.engine.despike import despike
@@ -1154,6 +1154,17 @@ def test_a_run_without_the_seconds_of_all_is_excluded(seconds, own, row, reason)
     assert entry["degrees_of_freedom"] == design.degrees_of_freedom.residual
 
 
+def test_of_too_few_volumes_for_a_filter_none_is_drawn():
+    """A band of order 5 is extended by 33 volumes."""
+    band = Strategy("band", "", filter=TemporalFilter(0.01, 0.1))
+    for number, few in ((33, True), (34, False)):
+        design = run_design(np.arange(100) < number, strategy=band, equal_seconds=20, min_dof=1)
+        assert design.used.sum() == 10
+        assert bool(design.degrees_of_freedom.problem) is few
+        assert ("needs more than 33 volumes" in str(design.exclusion)) is few
+        assert (design.degrees_of_freedom.residual == 0) is few
+
+
 @pytest.mark.parametrize(
     "kept", [np.arange(100) % 10 > 0, np.arange(100) >= 40], ids=["gaps", "beginning"]
 )
@@ -1189,6 +1200,7 @@ def a_job(tiny, seeds_file, tmp_path, *options):
         (0.0009, None),
         (100.1, None),
         (2000, None),
+        (0, None),
         (True, None),
         ("2", None),
         ([2], None),

@@ -169,6 +169,14 @@ def test_what_sidecars_say_of_seeds_and_smoothing(mine, tmp_path, ours, width):
     work = Work(load_seed_sets((), [mine], [7.5]), (strategy("a"),), rules, tmp_path, links)
     (job,) = make_jobs(work, [run])
     assert image_sidecar(run, plain, None, job.placements[0], work)["Radius"] == 7.5
+    region = replace(job.placements[0], table=replace(job.work.seed_sets[0], regions=object()))
+    facts = image_sidecar(run, plain, None, region, work)
+    assert not {"Radius", "RadiusUnits", "SeedSpace", "SpaceNote", "SeedTransforms"} & set(facts)
+    moved = replace(job.placements[0], note="They were moved.", transforms=(Path("/data/x.h5"),))
+    facts = image_sidecar(run, plain, None, moved, work)
+    assert (facts["SpaceNote"], facts["SeedSpace"]) == ("They were moved.", None)
+    assert facts["SeedTransforms"] == ["bids:preprocessed:x.h5"]
+    assert facts["RadiusUnits"] == "mm"
 
 
 def test_tables_of_a_seed_set_and_of_regions(mine, tmp_path):
@@ -204,10 +212,16 @@ def test_a_run_without_any_image_has_no_outputs(mine, tmp_path):
     assert (job.images, job.outputs(), job.without_image) == ((), {}, (lacking,))
 
 
-def test_designs_of_a_run_without_a_table_are_of_its_image(mine, tmp_path):
+def test_designs_of_a_run_without_a_table_are_the_same_in_every_space(mine, tmp_path):
     work = Work(load_seed_sets((), [mine], ()), (strategy("a"),), Processing(), tmp_path, ())
-    (job,) = make_jobs(work, [run_with("preproc", table=None)])
-    assert job.outputs()[job.paths.design("a")] == job.images[0].bold
+    run = run_with("preproc", table=None)
+    other = STEM.replace("2009c", "6")
+    images = (("preproc", Path(f"{other}_bold.nii.gz")),)
+    second = replace(run, name=parse_name(f"{other}_bold.nii.gz"), images=images)
+    first, second = make_jobs(work, [run, second])
+    path = tmp_path / "sub-01" / "func" / "sub-01_task-x_desc-a_design.tsv"
+    assert first.paths.design("a") == path
+    assert first.outputs()[path] == second.outputs()[path]
     assert Work((), (), Processing(), tmp_path, ()).threads == 2
 
 

@@ -166,21 +166,48 @@ def test_an_excluded_run_has_no_maps(run_app, tiny, seeds_file, tmp_path):
 def test_maps_are_of_the_volumes_in_use_and_tell_their_seed(
     run_app, tiny, seeds_file, tmp_path, drawn
 ):
+    """Of two sets, so that the second's columns come after those of the first."""
     bold = tiny.add_run()
-    words = ("--strategy", "none", "--seed-maps", "right", "front", "--equal-seconds", 40, *drawn)
-    _, func = call(run_app, tiny, seeds_file, tmp_path, *words, "--full-length")
-    (table,) = func.glob("*_stat-mean_desc-none_timeseries.tsv")
-    series = pd.read_csv(table, sep="\t")
+    second = tmp_path / "second.tsv"
+    second.write_text("name\tx\ty\tz\nlow\t0\t-10\t-6\nback\t4\t-12\t2\n")
+    words = ("--strategy", "none", "--seed-maps", "right", "front", "back", "--equal-seconds", 40)
+    _, func = call(run_app, tiny, seeds_file, tmp_path, second, *words, *drawn, "--full-length")
+    tables = func.glob("*_stat-mean_desc-none_timeseries.tsv")
+    series = pd.concat([pd.read_csv(table, sep="\t") for table in tables], axis=1)
     used = series["right"].notna().to_numpy()
     assert used.sum() == 20
     assert used[:20].all() == (not drawn)
     inside = nib.load(next(bold.parent.glob("*brain_mask.nii.gz"))).get_fdata() > 0
     voxels = signal.detrend(nib.load(bold).get_fdata()[inside], axis=1)[::9, used]
-    for name, place in (("right", [10, 0, 0]), ("front", [0, 10, 4])):
+    places = {"right": [10, 0, 0], "front": [0, 10, 4], "back": [4, -12, 2]}
+    assert mapped(func) == set(places)
+    files = (bold, next(bold.parent.glob("*brain_mask.nii.gz")))
+    for name, place in places.items():
         (path,) = func.glob(f"*_label-{name}_stat-fisherz_desc-none_boldmap.nii.gz")
         r = [np.corrcoef(series[name][used], voxel)[0, 1] for voxel in voxels]
         found = nib.load(path).get_fdata()[inside][::9]
         np.testing.assert_allclose(found, np.arctanh(r), atol=1e-4)
         facts = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
         assert (facts["Seed"], facts["SeedCoordinates"]) == (name, place)
-        assert any(source.endswith(bold.name) for source in facts["Sources"])
+        sources = [source.rpartition("/")[2] for source in facts["Sources"]]
+        assert sources[:2] == [file.name for file in files]
+        assert sources[2:] == ["sub-01_task-rest_desc-confounds_timeseries.tsv"]
+        header = nib.load(path).header
+        assert header.get_xyzt_units() == ("mm", "sec")
+        assert header.get_zooms() == (4, 4, 4)
+
+
+def test_maps_are_of_the_whole_image_without_a_mask(run_app, tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    for mask in bold.parent.glob("*brain_mask.nii.gz"):
+        mask.unlink()
+    words = ("--strategy", "none", "--seed-maps", "front", "--mask", "none")
+    _, func = call(run_app, tiny, seeds_file, tmp_path, *words)
+    (table,) = func.glob("*_desc-none_timeseries.tsv")
+    front = pd.read_csv(table, sep="\t")["front"]
+    voxels = signal.detrend(nib.load(bold).get_fdata().reshape(-1, 40), axis=1)
+    (path,) = func.glob("*_boldmap.nii.gz")
+    found = nib.load(path).get_fdata().ravel()
+    r = [np.corrcoef(front, voxel)[0, 1] for voxel in voxels[::13]]
+    np.testing.assert_allclose(found[::13], np.arctanh(r), atol=1e-4)
+    assert (found != 0).all()

@@ -14,6 +14,7 @@ from sklearn.covariance import ledoit_wolf
 
 from bids_spheres.confounds.design import Design
 from bids_spheres.confounds.strategy import Censor, Strategy, TemporalFilter
+from bids_spheres.engine.aggregate import VoxelSeries
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.errors import UsageError
@@ -153,6 +154,31 @@ def test_spheres_without_a_signal_and_excluded_runs(series):
     assert clean_series(series, excluded).shape == (130, 8)
     assert np.isnan(effective_dof(cleaned, excluded)).all()
     assert run_design(KEPT["gap"], min_dof=128).exclusion is None
+
+
+@pytest.mark.parametrize("rules", [{}, {"standardize": "psc"}, {"equal_seconds": 100}])
+@pytest.mark.parametrize("kept", [KEPT["all"], KEPT["gap"]], ids=["all", "gap"])
+def test_medians_are_of_cleaned_voxels_of_spheres_with_a_signal(kept, rules):
+    """Three spheres of unequal sizes, of which the second lacks a signal."""
+    rng = np.random.default_rng(6)
+    sizes, regressors = np.array([5, 4, 7]), rng.standard_normal((200, 3)).cumsum(axis=0)
+    voxels = 100 + regressors @ rng.standard_normal((3, 16)) + rng.standard_normal((200, 16))
+    usable = np.ones(16, bool)
+    usable[[1, 5, 6, 7, 8, 12]] = False
+    stops = sizes.cumsum()
+    kept_voxels = VoxelSeries((voxels - 3) / 2, (2.0, 3.0), stops - sizes, stops, usable)
+    before = kept_voxels.aggregated("median")
+    design = run_design(kept, regressors, aggregation="median", **rules)
+    cleaned = clean_series(before, design, kept_voxels)
+    lines = np.column_stack([np.ones(200), np.arange(200), regressors])[kept]
+    rows = design.used[kept]
+    assert np.isnan(cleaned[:, 1]).all()
+    for sphere, chosen in ((0, [0, 2, 3, 4]), (2, [9, 10, 11, 13, 14, 15])):
+        median = np.median(without(lines, voxels[kept][:, chosen]), axis=1)
+        scaled = (median - median.mean()) / median.std(ddof=1)
+        if rules.get("standardize") == "psc":
+            scaled = 100 * (median - median.mean()) / np.median(voxels[kept][:, chosen], 1).mean()
+        np.testing.assert_allclose(cleaned[:, sphere], scaled[rows], rtol=1e-6, atol=1e-8)
 
 
 def by_definition(cleaned, kept, removed, max_lag):
@@ -467,6 +493,24 @@ def test_series_of_drawn_volumes_have_a_row_for_every_volume(tmp_path):
         assert (pd.read_csv(paths.matrix(seeds, "a", stat), sep="\t", index_col=0) == value).all(
             axis=None
         )
+
+
+def test_relations_of_an_excluded_run_are_missing_and_tell_of_no_shrinkage(tmp_path):
+    design = run_design(KEPT["gap"], min_dof=129, connectivity=("ledoit-wolf",))
+    seeds = SeedTable("mine", ("a", "b"), np.zeros((2, 3)), np.full(2, 5.0))
+    paths = OutputPaths(tmp_path, parse_name("sub-1_task-x_space-T1w_bold.nii"), "mean")
+    spheres = SphereSet(seeds, None, slice(0, 2), 0.5, {"Sources": ["bids:x:image"], "Mask": "run"})
+    cleaned = clean_series(np.random.default_rng(0).standard_normal((200, 2)), design)
+    sidecar = cleaning_sidecar(design, [])
+    write_series(paths, spheres, design, cleaned, sidecar=sidecar, beside={})
+    assert pd.read_csv(paths.series(seeds, "a"), sep="\t").shape == (130, 2)
+    path = paths.matrix(seeds, "a", measure("ledoit-wolf").stat)
+    assert pd.read_csv(path, sep="\t", index_col=0).isna().all(axis=None)
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert "Shrinkage" not in facts
+    assert facts["Excluded"].startswith("128 degrees of freedom, fewer than 129")
+    assert (facts["Mask"], facts["Strategy"]) == ("run", "a")
+    assert not {"FullLength", "RepetitionTime", "SamplingFrequency"} & set(facts)  # of the series
 
 
 def test_names_of_maps_may_be_those_of_any_set():

@@ -666,17 +666,17 @@ def jobs_of(dataset, seeds_file, tmp_path, *options):
     return plan_jobs(settings_of(parsed))[1]
 
 
-def stale(jobs):
+def stale(jobs, **options):
     """Beginnings of the names of the groups that would be made again, and why."""
-    tasks = freshness.find_tasks(jobs)
+    tasks = freshness.find_tasks(jobs, **options)
     kinds = {
         key.rpartition("_")[2] for task in tasks for group in task.groups for key in [group.key]
     }
     return kinds, {task.reason for task in tasks}
 
 
-def record(jobs):
-    for task in freshness.find_tasks(jobs):
+def record(jobs, **options):
+    for task in freshness.find_tasks(jobs, **options):
         task.begin()
         task.finish(())
 
@@ -1002,3 +1002,68 @@ def test_tissues_and_lesions_concern_the_participant_and_the_space_that_they_are
         expected = {key for key in everything if all(word in key for word in words)}
         assert stale_keys(jobs) == expected, path.name
         record(jobs)
+
+
+def test_times_of_volumes_count_where_contents_are_compared(tiny, seeds_file, tmp_path):
+    bold, by_content = tiny.add_run(), {"hash_inputs": True}
+    jobs = jobs_of(tiny, seeds_file, tmp_path)
+    path = bold.with_name(bold.name.replace(".nii.gz", ".json"))
+    changed = (EVERYTHING | DESIGN, {freshness.OTHER_INPUTS})
+    record(jobs, **by_content)
+    for text in ('{"RepetitionTime": 2.5}', '{"RepetitionTime": 2.5, "StartTime": 1}', None):
+        assert stale(jobs, **by_content) == (set(), {None})
+        path.write_text(text) if text else path.unlink()
+        assert stale(jobs, **by_content) == changed, text
+        record(jobs, **by_content)
+
+
+def test_a_table_of_the_users_own_concerns_strategies_that_name_columns(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    func = tmp_path / "physio" / "sub-01" / "func"
+    func.mkdir(parents=True)
+    table = func / "sub-01_task-rest_desc-belt_timeseries.tsv"
+    table.write_text("rvt\n" + "".join(f"{i}\n" for i in range(40)))
+    own = tmp_path / "own.json"
+    own.write_text('{"name": "own", "confounds": ["rvt"]}')
+    words = ("--strategy", own, "24P", "-d", f"physio={tmp_path / 'physio'}")
+    jobs = jobs_of(tiny, seeds_file, tmp_path, *words)
+    record(jobs)
+    os.utime(table, ns=(1, 1))
+    keys = stale_keys(jobs)
+    assert len(keys) == 3
+    assert all("desc-own_" in key for key in keys)
+
+
+def test_transforms_of_the_participant_in_any_dataset_concern_series_in_the_own_space(
+    tiny, seeds_file, tmp_path
+):
+    tiny.add_run(space="T1w")
+    seeds_file.with_suffix(".json").write_text('{"Space": "MNI152NLin6Asym"}')
+    files = {}
+    for root in (tiny.root, tmp_path / "other"):
+        for label in ("01", "02"):
+            name = f"sub-{label}_from-T1w_to-MNI152NLin6Asym_mode-image_xfm.txt"
+            path = root / f"sub-{label}" / "anat" / name
+            path.parent.mkdir(parents=True)
+            path.touch()
+            files[path] = label == "01"
+    words = ("--space", "T1w", "-d", f"other={tmp_path / 'other'}")
+    jobs = jobs_of(tiny, seeds_file, tmp_path, *words)
+    record(jobs)
+    for path, concerned in files.items():
+        os.utime(path, ns=(1, 1))
+        expected = (EVERYTHING, {freshness.OTHER_INPUTS}) if concerned else (set(), {None})
+        assert stale(jobs) == expected, path
+        record(jobs)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"x": 3}'])
+def test_a_record_that_is_broken_knows_of_nothing(tiny, seeds_file, tmp_path, text):
+    tiny.add_run()
+    jobs = jobs_of(tiny, seeds_file, tmp_path)
+    record(jobs)
+    (path,) = (tmp_path / "out" / "logs" / "done").rglob("*_outputs.json")
+    path.write_text(text)
+    assert stale(jobs) == (EVERYTHING, {freshness.NEW})
+    record(jobs)
+    assert stale(jobs) == (set(), {None})

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine, from_matvec
 from scipy.interpolate import RegularGridInterpolator
+from scipy.spatial.transform import Rotation
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.spaces.itk import map_points, move_points
@@ -523,3 +524,46 @@ def test_points_that_are_given_stay_where_they_are(itk_data, itk_truth, name):
     moved = map_points(points, itk_data / name)
     np.testing.assert_array_equal(points, itk_truth.points)
     assert np.abs(moved - points).max() > 1
+
+
+def test_a_field_on_an_oblique_grid_of_unequal_voxels(tmp_path):
+    """ITK: point = origin + direction @ (spacing * index)."""
+    rng = np.random.default_rng(8)
+    shape, spacing, origin = (6, 5, 7), np.array([4.0, 9, 2.5]), np.array([-20.0, 15, -30])
+    direction = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix()
+    values = rng.normal(0, 3, (*shape, 3))
+    kind, numbers, fixed = field(values, spacing, origin)
+    path = write_h5(tmp_path / "x.h5", (kind, numbers, [*fixed[:9], *direction.ravel()]))
+    index = rng.uniform(0, np.array(shape) - 1, (40, 3))
+    lps = origin + (spacing * index) @ direction.T
+    expected = lps + RegularGridInterpolator([*map(np.arange, shape)], values)(index)
+    np.testing.assert_allclose(map_points(LPS * lps, path), LPS * expected, atol=1e-9)
+
+
+def test_a_field_may_be_one_voxel_thick(tmp_path):
+    values = np.arange(2 * 1 * 3 * 3.0).reshape(2, 1, 3, 3)
+    path = write_h5(tmp_path / "x.h5", field(values, (10, 50, 20), (0, 0, 0)))
+    moved = move_points(LPS * np.array([(10, 20, 40), (5, -24, 0), (10, 26, 40)], float), [path])
+    assert moved.outside.tolist() == [False, False, True]
+    shift = values[1, 0, 2], values[:, 0, 0].mean(axis=0), (0, 0, 0)
+    lps = np.array([(10, 20, 40), (5, -24, 0), (10, 26, 40)]) + shift
+    np.testing.assert_allclose(moved.coordinates, LPS * lps, atol=1e-9)
+
+
+def test_one_point_that_is_taken_to_no_place_is_an_error_of_all(tmp_path):
+    values = np.ones((3, 3, 3, 3))
+    values[2, 2, 2, 1] = np.nan
+    path = write_h5(tmp_path / "x.h5", field(values, (10, 10, 10), (0, 0, 0)))
+    np.testing.assert_allclose(map_points([(0, 0, 0)], path), [(-1, -1, 1)])
+    with pytest.raises(DataError, match="not finite"):
+        map_points([(0, 0, 0), (-20, -20, 20)], path)
+
+
+def test_both_names_of_a_linear_transform_in_a_composite(tmp_path):
+    """With a centre, which is not the origin: y = A (x - c) + c + t, in LPS."""
+    matrix = np.array([[0, -2.0, 0], [1, 0, 0.5], [0, 0, 3]])
+    centre, shift = np.array([1.0, 2, 3]), np.array([4.0, -5, 6])
+    expected = LPS * (matrix @ (LPS * (10, 20, 30) - centre) + centre + shift)
+    for kind in ("AffineTransform_double_3_3", "MatrixOffsetTransformBase_float_3_3"):
+        path = write_h5(tmp_path / "x.h5", (kind, [*matrix.ravel(), *shift], centre))
+        np.testing.assert_allclose(map_points([(10, 20, 30)], path), [expected], atol=1e-9)

@@ -410,3 +410,11 @@ def test_a_home_that_the_user_names_need_not_be_there(tmp_path, monkeypatch):
     default.mkdir(parents=True)
     assert template_mask(ICBM).is_relative_to(default)
     assert [root for root, *_ in asked] == [tmp_path / "new" / "home", default]
+
+
+def test_an_empty_name_of_a_home_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", "")
+    assert template_home() == tmp_path / "templateflow"
+    with pytest.raises(MissingInputError, match="TEMPLATEFLOW_HOME is not set"):
+        template_mask(ICBM)

@@ -276,8 +276,7 @@ class _PermutedModel:
         products = products.reshape(len(products), g, k, -1)
         effects = products.sum(axis=1)
         # Signs of flips don't change squares.
-        squares = _product(np.abs(ways(self.members)), residuals**2)
-        squares -= 2 * np.einsum("bgkm,bkm->bgm", products, effects)
+        squares = self.members.T @ residuals**2 - 2 * np.einsum("bgkm,bkm->bgm", products, effects)
         squares += np.einsum("gkl,bkm,blm->bgm", grams, effects, effects)
         np.maximum(squares, np.finfo(float).eps * np.sum(residuals**2, axis=0), out=squares)
         left = self.members.T @ (1 - np.sum(self.basis**2, axis=1))

@@ -244,7 +244,7 @@ def _adjusted_rows(
     labels = np.unique(clusters[present])
     adjusted = np.zeros((len(basis), len(labels)))
     for number, label in enumerate(labels):
-        own = np.flatnonzero(present & (clusters == label))
+        own = np.flatnonzero(clusters == label)
         values, vectors = np.linalg.eigh(np.eye(len(own)) - hat[np.ix_(own, own)])
         # A cluster with a term of its own leaves directions without any residual.
         roots = np.where(values > _SINGULAR, values, np.inf) ** -0.5

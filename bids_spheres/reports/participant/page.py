@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bids_spheres.outputs.links import all_sources
 from bids_spheres.reports.participant import provenance, relations
 from bids_spheres.reports.participant.sphere_section import seed_map_blocks, seeds_section
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
@@ -37,7 +38,6 @@ def participant_page(participant: Participant) -> HTMLReport:
     sets = [seeds for run in participant.runs for seeds in run.sets]
     facts = [seeds.spheres.sidecar for seeds in sets if seeds.spheres is not None]
     facts += [sidecar for seeds in sets for sidecar in seeds.facts.values()]
-    uris = dict.fromkeys(uri for sidecar in facts for uri in sidecar.get("Sources", []))
     output_dir, roots = participant.output_dir, participant.links.roots
     software = provenance.software(output_dir, roots)
     record = participant.settings_path, participant.settings
@@ -56,7 +56,7 @@ def participant_page(participant: Participant) -> HTMLReport:
         controls_note=relations.CONTROLS_IN_WORDS,
         methods=provenance.read_methods(output_dir, participant.label),
         datasets=tuple((name, str(root)) for name, root in roots.items()),
-        inputs=[uri for uri in uris if not uri.startswith("bids::")],
+        inputs=all_sources(facts),
         **provenance.origin(output_dir, *record, software),
     )
 

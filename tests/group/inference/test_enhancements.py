@@ -242,3 +242,5 @@ def test_pairs_of_networks_without_edges_at_the_end():
     pairs = np.array([-1, 2, 0, 2])
     found = Cnbs(pairs)(np.array([9.0, -2.0, 3.0, -5.0]), two_sided=False)
     np.testing.assert_array_equal(found, [[3, np.nan, -3.5]])
+    untested = Cnbs(pairs)(np.array([9.0, np.nan, 3.0, np.nan]), two_sided=False)
+    np.testing.assert_array_equal(untested, [[3, np.nan, np.nan]])

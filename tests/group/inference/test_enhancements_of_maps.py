@@ -168,5 +168,8 @@ def test_thresholds_are_a_tenth_apart_unless_another_step_is_given():
     mask = np.array([1, 0, 1], dtype=bool).reshape(3, 1, 1)
     found = Tfce(mask)(np.array([0.35, -0.1]), two_sided=True)
     np.testing.assert_allclose(found, [[0.1 * (0.01 + 0.04 + 0.09), -0.1 * 0.01]])
+    # 0.3 / 0.1 and 0.7 / 0.1 are less than 3 and 7.
+    rounded = Tfce(mask)(np.array([0.3, -0.7]), two_sided=True)
+    np.testing.assert_allclose(rounded, [[0.1 * 0.14, -0.1 * 1.4]])
     pair = Tfce(np.ones((2, 1, 1), dtype=bool))(np.array([0.15, 0.1]), two_sided=False)
     np.testing.assert_allclose(pair, [[np.sqrt(2) * 0.001] * 2])

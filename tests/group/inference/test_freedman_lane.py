@@ -118,8 +118,9 @@ def test_smallest_p_of_one_tail_and_of_two_groups():
     assert test.smallest_p == 1 / 8 == test.corrections["maxt"].p_fwe[0].min()
     cells = np.repeat(np.eye(2), 4, axis=0)
     difference = Contrast("b - a", np.array([[-1.0, 1]]))
-    for tail, smallest in (("two", 2 / 70), ("positive", 1 / 70)):
-        [test] = permutation_test(z, cells, [difference], MAXT, tail=tail)
+    for tail, smallest in (("two", 2 / 70), ("positive", 1 / 70), ("negative", 1 / 70)):
+        turned = -z if tail == "negative" else z
+        [test] = permutation_test(turned, cells, [difference], MAXT, tail=tail)
         assert (test.exhaustive, test.n_permutations) == (True, 70)
         assert test.smallest_p == pytest.approx(smallest)
         assert test.corrections["maxt"].p_fwe[0].min() == pytest.approx(smallest)
@@ -135,6 +136,10 @@ def test_smallest_p_of_an_f_test_has_no_tail(tail):
     [test] = permutation_test(z, cells, [Contrast("both", np.eye(2))], MAXT, tail=tail)
     assert (test.scheme, test.exhaustive, test.n_permutations) == ("flip", True, 2**7)
     assert test.smallest_p == 4 / 2**7 == test.corrections["maxt"].p_fwe[0, 0]
+    f = estimate(z, cells, Contrast("both", np.eye(2))).statistic
+    np.testing.assert_allclose(test.statistic, f)
+    np.testing.assert_allclose(test.threshold_statistic, np.sqrt(f))
+    np.testing.assert_allclose(test.corrections["maxt"].statistic, [np.sqrt(f)])
 
 
 def test_smallest_p_counts_arrangements_that_keep_the_tested_factor():
@@ -333,6 +338,19 @@ def test_five_thousand_permutations_are_drawn_unless_another_number_is_given():
     assert (test.n_permutations, test.exhaustive, test.smallest_p) == (5000, False, 1 / 5001)
     assert test.corrections["maxt"].maxima.shape == (5001, 1)
     assert test.corrections["maxt"].maxima[0, 0] == pytest.approx(abs(test.statistic[0]))
+
+
+@pytest.mark.parametrize("base", [np.eye(4), np.eye(4) + np.tri(4), np.vander([1.0, 2, 4, 7])])
+def test_a_difference_of_some_of_several_groups_is_permuted(base):
+    """Whatever codes the groups: together, the other terms span the constant."""
+    group = np.repeat(np.arange(4), [2, 4, 3, 5])
+    z = np.random.default_rng(13).standard_normal((14, 3))
+    weights = np.array([[0.0, -1, 1, 0]]) @ base
+    contrast = Contrast("2 - 1", weights)
+    [test] = permutation_test(z, base[group], [contrast], MAXT, n_permutations=9)
+    assert test.scheme == "permute"
+    [mean] = permutation_test(z, base[group], [Contrast("0", base[:1])], MAXT, n_permutations=9)
+    assert mean.scheme == "flip"
 
 
 @pytest.mark.parametrize("groups", [None, np.array([0, 1, 0, 1, 0, 1])])

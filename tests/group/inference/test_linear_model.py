@@ -134,7 +134,8 @@ def test_columns_that_cannot_be_estimated_are_missing():
     z[:, 2] = 0.3 + 0.1 * group  # no residuals
     found = estimate(z, design, Contrast("g", np.array([[0.0, 1.0]])))
     assert np.isnan(found.statistic).tolist() == [True, True, True, False]
-    assert np.isnan(found.p).tolist() == [True, True, True, False]
+    for name in ("p", "effect", "standard_error", "ci_low", "d", "partial_r", "degrees_of_freedom"):
+        assert np.isnan(getattr(found, name)).tolist() == [True, True, True, False]
     assert found.n.tolist() == [5, 2, 10, 10]
 
 

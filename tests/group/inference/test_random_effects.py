@@ -64,6 +64,10 @@ def test_regressions_solve_the_moment_equation_of_their_rows(monkeypatch, width)
         beta = np.linalg.solve(data[2].T @ weights @ data[2], data[2].T @ weights @ data[0])
         assert found.estimates.effect[edge] == pytest.approx(beta[1])
         assert found.estimates.degrees_of_freedom[edge] == rows.sum() - 2
+        q = excess(0, *data) + rows.sum() - 2
+        assert found.q[edge] == pytest.approx(q)
+        assert found.q_p[edge] == pytest.approx(stats.chi2.sf(q, rows.sum() - 2))
+        assert found.i2[edge] == pytest.approx(1 - (rows.sum() - 2) / q)
 
 
 def test_equal_variances_give_the_ordinary_test():
@@ -75,10 +79,11 @@ def test_equal_variances_give_the_ordinary_test():
     np.testing.assert_allclose(found.tau2, z.var(axis=0, ddof=1) - 0.01)
 
 
-def test_values_without_a_variance_are_missing():
+@pytest.mark.parametrize("unknown", [np.nan, np.inf])
+def test_values_without_a_variance_are_missing(unknown):
     z, variances = simulated()
     lacking = np.tile(variances[:, np.newaxis], 6)
-    lacking[3, 1], z[:, 4] = np.nan, np.nan
+    lacking[3, 1], z[:, 4] = unknown, np.nan
     found = random_effects(z, lacking, np.ones((20, 1)), MEAN)
     z[3, 1] = np.nan
     expected = random_effects(z, variances, np.ones((20, 1)), MEAN)

@@ -79,6 +79,12 @@ def test_discriminability_by_hand():
     assert discriminability(z, np.array([0, 0, 1, 1])) == pytest.approx((1 + 0.5 + 1 + 0.5) / 4)
     tied = np.array([[0.0], [1.0], [-1.0], [5.0]])
     assert discriminability(tied, np.array([0, 0, 1, 2])) == pytest.approx((0.75 + 1) / 2)
+    # Equal but for rounding: the other is as far from the first as the second is.
+    rounded = np.array([[0.7, 0], [0.9, 0.1], [0.5, -0.1]])
+    assert discriminability(rounded, np.array([0, 0, 1])) == pytest.approx((0.5 + 1) / 2)
+    # What a measurement lacks says nothing of the others either.
+    lacking = np.column_stack([z, [9, 0, np.nan, 7]])
+    assert discriminability(lacking, np.array([0, 0, 1, 1])) == pytest.approx(0.75)
 
 
 def test_discriminability_leaves_incomplete_edges_out():
@@ -108,7 +114,8 @@ def test_identification_rates_of_both_directions():
     r = np.corrcoef(np.delete(first, [7, 11], 1), np.delete(second, [7, 11], 1))[:4, 4:]
     expected = [(r.argmax(axis=axis) == np.arange(4)).mean() for axis in (1, 0)]
     assert identification_rate(first, second) == tuple(expected)
-    assert expected[0] < 1
+    assert expected[0] != expected[1]
+    assert identification_rate(second, first) == tuple(expected[::-1])
     assert identification_rate(first, first) == (1.0, 1.0)
 
 

@@ -75,6 +75,9 @@ def test_estimates_and_verdicts_in_words():
     assert effect().verdict == (
         "Fragile: 3 of 4 estimates are positive; q < 0.01 in 2 of 3 whose QC-FC is within chance."
     )
+    assert effect(share_measure=0.0).estimates.endswith(
+        f"radius 0.4{NO_BREAK}% and measure 0{NO_BREAK}%."
+    )
     for share, sign in ((0, "negative"), (1, "positive")):
         own = effect(positive=share, within_chance=0, verdict="robust")
         assert own.verdict == (

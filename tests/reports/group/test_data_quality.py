@@ -8,7 +8,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.reports.group.data_quality import quality_of_runs, verdicts
+from bids_spheres.reports.group import data_quality
+from bids_spheres.reports.group.data_quality import (
+    absent_table,
+    distributions,
+    quality_of_runs,
+    runs_table,
+    seeds_sections,
+    verdicts,
+)
+from bids_spheres.reports.participant.sphere_section import Background
+from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL
+from bids_spheres.wording import NO_BREAK
+from tests.reports.group.values import (
+    condition_of,
+    image_of,
+    people_of,
+    result_of,
+)
+from tests.reports.group.values import level_of as level_of_results
 
 COLUMNS = (
     *("source", "strategy", "mean_fd", "n_volumes", "coverage", "tsnr", "spheres_missing"),
@@ -26,7 +44,10 @@ ROWS = [
 
 def level_of(rows=ROWS, excluded=(("sub-3_task-x_run-2", "a", "few volumes"),)):
     runs = pd.DataFrame(rows, columns=COLUMNS)
-    runs = runs.assign(participant_id=runs["source"].str.split("_").str[0], session_id=np.nan)
+    runs = runs.assign(
+        participant_id=runs["source"].str.split("_").str[0],
+        session_id=pd.Series(np.nan, runs.index, object),
+    )
     return SimpleNamespace(
         runs=runs, excluded=pd.DataFrame(excluded, columns=["source", "strategy", "reason"])
     )
@@ -102,3 +123,204 @@ def test_reasons_of_several_strategies_are_told_once():
     assert (run["excluded_by"], run["why"]) == ("a, b, c", "few volumes; no filter fits")
     assert np.isnan([run["kept"], run["left"]]).all()
     assert run["look_at"].text == "excluded, head motion"
+
+
+def shown(rows=ROWS, excluded=(("sub-3_task-x_run-2", "a", "few volumes"),), *, root, **columns):
+    """The table of runs and the links below it."""
+    own = level_of(rows, excluded)
+    own.runs = own.runs.assign(**{"space": "MNI", "seeds": "Mine", "scale": "", **columns})
+    own.output_dir, own.things = root, "seeds"
+    own.run_strategies = tuple(dict.fromkeys(own.runs["strategy"]))
+    return runs_table(own, quality_of_runs(own))
+
+
+def column(table, label, unit=""):
+    (place,) = (i for i, c in enumerate(table.columns) if (c.label, c.unit) == (label, unit))
+    return [(row[place].text, row[place].tone) for row in table.rows]
+
+
+def test_the_table_of_runs_has_a_colour_beyond_each_limit(tmp_path):
+    table, links = shown(root=tmp_path)
+    assert links == []
+    assert column(table, "D.o.f. left", "a") == [("-2", "bad"), ("60", ""), ("70", "")]
+    assert column(table, "D.o.f. left", "b") == [("40", ""), ("20", "warn"), ("65", "")]
+    assert column(table, "Censored", "a") == [("70", "warn"), ("10", ""), ("0", "")]
+    assert column(table, "Censored", "b") == [("10", ""), ("30", "warn"), ("5", "")]
+    assert column(table, "Mean FD", "mm") == [("0.6", "bad"), ("0.3", "warn"), ("0.1", "")]
+    assert column(table, "Coverage", "%") == [("50", ""), ("80", ""), ("100", "")]
+    assert column(table, "Missing", "seeds") == [("4", ""), ("2", ""), ("0", "")]
+    assert column(table, "tSNR") == [("30", ""), ("50", ""), ("40", "")]
+    assert [text for text, _ in column(table, "Why excluded")] == ["few volumes", "", ""]
+    assert table.caption == "Runs and their quality, those to look at first."
+    table, _ = shown(excluded=(), root=tmp_path, seeds=["Mine", "Other"] * 3)
+    assert "Why excluded" not in [head.label for head in table.columns]
+    assert table.caption.endswith(
+        " Coverage and tSNR are the lowest, missing seeds the most, of all sets and spaces."
+    )
+
+
+@pytest.mark.parametrize(("n", "units"), [(4, [*"abcd"]), (5, ["worst"])])
+def test_of_many_strategies_the_worst_is_shown(tmp_path, n, units):
+    rows = [
+        ("sub-1_task-x", "abcde"[i], 0.1, 100, 1.0, 50, 0, 60 - i, 10 + i, 90 - i, 0)
+        for i in range(n)
+    ]
+    table, _ = shown(rows, (), root=tmp_path)
+    assert [head.unit for head in table.columns if head.label == "Censored"] == units
+    if n == 5:
+        assert column(table, "D.o.f. left", "worst") == [("56", "")]
+        assert column(table, "Censored", "worst") == [("14", "")]
+
+
+def test_of_many_runs_those_to_look_at_and_those_that_move_are_shown(tmp_path, monkeypatch):
+    for name in ("sub-1", "sub-2_ses-a", "sub-2", "sub-4", "sub-5"):
+        (tmp_path / f"{name}.html").touch()
+    fine = ROWS[2][2:]
+    rows = [
+        (f"sub-{i}_run-{j}", "a", 0.01 * i + j / 50, *fine[1:]) for i in (1, 4, 2) for j in (1, 2)
+    ]
+    rows += [("sub-5_run-1", "a", 0.2, *fine[1:]), ROWS[4]]
+    monkeypatch.setattr(data_quality, "MOST_ROWS", 3)
+    sessions = [np.nan] * 4 + ["ses-a", np.nan, np.nan, np.nan]
+    table, links = shown(rows, (), root=tmp_path, session_id=sessions)
+    assert [row[0].text for row in table.rows] == ["sub-3", "sub-5", "sub-4"]
+    assert [row[1].text for row in table.rows] == ["task-x run-2", "run-1", "run-2"]
+    assert [(link.text, link.href) for link in links] == [
+        ("sub-1", "sub-1.html"),
+        ("sub-2", "sub-2.html"),
+    ]
+    assert " Of 8 runs these are the 3 to look at first" in table.caption
+    monkeypatch.setattr(data_quality, "MOST_ROWS", 8)
+    table, links = shown(rows, (), root=tmp_path, session_id=sessions)
+    assert (len(table.rows), links) == (8, [])
+    assert [(row[0].text, row[0].href) for row in table.rows][:5] == [
+        *(("sub-3", None), ("sub-1", "sub-1.html"), ("sub-1", "sub-1.html")),
+        *(("sub-4", "sub-4.html"),) * 2,
+    ]
+    assert table.rows[5][0].href == "sub-2_ses-a.html"
+
+
+def test_distributions_of_what_differs_between_runs():
+    level = SimpleNamespace(run_strategies=("a", "b"), styles={"a": "series-4", "b": "series-7"})
+    level.things = "seeds"
+    block = distributions(level, quality_of_runs(level_of()))
+    assert [graphic.heading for graphic in block.graphics] == [
+        *("Head motion", "Degrees of freedom left", "Coverage", "Temporal signal-to-noise"),
+    ]
+    assert [graphic.caption for graphic in block.graphics] == [
+        "Median 0.3, from 0.1 to 0.6.",
+        "a: median 60, from -2 to 70. b: median 40, from 20 to 65.",
+        "Median 80, from 50 to 100.",
+        "Median 40, from 30 to 50.",
+    ]
+    assert [[key.style for key in graphic.legend] for graphic in block.graphics] == [
+        *([], ["line series-4", "line series-7"], [], []),
+    ]
+    assert (block.heading, block.notes) == ("Distributions over runs", ())
+    same = [(f"sub-{i}_task-x", *ROWS[2][1:-2], 90 - i, 0) for i in range(2)]
+    unknown = [(*row[:5], np.nan, *row[6:]) for row in same]
+    level.run_strategies = ("a",)
+    block = distributions(level, quality_of_runs(level_of(unknown, ())))
+    assert (block.graphics, block.notes) == (
+        (),
+        (
+            "Mean FD (mm): 0.1 in all runs.",
+            "Degrees of freedom: 70 in all runs.",
+            "Mean coverage of seeds (%): 100 in all runs.",
+        ),
+    )
+    block = distributions(level, quality_of_runs(level_of(same[:1], ())))
+    assert (block.heading, block.notes[-1]) == ("Quality of the run", "tSNR: 40.")
+
+
+@pytest.fixture
+def section(monkeypatch):
+    """The section of seeds that participants have in these shares, without pictures."""
+    stage = SimpleNamespace(of=lambda scene, _: SimpleNamespace(scene=scene))
+    monkeypatch.setattr(data_quality, "Stage", stage)
+    monkeypatch.setattr(data_quality, "overview", lambda *_: np.zeros((2, 2, 3), np.uint8))
+    monkeypatch.setattr(data_quality, "find_group_background", lambda _: Background())
+
+    def of(share, n=8, **columns):
+        share = np.array(share)
+        image = image_of(["n/a"] * len(share), share=share, participants=n * share, **columns)
+        (own,) = seeds_sections([image])
+        return own
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "words", "names"),
+    [
+        (
+            *([1, 0.5, 0.25, 0, 0.75, 1], 8),
+            "All participants have 2 of 6 seeds; some lack 4, and fewer than half have 2",
+            ": s3, s2, s1 and s4",
+        ),
+        ([1, 0.5, 0.5], 8, "All participants have 1 of 3 seeds; some lack 2", ": s1 and s2"),
+        (
+            *([0, 1, 0], 8),
+            "All participants have 1 of 3 seeds; 2 are missing in every participant",
+            ": s0 and s2",
+        ),
+        (
+            *([0, 1, 0.5], 2),
+            "Both participants have 1 of 3 seeds; some lack 2, and none has 1",
+            ": s0 and s2",
+        ),
+        ([0.5, 1, 0.5], 2, "Both participants have 1 of 3 seeds; one lacks 2", ": s0 and s2"),
+        ([1, 1], 8, "All participants have each of 2 seeds", ""),
+        ([1, 1], 1, "The participant has each of 2 seeds", ""),
+        ([0, 1], 1, "The participant has 1 of 2 seeds; missing", ": s0"),
+    ],
+)
+def test_who_has_the_seeds(section, share, n, words, names):
+    own = section(share, n)
+    assert own.sentences == (
+        f"{words}{names}.",
+        f"Mean coverage of a seed: 100{NO_BREAK}% of its voxels have a signal.",
+    )
+
+
+def test_seeds_that_most_lack_are_red_and_first(section):
+    share, coverage = [0.5, 0.49, 1, 0.5, 0], [0.9, 1, 0.2, 0.8, np.nan]
+    own = section(share, 100, coverage=coverage, network=["x", "n/a", "x", "n/a", "y"])
+    expected = [PARTIAL, EMPTY, FULL, PARTIAL, EMPTY]
+    assert own.stage.scene.colours().tolist() == expected
+    (table,) = own.tables
+    assert [row[0].text for row in table.rows] == ["s4", "s1", "s3", "s0", "s2"]
+    assert column(table, "Share", "%") == [
+        *(("0", "bad"), ("49", "bad"), ("50", "warn"), ("50", "warn"), ("100", "")),
+    ]
+    assert column(table, "Coverage", "%") == [
+        (text, "") for text in ("n/a", "100", "80", "90", "20")
+    ]
+    assert column(table, "Participants") == [(text, "") for text in ("0", "49", "50", "50", "100")]
+    assert column(table, "Network") == [(text, "") for text in ("y", "n/a", "n/a", "x", "x")]
+    assert [text for text, _ in column(table, "y", "mm")] == ["80", "20", "60", "0", "40"]
+    assert own.sentences[1].startswith(f"Mean coverage of a seed: 72.5{NO_BREAK}% of")
+    assert "amber, dashed: some lack it; red, dotted: fewer than half have it." in (
+        own.figures[0].caption
+    )
+    (plain,) = section([1.0, 0.5]).tables
+    assert "Network" not in [head.label for head in plain.columns]
+
+
+def test_participants_without_a_result_by_reason_and_group():
+    image = image_of(["n/a"] * 2)
+    lacking = {"used": [0, 0, 1, 0], "reason": ["late", "failed", None, "failed"]}
+    people = people_of(4, **lacking).assign(participant_id=["sub-10", "sub-9", "sub-1", "sub-2"])
+    more = people.assign(used=[0, 1, 1, np.nan], reason=["early", None, None, "failed"])
+    level = level_of_results(
+        condition_of(result_of(image, "a", people), result_of(image, "b", more))
+    )
+    (table,) = absent_table(level)
+    own = "task-rest_space-MNI_seg-Mine_stat-pearsoncorrelation_desc-"
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["sub-2", "failed", "all groups"],
+        ["sub-9", "failed", f"{own}a"],
+        ["sub-10", "late", f"{own}a"],
+        ["sub-10", "early", f"{own}b"],
+    ]
+    assert [*absent_table(level_of_results(condition_of(result_of(image))))] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,8 @@ from bids_spheres.reports.group.strategies import (
     chance_median,
     comparison_sections,
 )
+from bids_spheres.reports.toolkit.distributions import Sample, bins
+from tests.reports.group.values import condition_of, image_of, level_of, result_of
 
 COLUMNS = [
     "qc_fc_median",
@@ -138,6 +141,8 @@ def test_when_no_strategy_is_marked_as_best():
     assert marked == ["0.4", "30"]
     smoothed = figure(ROWS.assign(smoothing_fwhm=[0.0, 6]))
     assert smoothed.caption.startswith("None is marked as best, as images were smoothed")
+    unknown = figure(ROWS.assign(smoothing_fwhm=[0.0, np.nan]))
+    assert unknown.caption == smoothed.caption
     both = figure(ROWS.assign(smoothing_fwhm=[0.0, 6], qc_fc_participants=[30, 19]))
     assert both.caption == smoothed.caption
     assert not any(label.style.endswith("best") for label in smoothed.chart.labels)
@@ -154,3 +159,39 @@ def test_a_value_that_is_missing_has_no_dot():
     assert dots == [5, 4]
     assert not any("nan" in label.text for label in chart.labels)
     assert "Modularity: s1 0.4. " in chart.alt
+
+
+def test_motion_in_pairs_without_those_of_a_seed_with_itself():
+    """Chance is that of the strategy with the most degrees of freedom."""
+    image = image_of(["n/a"] * 3)
+    pairs = {"node_1": ["s0", "s0", "s0", "s1", "s1"], "node_2": ["s0", "s1", "s2", "s1", "s2"]}
+    results = [
+        result_of(
+            image,
+            name,
+            row=row.assign(strategy=name).iloc[0],
+            tables={"edges": pd.DataFrame({**pairs, "qc_fc": values})},
+        )
+        for name, row, values in (
+            ("a", ROWS[:1].assign(qc_fc_degrees_of_freedom=39), [0.9, 0.1, -0.2, 0.9, 0.4]),
+            ("b", ROWS[1:].assign(qc_fc_degrees_of_freedom=20), [0.9, 0.2, np.nan, 0.9, np.nan]),
+            ("c", ROWS[1:].assign(qc_fc_degrees_of_freedom=90), [0.9, *[np.nan] * 4]),
+        )
+    ]
+    level = level_of(condition_of(*results))
+    (section,) = comparison_sections(level, {"group-a", "group-b", "group-c"})
+    assert section.strategies == ("a", "b", "c")
+    _, block = section.blocks
+    assert block.heading == "Motion in pairs of seeds (QC-FC)"
+    graphic = block.graphics[0]
+    assert graphic.caption == (
+        "Grey: distribution by chance. a: mean 0.1, standard deviation 0.24. b: mean 0.2."
+    )
+    edges = bins([Sample("", np.array([0.1, -0.2, 0.4, 0.2]), "")] * 2)
+    chance = np.diff(stats.beta.cdf((edges + 1) / 2, 39 / 2, 39 / 2))
+    (mark,) = [mark for mark in graphic.chart.marks if mark.style == "chance"]
+    down = np.array(re.findall(r",([\d.]+)", mark.path), float)
+    heights = down[0] - down[1:-1:2]
+    np.testing.assert_allclose(heights / heights.sum(), chance / chance.sum(), atol=0.01)
+    (alone,) = comparison_sections(level, {"group-c"})
+    assert [own.heading for own in alone.blocks] == ["Strategies side by side"]

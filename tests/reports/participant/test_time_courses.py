@@ -241,6 +241,10 @@ def test_which_measures_and_thresholds_are_shown(run, tmp_path):
     block = motion_block(run, run.links)
     assert block.graphics[0].caption == ("No volume is censored by a. Volumes are counted from 0.")
     assert len(block.notes) == 1
+    pd.DataFrame({"framewise_displacement": [*FD, 0.1]}).to_csv(
+        tmp_path / "confounds.tsv", sep="\t", index=False
+    )
+    assert len(motion_block(run, run.links).notes) == 1
     run.files.outliers = {}
     assert motion_block(run, run.links) is None
 
@@ -296,6 +300,29 @@ def test_carpets_and_spectra_before_and_after_cleaning():
         np.testing.assert_allclose(lines[style][[0, -1], 0], [130 + 634 / 100, 764], atol=0.1)
     peak = lines["line series-1"][:, 1].argmin()
     assert lines["line series-1"][peak, 0] == pytest.approx(130 + 634 * 0.05 / 0.25, abs=0.1)
+
+
+def test_words_of_carpets_count_kept_volumes_alone():
+    """A sphere that lacks one volume has a series; what is left out does not count."""
+    seeds = seeds_of(n_spheres=4)
+    own, before = seeds.series["a"], seeds.uncleaned
+    own.values[:, 1] = np.nan
+    own.values[7, 2] = np.nan
+    before.values[~own.kept] = 1e6 * np.arange(4)
+    (carpets, _), _ = signal_view(seeds, {"a": "series-1"})
+    shares = [shared_variance(s.values[own.kept]) for s in (own, before)]
+    assert carpets.graphics[0].caption == (
+        f"3 series in 198 volumes of 200, after a. Their mean explains {percent(shares[0])} of "
+        f"their variance, {percent(shares[1])} before cleaning."
+    )
+    assert shares[1] < 0.6
+
+
+def test_series_of_another_length_before_cleaning_are_not_shown():
+    seeds = seeds_of()
+    seeds.uncleaned.values = seeds.uncleaned.values[1:]
+    (carpets, _), picture = signal_view(seeds, {"a": "series-1"})
+    assert (carpets.heading, picture) == ("Series", None)
 
 
 def test_series_without_those_before_cleaning_or_alone():

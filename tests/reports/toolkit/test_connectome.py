@@ -100,6 +100,18 @@ def test_as_many_lines_as_do_not_hide_each_other():
     assert exactly.startswith("All pairs that have a value after mine, 119 of 1081:")
 
 
+def test_spheres_out_of_sight_have_a_dot_where_a_line_ends_alone(scene):
+    centres = np.vstack([scene.centres[:10], [[5000, 0, 0], [0, 5000, 0]]])
+    far = Scene(centres, scene.radii, scene.backdrop)
+    matrix = np.zeros((12, 12))
+    matrix[3, 11] = matrix[11, 3] = 0.5
+    chart = Stage.of(far, "glass").connectome(strongest_edges(matrix), "alt")
+    counts = [
+        [m.path.count("M") for m in chart.marks if m.style == s] for s in ("node", "node node-end")
+    ]
+    assert counts == [[9] * 3, [2] * 3]
+
+
 def test_dots_of_spheres_and_letters_of_sides(scene):
     stage = Stage.of(scene, "glass")
     chart = stage.connectome(strongest_edges(pairs_of(12, [0.5])), "alt")

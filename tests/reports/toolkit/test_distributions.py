@@ -109,6 +109,17 @@ def test_a_few_pairs_have_no_medians():
     )
 
 
+def test_one_sample_with_a_median_is_enough():
+    known = Sample("a", np.arange(400.0), "series-0")
+    nothing = Sample("b", np.full(400, np.nan), "series-1")
+    along = Along([nothing, known], np.repeat([5.0, 15.0], 200))
+    assert along.known
+    assert not Along([nothing], along.distances).known
+    styles = {mark.style for mark in along.chart("r").marks}
+    assert styles == {"grid", "lead", "band series-0", "line series-0"}
+    assert along.drawn == "Median and quartiles of pairs in steps of 10 mm."
+
+
 def test_shares_add_up_and_outliers_count_to_the_outer_bins():
     made = shares(np.array([-5, 0.1, 0.2, 0.9, 99, np.nan]), [0, 0.5, 1])
     assert made.tolist() == [0.6, 0.4]

@@ -340,6 +340,15 @@ def test_the_view_has_a_margin():
     np.testing.assert_allclose(box.upper, np.array(SHAPE) - 0.5 + 4)
 
 
+def test_spheres_beside_the_head_and_in_the_image_are_in_view():
+    data = np.zeros((20, 20, 20))
+    data[5:10, 5:10, 5:10] = 1000
+    shown = backdrop(data, Grid(data.shape, np.eye(4)))
+    seeds = np.array([[18.0, 7, 7], [7, 7, -9], [7, 7, -2.5]])
+    box = geometry.field_of_view(shown, seeds, np.array([1.0, 2, 2]), margin=0)
+    np.testing.assert_allclose([box.lower, box.upper], [[4.5, 4.5, -4.5], [19, 9.5, 9.5]])
+
+
 def test_greys_of_values():
     """From the 1st to the 99.7th percentile, in steps of 8."""
     data = np.arange(1001.0).reshape(7, 11, 13)

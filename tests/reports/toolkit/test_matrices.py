@@ -39,6 +39,7 @@ from bids_spheres.reports.toolkit.matrices import (
     packed,
     pairs,
     palette_codes,
+    seed_matrix,
     volumes_axis,
 )
 
@@ -448,3 +449,31 @@ def test_carpets_side_by_side():
     assert [label.across for label in chart.labels if label.text == "5"] == [180, 275]
     assert [label.text for label in chart.labels if label.turned] == []
     assert len(chart.rasters) == 2
+
+
+def test_pairs_below_the_diagonal_are_those_with_a_small_p():
+    """By network: seeds 0 and 2, then 1. Without a p a pair is not significant."""
+    values = symmetric(3)
+    p = np.array([[np.nan, 0.05, 0.001], [0.05, np.nan, np.nan], [0.001, np.nan, np.nan]])
+    order = network_order(["b", "a", "b"])
+    about = {"limit": 1.0, "strategy": "simple", "row_names": "names"}
+    more = Layer("effect", np.arange(9.0).reshape(3, 3), 1)
+    tested = Layer("q", p, 3, probability=True)
+    picture = seed_matrix(values, order, "xyz", "alt", tested=tested, layers=(more,), **about)
+    shown = values[np.ix_([0, 2, 1], [0, 2, 1])]
+    image = pixels(picture.chart.rasters[0].src)
+    shown[2, :2] = 0  # 0.05 is not below the limit, and the other is not known
+    np.testing.assert_array_equal(image, DIVERGING[palette_codes(shown, 1.0)])
+    assert [layer["label"] for layer in json.loads(picture.matrix.more)] == ["q", "effect"]
+    first = json.loads(picture.matrix.more)[0]
+    found = unpacked(first["values"], first["step"], first["bytes"], 3)
+    np.testing.assert_allclose(found[0], [np.nan, 0.001, 0.05], atol=1e-5)
+    names = [label.text for label in picture.chart.labels if label.style == "name"]
+    assert names[:3] == ["x", "z", "y"]
+    plain = seed_matrix(values, order, "xyz", "alt", **about)
+    np.testing.assert_array_equal(
+        pixels(plain.chart.rasters[0].src),
+        DIVERGING[palette_codes(values[np.ix_([0, 2, 1], [0, 2, 1])], 1.0)],
+    )
+    many = seed_matrix(symmetric(25), network_order(["a"] * 24 + ["b"]), ["n"] * 25, "", **about)
+    assert [label.text for label in many.chart.labels if label.style == "name"][:2] == ["a", "b"]

@@ -58,6 +58,7 @@ def test_cells_keep_what_they_are_sorted_by(parse):
         (1234.5678, 1, "1234.6", 1234.57),
         (0.0042, 2, "0.004", 0.0042),
         (1e-12, 2, "1e-12", None),
+        (-1e-12, 2, "-1e-12", None),
         (np.int64(3), 2, "3", None),
         (np.float32(0.25), 1, "0.2", 0.25),
         (True, 0, "n/a", ""),

@@ -288,6 +288,10 @@ def test_depths_leave_out_four_per_cent_at_either_end():
     colours = np.array([FULL] * 51 + [EMPTY] * 50)
     scene = bare_scene(centres, np.ones(101), given_colours=colours)
     np.testing.assert_allclose(depths(scene, VIEWS[2], 3), [2, 25, 48])
+    # The image and spheres that touch it end at 61 mm, the margin at 65: a sphere at 66 touches it.
+    data = np.zeros((3, 3, 60))
+    far = Scene(centres, np.ones(101), backdrop(data, Grid(data.shape, np.eye(4))))
+    np.testing.assert_allclose(depths(far, VIEWS[2], 2), np.array([0.04, 0.96]) * 66)
     nothing = bare_scene(centres, np.ones(101), given_colours=np.array([EMPTY] * 101))
     np.testing.assert_allclose(depths(nothing, VIEWS[2], 2), [4, 96])
 
@@ -326,3 +330,22 @@ def test_many_spheres_are_discs_of_a_few_pixels():
         inked[n] = (np.abs(drawn.astype(int) - rgb).max(axis=-1) < 60).sum() / (3 * n)
     assert 4 < inked[101] < 4 * 64
     assert inked[100] != pytest.approx(inked[101], rel=0.1)
+
+
+def test_values_of_a_map_and_where_they_are_extreme():
+    """Voxels in Fortran order, 2 mm apart; outside the image there is no value."""
+    affine = np.diag([2.0, 2, 2, 1])
+    values = np.zeros((3, 4, 2))
+    values[2, 0, 0], values[0, 1, 0], values[2, 3, 1] = 7, -9, 5
+    drawn = VoxelMap(Grid(values.shape, affine), values.ravel(order="F"))
+    found = drawn.at(
+        [np.array([4.0, 0, 4, 6, -3]), np.array([0.0, 2, 6, 6, 0]), np.array([0.0, 0, 2, 2, 0])]
+    )
+    assert found.tolist() == [7, -9, 5, 0, 0]
+    names, places = drawn.extremes()
+    assert names == ["highest", "lowest"]
+    assert places.tolist() == [[4, 0, 0], [0, 2, 0]]
+    positive = VoxelMap(drawn.grid, np.maximum(drawn.values, 0))
+    assert positive.extremes()[0] == ["highest"]
+    assert positive.extremes()[1].tolist() == [[4, 0, 0]]
+    assert VoxelMap(drawn.grid, 0 * drawn.values).extremes()[1].tolist() == [[0, 0, 0]]
