@@ -418,6 +418,13 @@ def test_residuals_are_orthogonal_to_the_regressors(detrend, standardize_confoun
     np.testing.assert_allclose(used.T @ ours / np.abs(series).max(), 0, atol=1e-10)
 
 
+def test_two_volumes_lose_all_that_varies_with_a_confound():
+    series, confounds = np.array([[1.0, 5], [4, 9]]), np.array([[2.0], [3.0]])
+    for options in ({}, {"sample_mask": [0, 1]}):
+        ours = clean(series, confounds=confounds, **PLAIN, **options)
+        np.testing.assert_allclose(ours, [[2.5, 7]] * 2)
+
+
 @pytest.mark.parametrize("detrend", [True, False])
 @pytest.mark.parametrize("filtered", [True, False])
 def test_regressors_without_a_part_of_their_own_change_nothing(detrend, filtered):
@@ -736,6 +743,17 @@ def test_a_cosine_that_a_user_supplies_is_the_only_one():
     assert_same(ours, clean(series, confounds=cosine))
 
 
+@pytest.mark.parametrize("order", [1, 3, 4])
+def test_any_cosine_that_a_user_supplies_is_found_among_other_confounds(order):
+    series, phase = noise(100, 2), np.pi / 100 * (np.arange(100) + 0.5)
+    options = {"filter": "cosine", "high_pass": 0.01, "t_r": 2.0}
+    options["confounds"] = np.column_stack([noise(100, 1, seed=1), 7 * np.cos(order * phase)])
+    with pytest.warns(UserWarning, match="user supplied confounds"):
+        ours = clean(series, **options)
+    assert_same(ours, quietly(nilearn_clean, series, **options))
+    assert_same(ours, clean(series, confounds=options["confounds"]))
+
+
 @pytest.mark.parametrize("n_volumes", range(20, 200, 9))
 @pytest.mark.parametrize("t_r", [0.72, 1.4, 2.1])
 def test_as_many_cosines_as_nilearn_where_rounding_decides(n_volumes, t_r):
@@ -910,6 +928,8 @@ def test_errors_as_nilearn(options, error, match):
         (SERIES, {"sample_mask": np.array([1, 50])}, IndexError, r"invalid index \[50\]"),
         (SERIES, {"sample_mask": np.ones((2, 2))}, DataError, "one dimension"),
         (SERIES, {"sample_mask": np.array([0.5, 2])}, DataError, "whole numbers"),
+        (SERIES, {"sample_mask": np.array([1, 2.5, 3])}, DataError, "whole numbers"),
+        (SERIES, {"sample_mask": np.array([5, -1, 7])}, DataError, "negative values"),
         (SERIES, {"sample_mask": np.array(["a", "b"])}, TypeError, "must be of type"),
         (SERIES, {"sample_mask": [5], "low_pass": 0.1}, DataError, "two volumes or more"),
         (SERIES, {"sample_mask": [3, 2], "low_pass": 0.1}, DataError, "ascending"),

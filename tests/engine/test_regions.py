@@ -461,6 +461,20 @@ def test_a_region_between_the_voxels_of_the_image_is_empty(tmp_path):
         assert table.regions.values == tuple(sorted((3, lost)))
 
 
+@pytest.mark.parametrize("kind", ["labels", "maps"])
+def test_regions_in_a_mask_on_another_grid(tmp_path, kind):
+    """A mask one voxel to the right, so that the first plane has none, with a gap at x = 2."""
+    labels = np.ones((4, 3, 2), np.int16)
+    labels[2:] = 2
+    values = labels if kind == "labels" else np.float32(labels[..., None] == [1, 2])
+    table, _ = load_parcellation(save(tmp_path, values, np.eye(4), "a.nii"), "mine", "MNI")
+    inside, shifted = np.ones((4, 3, 2), bool), np.eye(4)
+    inside[1], shifted[0, 3] = False, 1
+    weights = row_weights(table, Grid((4, 3, 2), np.eye(4)), inside, Grid((4, 3, 2), shifted))
+    assert_array_equal(weights.grid.unflat(weights.voxels)[:, 0], [1, 3] * 6)
+    assert_allclose(weights.coverage, 0.5)
+
+
 @pytest.mark.parametrize("text", ["", "# index name\n", "\n \n"])
 def test_a_table_without_a_row_names_nothing(tmp_path, text):
     path = tmp_path / "a_dseg.nii"

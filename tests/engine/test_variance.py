@@ -49,6 +49,11 @@ def test_same_as_nilearn(n_confounds, percentile, detrend):
     assert_same(high_variance_confounds(img, **options), nilearn_confounds(img, **options), 1e-8)
 
 
+def test_two_volumes_are_as_nilearns():
+    img, options = image(shape=(5, 5, 5, 2)), {"n_confounds": 2, "percentile": 20, "detrend": False}
+    assert_same(high_variance_confounds(img, **options), nilearn_confounds(img, **options), 1e-8)
+
+
 @pytest.mark.parametrize("detrend", [True, False])
 def test_same_as_nilearn_in_a_mask(detrend):
     img = image(offset=50)
