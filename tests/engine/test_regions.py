@@ -314,6 +314,18 @@ def test_a_voxel_that_varies_late_counts_in_smoothed_regions(tmp_path, bold, atl
     assert extraction.read_twice
 
 
+@pytest.mark.parametrize(("voxel", "reduced"), [(8, True), (9, True), (10, False)])
+def test_a_map_is_reduced_by_voxels_that_count(tmp_path, bold, voxel, reduced):
+    """Those of a hundredth of its largest weight or more."""
+    weights = np.zeros((*SHAPE, 2))
+    weights[8, 8, 8:11, 0], weights[2, 2, 2:4, 1] = [1, 0.5, 0.009], 1
+    table, _ = load_parcellation(save(tmp_path, weights, AFFINE, "maps.nii"), "mine", "MNI")
+    values = nib.load(bold).get_fdata()
+    values[8, 8, voxel] = 7
+    extraction = ours(save(tmp_path, values, AFFINE, "constant.nii"), table)
+    assert extraction.reduced.tolist() == [reduced, False]
+
+
 def test_maps_have_no_median(bold, maps):
     with pytest.raises(UsageError, match="weighted means, and no median"):
         ours(bold, load_parcellation(maps, "mine", "MNI")[0], aggregation="median")
@@ -447,6 +459,20 @@ def test_a_region_between_the_voxels_of_the_image_is_empty(tmp_path):
         assert small.tolist() == [7, 7, 7]
         assert table.radii[used.index(0)] == pytest.approx((3 / (4 * np.pi)) ** (1 / 3), abs=1e-4)
         assert table.regions.values == tuple(sorted((3, lost)))
+
+
+@pytest.mark.parametrize("kind", ["labels", "maps"])
+def test_regions_in_a_mask_on_another_grid(tmp_path, kind):
+    """A mask one voxel to the right, so that the first plane has none, with a gap at x = 2."""
+    labels = np.ones((4, 3, 2), np.int16)
+    labels[2:] = 2
+    values = labels if kind == "labels" else np.float32(labels[..., None] == [1, 2])
+    table, _ = load_parcellation(save(tmp_path, values, np.eye(4), "a.nii"), "mine", "MNI")
+    inside, shifted = np.ones((4, 3, 2), bool), np.eye(4)
+    inside[1], shifted[0, 3] = False, 1
+    weights = row_weights(table, Grid((4, 3, 2), np.eye(4)), inside, Grid((4, 3, 2), shifted))
+    assert_array_equal(weights.grid.unflat(weights.voxels)[:, 0], [1, 3] * 6)
+    assert_allclose(weights.coverage, 0.5)
 
 
 @pytest.mark.parametrize("text", ["", "# index name\n", "\n \n"])

@@ -167,6 +167,19 @@ def test_the_rim_belongs_to_the_sphere(spacing, angles):
     np.testing.assert_array_equal(weights.used, POINTS_IN_BALL)
 
 
+@pytest.mark.parametrize("spacing", [1, 2, 2.4, 3.3, 0.7, 0.1, 1 / 3])
+@pytest.mark.parametrize("shift", [(1, 0, 0), (1, 1, 0), (1, 1, 1)])
+def test_the_rim_belongs_to_spheres_around_seeds_between_voxels(spacing, shift):
+    """In halves of voxels, so that distances are whole numbers; from one voxel to the next."""
+    affine = affine_of([spacing] * 3)
+    halves = 2 * np.moveaxis(np.indices((17, 17, 17)), 0, -1) - (np.array(shift) + 16)
+    squares = (halves**2).sum(axis=-1)
+    reached = np.unique(squares[squares <= 50])
+    seeds = np.tile((np.array(shift) / 2 + 8) * spacing, (len(reached), 1))
+    weights = sphere_weights(seeds, spacing * np.sqrt(reached) / 2, Grid((17, 17, 17), affine))
+    np.testing.assert_array_equal(weights.asked, [(squares <= n).sum() for n in reached])
+
+
 @pytest.mark.parametrize(
     ("position", "in_image"),
     [(-0.6, False), (-0.4, True), (0, True), (3.4, True), (3.6, False), (90, False)],
@@ -676,6 +689,12 @@ def test_a_seed_between_voxels_is_held_by_the_one_of_nilearn():
 def test_one_radius_of_several_that_is_no_length(radii):
     with pytest.raises(UsageError, match="length"):
         sphere_weights([[2, 2, 2], [1, 1, 1]], radii, Grid((5, 5, 5), UNIT))
+
+
+def test_voxels_may_be_as_small_as_a_thousandth_of_a_millimetre():
+    grid = Grid((5, 5, 5), affine_of([1e-3] * 3))
+    assert grid.voxel_volume == pytest.approx(1e-9)
+    assert sphere_weights([[2e-3] * 3], 1e-3, grid).used.tolist() == [7]
 
 
 @pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (-1, -1, -1)])

@@ -414,6 +414,13 @@ def test_a_3d_image_is_one_row(img, data):
     assert_allclose(row[0], masker.transform(img)[7], rtol=1e-12)
 
 
+def test_a_pattern_of_one_3d_image_is_one_row_too(tmp_path, data):
+    nib.Nifti1Image(data[..., 7], AFFINE).to_filename(tmp_path / "one.nii")
+    with pytest.warns(DeprecationWarning, match="3-D"):
+        row = NiftiSpheresMasker(SEEDS).fit().transform(str(tmp_path / "o*.nii"))
+    assert row.shape == (1, 3)
+
+
 def test_several_series(img, data, confounds):
     second = nib.Nifti1Image(data[..., :30], AFFINE)
     masker = NiftiSpheresMasker(SEEDS, radius=4, detrend=True, standardize="zscore_sample").fit()
