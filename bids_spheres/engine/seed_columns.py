@@ -371,5 +371,4 @@ def numbered(names: Sequence[str], notes: list[str]) -> tuple[str, ...]:
         while often[name] > 1 and new[i] in taken:
             counts[name] += 1
             new[i] = f"{name}_{counts[name]}"
-        taken.add(new[i])
     return tuple(new)

@@ -137,7 +137,7 @@ class SphereWeights:
             return self.membership
         largest = self.magnitudes.max(axis=1).toarray().ravel()
         rows = np.repeat(np.arange(len(self.asked)), np.diff(self.membership.indptr))
-        kept = self.magnitudes.data >= CORE * largest[rows]
+        kept = np.abs(self.values) >= CORE * largest[rows]
         pairs = rows[kept], self.membership.indices[kept]
         return sparse.csr_array((np.ones(kept.sum(), bool), pairs), shape=self.membership.shape)
 
@@ -183,7 +183,8 @@ class SphereWeights:
     @cached_property
     def magnitudes(self) -> sparse.csr_array:
         """Weights without their signs, (S, V): maps of components may have both."""
-        parts = np.abs(self.sums.data), self.sums.indices, self.sums.indptr
+        # Copies, as scipy sorts a matrix in place to find its largest values.
+        parts = np.abs(self.sums.data), self.sums.indices.copy(), self.sums.indptr
         return sparse.csr_array(parts, shape=self.sums.shape)
 
     def restricted(self, spheres: BoolArray, voxels: BoolArray) -> SphereWeights:

@@ -382,6 +382,19 @@ def test_facts_of_the_methods_text_are_those_of_the_settings(tmp_path):
     assert plain.measures == ("pearsoncorrelation",)
 
 
+def test_problems_of_files_are_errors_of_their_runs_and_those_of_settings_are_warned_of(call, tiny):
+    for label in ("01", "02"):
+        tiny.add_run(f"sub-{label}_task-rest")
+    change_table(tiny, "01", csf=np.nan)
+    change_table(tiny, "02", drop=["csf"])
+    told = call("--strategy", "24P", "simple", status=1).splitlines()
+    begins = {
+        phrase: [line.split()[0] for line in told if phrase in line]
+        for phrase in ("column csf is n/a throughout", "no column csf")
+    }
+    assert list(begins.values()) == [["ERROR"], ["WARNING"]]
+
+
 def broken_runs(tiny, *labels):
     for label in labels:
         bold = tiny.add_run(f"sub-{label}_task-rest")

@@ -183,6 +183,9 @@ def test_a_regressor_that_looks_like_a_cosine_does_not_stand_in_for_them():
     np.testing.assert_allclose(regressors[:, 1:], np.sqrt(2 / 100) * np.cos(phases), atol=1e-12)
     left = count_degrees_of_freedom(design, strategy, 2.0, detrend=True)
     assert (left.rank, left.filtered) == (3, 3)  # one of the four is there already
+    # floor(2 * 200 s * 0.033 Hz) = 13
+    faster = replace(strategy, filter=TemporalFilter(0.033, type="cosine"))
+    assert removed_regressors(design, faster, 2.0).shape == (100, 1 + 13)
 
 
 def test_a_run_too_short_for_its_filter_between_the_first_and_the_last_kept_volume():
@@ -351,6 +354,8 @@ def test_an_exclusion_gives_every_reason():
         "(50 volumes kept - 4 rank removed - 0 lost to filtering)"
     )
     assert exclusion(replace(dof, problem="", residual=1), Strategy("a", "")) is None
+    single = DegreesOfFreedom(100, 1, 1, 0, 0, 0, 2)
+    assert exclusion(single, Strategy("a", "")).reason.startswith("0 degrees of freedom, fewer")
 
 
 def test_arguments_of_cleaning_for_censoring_and_filter():

@@ -406,6 +406,7 @@ def test_dummy_scans_end_with_the_first_steady_volume():
 def test_as_many_volumes_as_a_strategy_asks_for_are_enough(n_kept, accepted):
     assert strategy_of(min_volumes=10).accepts(n_kept, 2.0) is accepted
     assert strategy_of(min_seconds=20).accepts(n_kept, 2.0) is accepted
+    assert strategy_of().accepts(n_kept, 2.0) is (n_kept > 0)
 
 
 def test_displacement_in_numbers():
@@ -554,6 +555,11 @@ def test_components_by_their_names_alone():
         ("The JSON file has no aCompCor (CSF mask) components.",),
     )
     assert columns("temporal", described)[0] == ("t_comp_cor_00",)
+    only_white_matter = {"a_comp_cor_01": {"Mask": "WM"}}
+    assert columns("temporal_anat_separated", only_white_matter) == (
+        ("a_comp_cor_01",),
+        tuple(f"The JSON file has no {x} components." for x in ("tCompCor", "aCompCor (CSF mask)")),
+    )
     with pytest.raises(DataError, match=r"no tCompCor components in its JSON file, which"):
         columns("temporal", {"a_comp_cor_00": {"Mask": "WM"}})
     with pytest.raises(DataError, match=r"has no tCompCor components, which the"):

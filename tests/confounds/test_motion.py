@@ -206,6 +206,7 @@ def test_regressors_are_filtered_where_the_strategy_says_so(table):
             at = design.columns.index(name)
             np.testing.assert_allclose(design.values[1:, at], values[1:], rtol=1e-9, atol=1e-15)
         assert "filtered as well" in design.notes[-1]
+        assert any("were computed" in note for note in design.notes) == (whole is table)
 
 
 def test_both_measures_must_be_high_where_all_thresholds_count():

@@ -98,7 +98,7 @@ def test_yaml_without_pyyaml_says_what_to_install(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", published_strategies())
 def test_published_strategies_have_the_form_of_a_users(name, tmp_path):
     strategy = load_strategy(name)
-    assert strategy.name == name
+    assert (strategy.name, strategy.source) == (name, "")
     assert strategy.description.endswith(".")
     content = strategy_to_json(strategy)
     assert load_strategy(written(tmp_path, content)) == strategy
@@ -479,6 +479,8 @@ def test_options_that_change_kinds_of_filters_and_inner_keys():
     made = override(Strategy("a", ""), {"filter.high_pass": 0.02, "censor.before": 2})
     assert (made.filter, made.censor) == (TemporalFilter(0.02), Censor(before=2))
     assert override(band, {"filter.type": "none", "filter.low_pass": 0.1}).filter is None
+    assert override(band, {"filter.high_pass": None}).filter == TemporalFilter(None, 0.1, order=2)
+    assert override(band, {"filter.low_pass": None}).filter == TemporalFilter(0.01, order=2)
 
 
 def test_json_by_its_ending_in_any_case(tmp_path):

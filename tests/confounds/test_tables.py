@@ -279,6 +279,14 @@ def test_orthogonal_components_are_uncorrelated_with_accepted_ones():
     assert np.linalg.matrix_rank(both) == 5
 
 
+def test_components_padded_to_any_width():
+    mixing = pd.DataFrame({"ICA_007": [1.0, 2, 4], "ICA_070": [3.0, 1, 2], "ICA_100": [1.0, 3, 1]})
+    metrics = pd.DataFrame({"Component": ["ICA_7", "ICA_70", "ICA_0100"]})
+    metrics["classification"] = ["rejected", "accepted", "rejected"]
+    names = list(tedana_regressors(mixing, metrics, PATH).columns)
+    assert names[:3] == ["rejected_ICA_007", "rejected_ICA_100", "accepted_ICA_070"]
+
+
 def test_nothing_rejected():
     mixing = pd.DataFrame({"ICA_00": [1.0, 2, 3]})
     metrics = pd.DataFrame({"Component": ["ICA_00"], "classification": ["accepted"]})

@@ -73,5 +73,9 @@ def test_sizes_of_movements_are_those_that_are_stated():
     np.testing.assert_allclose((steps**2).sum(axis=(0, 1)), expected, rtol=0.6)
     # In a run the head sinks by up to `drift`, and sways by 0.3 of it to both sides.
     drift = Restlessness(drift=2, tremor=0, jumps=0, jump=0)
-    ends = np.array([realignment(drift, 61, each)[[0, -1]] * arcs for each in several])
-    np.testing.assert_allclose((ends[:, 1] - ends[:, 0]).std(axis=0), 2 / np.sqrt(3), rtol=0.25)
+    found = np.array([realignment(drift, 61, each) * arcs for each in several])
+    first, last = found[:, :1], found[:, -1:]
+    np.testing.assert_allclose((last - first).std(axis=0), [[2 / np.sqrt(3)] * 6], rtol=0.25)
+    # A sway a sin(2 pi (t + b)) differs from its beginning by a^2 in the mean square.
+    sway = found - first - np.linspace(0, 1, 61)[:, None] * (last - first)
+    np.testing.assert_allclose(np.sqrt((sway**2).mean()), 0.3 * 2 / np.sqrt(3), rtol=0.15)

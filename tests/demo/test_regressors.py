@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_spheres.demo.regressors import confounds_of, dvars
+from bids_spheres.demo.regressors import confounds_of, cosine_basis, dvars
 from tests.demo.conftest import MOTION, VOLUMES, every_run
 
 
@@ -164,3 +164,9 @@ def test_components_are_singular_vectors_of_what_cosines_leave(brain, letter, pa
         assert about[name]["VarianceExplained"] == pytest.approx(share[number], abs=1e-6)
         expected = pytest.approx(share[: number + 1].sum(), abs=1e-6)
         assert about[name]["CumulativeVarianceExplained"] == expected
+
+
+@pytest.mark.parametrize(("volumes", "skipped", "number"), [(64, 0, 2), (65, 2, 1), (66, 2, 2)])
+def test_cosines_are_as_many_as_steady_volumes_allow(volumes, skipped, number):
+    """Of 128 s and longer: 2 T t_r / 128 of T volumes in the steady state."""
+    assert cosine_basis(volumes, 2.0, skipped).shape == (volumes, number)

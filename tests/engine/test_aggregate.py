@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from nilearn.signal import clean as nilearn_clean
@@ -41,6 +43,15 @@ def test_defaults_are_those_of_cleaning(voxels, values):
     expected = medians(nilearn_clean(values, standardize=None))
     expected = (expected - expected.mean(axis=0)) / expected.std(axis=0, ddof=1)
     np.testing.assert_allclose(aggregate_cleaned(voxels, "median", {}), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median", "eigenvariate"])
+def test_stored_values_of_single_precision_are_computed_in_double(voxels, values, aggregation):
+    """Of a level that leaves them few digits, and scaled by the header."""
+    stored = (values + 1e5).astype(np.float32)
+    series = replace(voxels, values=stored, scaling=(0.3, 2.7)).aggregated(aggregation)
+    wide = replace(voxels, values=0.3 * stored.astype(np.float64) + 2.7)
+    np.testing.assert_allclose(series, wide.aggregated(aggregation), rtol=1e-13)
 
 
 @pytest.mark.parametrize("detrend", [True, False])

@@ -557,12 +557,12 @@ def test_numbers_aligned_by_blanks(tmp_path):
     assert_same(ours, nilearn_clean(series, confounds=tmp_path / "rp.txt"))
 
 
-@pytest.mark.parametrize("header", ["csf\n", ""])
+@pytest.mark.parametrize("header", ["csf\n", "", "\ncsf\n\n"])
 def test_a_file_of_one_column(tmp_path, header):
     """Nilearn can't read one."""
     series, column = noise(50, 2), noise(50, 1, seed=1)
     path = tmp_path / "csf.tsv"
-    path.write_text(header + "".join(f"{value!r}\n" for value in column[:, 0].tolist()))
+    path.write_text(header + "".join(f"{value!r}\n" for value in column[:, 0].tolist()) + "\n")
     assert_same(clean(series, confounds=path), nilearn_clean(series, confounds=column))
 
 
@@ -949,6 +949,7 @@ def test_errors_as_nilearn(options, error, match):
         (SERIES, {"sample_mask": []}, DataError, "The size of the sample mask is 0"),
         (SERIES, {"sample_mask": np.zeros(50, bool)}, DataError, "All volumes were marked as mot"),
         (SERIES, {"sample_mask": np.ones(49, bool)}, IndexError, "fewer timepoints than the curr"),
+        (SERIES, {"sample_mask": np.array([1, 50])}, IndexError, r"invalid index \[50\]"),
         (SERIES, {"sample_mask": np.ones((2, 2))}, DataError, "one dimension"),
         (SERIES, {"sample_mask": np.array([0.5, 2])}, DataError, "whole numbers"),
         (SERIES, {"sample_mask": np.array([1, 2.5, 3])}, DataError, "whole numbers"),
@@ -1040,6 +1041,43 @@ def test_the_unit_of_confounds_plays_no_part_where_they_are_not_standardized():
         for unit in (1e-7, 1e5, -3):
             ours = quietly(clean, series, confounds=unit * confounds, detrend=detrend, **options)
             np.testing.assert_allclose(ours, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("standardize_confounds", [True, False])
+def test_units_of_columns_side_by_side_play_no_part(standardize_confounds):
+    """Each column has its own rounding errors."""
+    series, confounds = noise(60, 2), noise(60, 2, seed=1)
+    options = {"standardize_confounds": standardize_confounds}
+    expected = clean(series, confounds=confounds, **options)
+    ours = clean(series * [1e-6, 1e9], confounds=confounds * [1e9, 1e-6], **options)
+    np.testing.assert_allclose(ours, expected, atol=1e-9)
+
+
+def test_one_volume_is_cleaned_of_confounds_as_they_are():
+    """Of one value no spread is known."""
+    options = {"sample_mask": [4], "detrend": False, "standardize": None}
+    ours = clean(noise(9, 2), confounds=noise(9, 1, seed=1), **options)
+    np.testing.assert_allclose(ours, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.float32, np.float64])
+def test_numbers_of_any_type(kind):
+    ours = clean(SERIES, low_pass=0.1, t_r=kind(2))
+    np.testing.assert_allclose(ours, clean(SERIES, low_pass=0.1, t_r=2.0), atol=1e-6)
+
+
+@pytest.mark.parametrize("correlation", [0.88, 0.92])
+def test_how_much_a_confound_is_like_a_cosine_that_is_one(correlation):
+    cosine = np.cos(np.pi / 60 * (np.arange(60) + 0.5))
+    other = scipy_signal.detrend(rng(1).normal(size=60))
+    other -= cosine * (cosine @ other) / (cosine @ cosine)
+    other *= np.sqrt(correlation**-2 - 1) * np.linalg.norm(cosine) / np.linalg.norm(other)
+    options = {"confounds": cosine + other, "filter": "cosine", "high_pass": 0.01, "t_r": 2}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ours = clean(noise(60, 2), **options)
+    assert bool(caught) == (correlation > 0.9)
+    assert_same(ours, quietly(nilearn_clean, noise(60, 2), **options))
 
 
 def test_confounds_in_a_tuple_are_those_of_a_list():

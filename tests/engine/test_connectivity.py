@@ -83,6 +83,17 @@ def test_series_without_correlation_are_nan_and_others_are_not(bad):
     np.testing.assert_allclose(pearson_correlation(series), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize(("spread", "defined"), [(1e-10, True), (1e-13, False)])
+def test_how_little_a_series_may_vary(spread, defined):
+    """By more than rounding errors, of its level: as 1e-10, and not 1e-13."""
+    noise = np.random.default_rng(2).standard_normal((50, 2))
+    for level in (1, 1e6):
+        matrix = pearson_correlation(level * (1 + spread * noise * [1, 1e6]))
+        assert np.isfinite(matrix[0, 1]) == defined
+        if defined:
+            assert matrix[0, 1] == pytest.approx(np.corrcoef(noise.T)[0, 1], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     "series", [np.ones((1, 3)), np.full((5, 3), np.nan), np.zeros((5, 3))], ids=str
 )
@@ -261,6 +272,16 @@ def test_what_even_shrinking_does_not_make_invertible_is_missing(n_series, signs
     assert np.isfinite(precision(shrunk_a_little)).all() == (len(signs) > 2)
 
 
+@pytest.mark.parametrize("level", [5e-6, 1e-4])
+def test_a_covariance_of_hardly_more_than_rank_1_is_not_inverted(level):
+    """Shrunk by less than a millionth of a millionth per series."""
+    rng = np.random.default_rng(3)
+    series = np.outer([1, -1, 1, 1, -1, -1], rng.normal(size=90)) + level * rng.normal(size=(6, 90))
+    share = sklearn_covariance.ledoit_wolf(series)[1]
+    assert share > 1e-12
+    assert np.isfinite(precision(series)).all() == (share > 90e-12)
+
+
 def test_rounding_of_large_values_makes_no_two_volumes_invertible():
     series = 1e11 + np.random.default_rng(3).normal(size=(2, 3))
     assert ledoit_wolf(series)[1] > 3e-12  # of rounding errors alone
@@ -417,6 +438,12 @@ def test_concatenated_runs_are_standardized_each():
     np.testing.assert_allclose(together, np.vstack(expected), atol=1e-12)
 
 
+def test_one_run_is_standardized_as_well():
+    part = correlated((50, 3))
+    expected = (part - part.mean(axis=0)) / part.std(axis=0, ddof=1)
+    np.testing.assert_allclose(concatenate([part]), expected, atol=1e-12)
+
+
 def test_a_difference_between_runs_is_no_correlation():
     rng = np.random.default_rng(8)
     parts = [rng.standard_normal((300, 2)) + level for level in (0, 50)]
@@ -455,11 +482,13 @@ def test_moments_of_arrays_with_gaps_are_those_of_numpy():
     arrays[rng.random((9, 5)) < 0.3] = np.nan
     arrays[:, 3] = np.nan
     arrays[1:, 4], arrays[0, 4] = np.nan, 7
+    arrays[[2, 5], [0, 1]] = np.inf, -np.inf
     moments = Moments(5)
     for values in arrays:
         moments.add(values)
     known = np.isfinite(arrays)
     np.testing.assert_array_equal(moments.n, known.sum(axis=0))
+    arrays[~known] = np.nan
     np.testing.assert_allclose(moments.known_mean[:3], np.nanmean(arrays[:, :3], axis=0))
     np.testing.assert_allclose(moments.sd[:3], np.nanstd(arrays[:, :3], axis=0, ddof=1), rtol=1e-6)
     assert moments.mean[3:].tolist() == [0, 7]

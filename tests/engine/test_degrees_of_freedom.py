@@ -301,8 +301,9 @@ def test_no_more_than_what_cleaning_left():
     assert effective_degrees_of_freedom(series, degrees_lost=1).max() == 100
     assert (effective_degrees_of_freedom(series, degrees_lost=81) == 20).all()
     regressors = autoregressive(0, 100, 10, seed=15)
-    found = effective_degrees_of_freedom(series, regressors=regressors, degrees_lost=5)
-    assert found.max() <= 90
+    for lost, most in ((0, 90), (5, 90), (21, 80)):
+        found = effective_degrees_of_freedom(series, regressors=regressors, degrees_lost=lost)
+        assert found.max() == most
     assert (effective_degrees_of_freedom(series, degrees_lost=100) == 1).all()
     assert (effective_degrees_of_freedom(series, degrees_lost=300) == 1).all()
 
@@ -324,6 +325,16 @@ def test_dependent_and_constant_regressors_count_once():
         effective_degrees_of_freedom(series, regressors=repeated),
         effective_degrees_of_freedom(series, regressors=independent),
         rtol=1e-7,
+    )
+
+
+def test_units_of_regressors_do_not_matter():
+    series = autoregressive(0.5, 80, 4, seed=17)
+    regressors = autoregressive(0.9, 80, 3, seed=18)
+    np.testing.assert_allclose(
+        effective_degrees_of_freedom(series, regressors=regressors * [1e-12, 1, 1e12]),
+        effective_degrees_of_freedom(series, regressors=regressors),
+        rtol=1e-8,
     )
 
 

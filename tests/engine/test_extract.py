@@ -376,6 +376,18 @@ def test_a_voxel_may_begin_to_vary_late(tmp_path, fwhm, start, dtype, slope, int
 
 
 @pytest.mark.parametrize("fwhm", [None, 6])
+def test_constant_voxels_beside_one_that_is_bad_in_some_volumes(fwhm):
+    data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, 40))
+    ball = np.argwhere(in_ball(SEEDS[0], 2.9))
+    data[tuple(ball[:2].T)] = 12
+    data[(*ball[2], 25)] = np.nan
+    expected, _ = usable_means(data, [in_ball(seed, 6) for seed in SEEDS], fwhm)
+    with pytest.warns(UserWarning, match="are constant, or not fin"):
+        found = extract_spheres(image(data), SEEDS, 6, smoothing_fwhm=fwhm)
+    np.testing.assert_allclose(found.timeseries, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
 def test_a_voxel_that_begins_to_vary_late_is_in_its_sphere_after_one_reading(tmp_path, fwhm):
     data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, 40))
     data[tuple(np.argwhere(in_ball(SEEDS[0], 2.9))[2])][:20] = 0

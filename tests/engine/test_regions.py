@@ -314,6 +314,18 @@ def test_a_voxel_that_varies_late_counts_in_smoothed_regions(tmp_path, bold, atl
     assert extraction.read_twice
 
 
+@pytest.mark.parametrize(("voxel", "reduced"), [(8, True), (9, True), (10, False)])
+def test_a_map_is_reduced_by_voxels_that_count(tmp_path, bold, voxel, reduced):
+    """Those of a hundredth of its largest weight or more."""
+    weights = np.zeros((*SHAPE, 2))
+    weights[8, 8, 8:11, 0], weights[2, 2, 2:4, 1] = [1, 0.5, 0.009], 1
+    table, _ = load_parcellation(save(tmp_path, weights, AFFINE, "maps.nii"), "mine", "MNI")
+    values = nib.load(bold).get_fdata()
+    values[8, 8, voxel] = 7
+    extraction = ours(save(tmp_path, values, AFFINE, "constant.nii"), table)
+    assert extraction.reduced.tolist() == [reduced, False]
+
+
 def test_maps_have_no_median(bold, maps):
     with pytest.raises(UsageError, match="weighted means, and no median"):
         ours(bold, load_parcellation(maps, "mine", "MNI")[0], aggregation="median")

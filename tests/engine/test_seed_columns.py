@@ -190,6 +190,7 @@ def test_spaces_that_columns_name(read):
         ("0 -52 18 5 6\n1 -52 18 5 6\n", "no header, and 5 columns of numbers"),
         ("0 -52 18 5\n3 -52 18 5\n", "no header, and 4 columns of numbers"),
         ("1 -52 18 5\n", "no header, and 4 columns of numbers"),
+        ("x y z name\n1 2 30 a b\n4 5 60\n", "row 2 has 3 cells, the header 4"),
         ("hemi,x,y,z\nL,abc,-22,56\n", "'abc' in row 1, column 'x', is not a number"),
         ("x,y,z\n-0.038,-0.022,0.056\n", "these look like metres, not mm"),
         ("x,y,z\n-3.8,-2.2,5.6\n0,-5.2,1.8\n", "these look like centimetres, not mm"),
@@ -338,6 +339,8 @@ def test_a_name_is_that_of_a_set_or_of_a_file(tmp_path, monkeypatch):
         ("x,y,z,t\n0,-52,18,\n-1.5,50,-5,3.1\n", ("seed_1", "seed_2")),
         ("x,y,z,lobule,gyrus\n0,-52,18,a,b\n-1.5,50,-5,c,d\n", ("seed_1", "seed_2")),
         ("x,y,z,lobule,comment\n0,-52,18,a,b\n-1.5,50,-5,c,d\n", ("a", "c")),
+        ("x,y,z,roi,lobule\n0,-52,18,7,a\n-1.5,50,-5,8,c\n", ("a", "c")),
+        ("x,y,z,name,lobule\n0,-52,18,7,a\n-1.5,50,-5,8,c\n", ("7", "8")),
         # Cells are apart by what most lines hold
         ("name,x,y,z\nPCC; dorsal,0,-52,18\nLP,-1.5,50,-5\n", ("PCC; dorsal", "LP")),
     ],
@@ -512,7 +515,7 @@ def test_keys_that_say_where_a_table_comes_from_are_not_worth_a_note(read):
     "text",
     [
         "Table 1\nx,y,z\n",
-        "Table 1,,\nOf a paper,,\nx,y,z\n",
+        "Table 1,,\nOf a paper,,\nof 2011,,\nx,y,z\n",
         "// of a paper\nx,y,z\n",
         "// x,y,z\n",
         "\n \nx,y,z\n\n",
@@ -522,7 +525,8 @@ def test_keys_that_say_where_a_table_comes_from_are_not_worth_a_note(read):
         "n, N;x;y;z\nPCC, l;0;-52;18\nmPFC, r;-1.5;50;-5\n",
         "n; N\tx\ty\tz\nPCC; l\t0\t-52\t18\nmPFC; r\t-1.5\t50\t-5\n",
         # Three numbers in a cell of every row, and not of some
-        "a;MNI;comment\nPCC;0 -52 18;1 2 3\nmPFC;-1.5 50 -5;\n",
+        "a;Centroid;comment\nPCC;0 -52 18;1 2 3\nmPFC;-1.5 50 -5;\n",
+        "x,y,z\n0,-52,18\n// a remark\n-1.5,50,-5\n",
     ],
 )
 def test_what_is_around_the_numbers(read, text):
@@ -539,3 +543,15 @@ def test_names_with_blanks_between_blanks_are_in_the_last_column(read):
 def test_a_column_of_one_space_is_that_of_the_table(read, column):
     seeds, said = read(f"x,y,z,{column}\n0,-52,18,T1w\n1,2,30,T1w\n")
     assert (seeds.space, seeds.names, said) == ("T1w", ("seed_1", "seed_2"), "")
+
+
+def test_the_last_cells_of_rows_between_tabs_may_be_empty(read):
+    seeds, _ = read("name\tx\ty\tz\tradius\nPCC\t0\t-52\t18\t\nLP\t-1.5\t50\t-5\t4\n")
+    assert seeds.radii.tolist() == [5, 4]
+
+
+def test_repeated_names_that_end_in_a_number_are_told_apart_as_well(read):
+    given = ["a_1", "a", "a_2", "a", "a_1", "a", "a_1_1"]
+    names = read("name,x,y,z\n" + "".join(f"{name},1,2,30\n" for name in given))[0].names
+    assert len(set(names)) == len(given)
+    assert [name for name in ("a_2", "a_1_1") if name in names] == ["a_2", "a_1_1"]

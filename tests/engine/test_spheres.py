@@ -710,3 +710,27 @@ def test_the_nearer_seed_has_a_voxel_unless_by_less_than_a_nanometre(apart, owne
     weights = sphere_weights(points, 1.5, grid)
     assert label_volume(weights, points)[2, 2, 2] == owner
     assert (2, 2, 2) in used_voxels(nearest_only(weights, points, 1.5))[owner - 1]
+
+
+def test_what_counts_of_maps_leaves_their_weights_as_they_are():
+    """Voxels of a row come with the last axis fastest, which is not the order of columns."""
+    grid = Grid((4, 3, 2), UNIT)
+    points = [[1, 1, 0], [2, 1, 1]]
+    flat = sphere_weights(points, 1, grid)
+    values = np.linspace(-2, 3, flat.membership.nnz)
+    values[1] = -0.001
+    maps = replace(flat, values=values.copy(), whole=np.array([20.0, 20]))
+    volume = np.arange(24.0) ** 2
+    expected, position = [], 0
+    for own in used_voxels(flat):
+        voxels = grid.flat(np.array(sorted(own)))
+        expected.append(values[position : position + len(own)] @ volume[voxels])
+        position += len(own)
+    kept = used_voxels(replace(flat, membership=maps.core))
+    first, second = used_voxels(flat)
+    assert kept == [first - {sorted(first)[1]}, second]
+    np.testing.assert_allclose(maps.sums @ volume[maps.voxels], expected)
+    largest = [np.abs(part).max() for part in np.split(values, np.cumsum(flat.used)[:-1])]
+    label_volume(maps, np.array(points, float))
+    np.testing.assert_allclose(maps.magnitudes.max(axis=1).toarray().ravel(), largest)
+    np.testing.assert_allclose(maps.sums @ volume[maps.voxels], expected)

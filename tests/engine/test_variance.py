@@ -131,6 +131,28 @@ def test_no_more_components_than_volumes():
     assert_same(ours, nilearn_confounds(img, percentile=50)[:, :2], 1e-8)
 
 
+def test_two_volumes_have_one_component():
+    """Their difference, when the mean is taken out."""
+    img = image(shape=(5, 5, 5, 2))
+    ours = high_variance_confounds(img, n_confounds=1, detrend=False, percentile=50)
+    assert_same(ours, nilearn_confounds(img, 1, percentile=50, detrend=False), 1e-8)
+
+
+def test_voxels_without_variance_count_among_those_of_which_a_share_is_taken():
+    img = image()
+    img.dataobj[:, :4] = 7
+    options = {"percentile": 20, "n_confounds": 3}
+    assert_same(high_variance_confounds(img, **options), nilearn_confounds(img, **options), 1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_unit_of_an_image_plays_no_part(unit):
+    img = image(shape=(5, 5, 5, 30))
+    scaled = nib.Nifti1Image(unit * np.asarray(img.dataobj), AFFINE)
+    expected = nilearn_confounds(img, percentile=20)
+    assert_same(high_variance_confounds(scaled, percentile=20), expected, 1e-8)
+
+
 def test_a_percentile_of_0_takes_no_voxel():
     with pytest.warns(UserWarning, match="no voxels and 40 volumes have no components"):
         assert high_variance_confounds(image(), percentile=0).shape == (40, 0)

@@ -360,3 +360,48 @@ def test_problems_of_workers_that_are_gone_are_not_told(run):
 
     with pytest.raises(TemporaryError, match=r"that can be used: b is odd\."):
         run(Scheduler(step, a=RUNNING, b=RUNNING), [1], timeout=8.0)
+
+
+def test_a_worker_that_pauses_after_its_proof_gets_no_more_items(run):
+    def step(client):
+        prove(client, "a")
+        done = [f for f in client.submitted if not f.is_proof and f.status == "finished"]
+        if done:
+            client.workers = {"a": PAUSED, "b": RUNNING}
+            if client.now > 5:
+                prove(client, "b")
+        for future in client.pending(proofs=False):
+            future.finish()
+
+    client = Scheduler(step, a=RUNNING)
+    assert run(client, [1, 2]) == [(1, -1), (2, -2)]
+    first, second = (future.where for future in client.submitted if not future.is_proof)
+    assert first == {}
+    assert second == {"workers": {"b"}, "allow_other_workers": True}
+
+
+def test_a_call_waits_for_items_that_are_at_work(run):
+    def step(client):
+        prove(client, "a")
+        if client.pending(proofs=False):
+            client.workers = {"a": PAUSED}
+            if client.now > 40:
+                client.pending(proofs=False)[0].finish()
+
+    assert run(Scheduler(step, a=RUNNING), [1], timeout=5.0) == [(1, -1)]
+
+
+@pytest.mark.parametrize("status", ["lost", "cancelled"])
+def test_a_proof_that_was_lost_is_asked_for_again(run, status):
+    def step(client):
+        proofs = [future for future in client.submitted if future.is_proof]
+        for first in proofs[:1]:
+            first.status = status
+        prove(client, "a")
+        for future in client.pending(proofs=False):
+            future.finish()
+
+    client = Scheduler(step, a=RUNNING)
+    assert run(client, [1], timeout=50.0) == [(1, -1)]
+    first, second = (future.time for future in client.submitted if future.is_proof)
+    assert 30 < second - first < 32

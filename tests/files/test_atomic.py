@@ -293,6 +293,9 @@ def test_a_file_that_is_right_is_not_written_again(tmp_path):
     assert path.stat() == before
     assert write_if_changed(path, "size\n")
     assert path.read_text() == "size\n"
+    path.write_text("size\nand more\n")
+    assert write_if_changed(path, "size\n")
+    assert path.read_text() == "size\n"
 
 
 def test_reading_text(tmp_path):
@@ -442,6 +445,12 @@ def test_a_temporary_name_that_was_guessed(tmp_path, victim, monkeypatch, there)
         write_text(tmp_path / "a.txt", "ours")
     assert guessed.read_text() == victim.read_text() == "precious"
     assert not (tmp_path / "a.txt").exists()
+
+
+def test_another_file_that_exists_is_no_reason_to_keep_ours(tmp_path):
+    with pytest.raises(OutputError, match="File exists"), replacing(tmp_path / "a.txt"):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), "another")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_that_a_link_leads_to_is_not_removed(tmp_path, victim):

@@ -49,7 +49,9 @@ def test_lines_name_the_file(caplog):
     with naming(Path("a/b.nii")):
         logging.getLogger("nibabel.global").warning("qform_code is odd.")
         warnings.warn("of numpy", RuntimeWarning, stacklevel=1)
-    assert caplog.messages == ["a/b.nii: qform_code is odd.", "a/b.nii: of numpy."]
+        warnings.warn("of scipy.", UserWarning, stacklevel=1)
+    lines = ["qform_code is odd.", "of numpy.", "of scipy."]
+    assert caplog.messages == [f"a/b.nii: {line}" for line in lines]
     assert {record.name for record in caplog.records} == {"bids_spheres"}
 
 

@@ -88,6 +88,23 @@ def test_how_to_share_is_said_of_what_we_have_written(tmp_path, monkeypatch):
         read_text(tmp_path / "x.json")
     assert error.value.hint is None
 
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("bids_spheres.files.text.open_regular", fail)
+    with pytest.raises(ReadWriteError, match="Input/output error") as error:
+        read_own_text(tmp_path / "x.json")
+    assert error.value.hint is None
+
+
+@pytest.mark.parametrize("start", ["", "../../.git"])
+def test_text_that_is_a_pointer_of_git_annex(tmp_path, start):
+    path = tmp_path / "x.json"
+    path.write_text(f"{start}/annex/objects/MD5E-s1--0.json\n")
+    for read in (read_text, read_own_text, read_json_object):
+        with pytest.raises(MissingInputError, match="git-annex has its name only"):
+            read(path)
+
 
 @pytest.mark.parametrize(
     ("start", "kind", "how"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pandas as pd
@@ -184,3 +184,17 @@ def test_of_more_than_5000_edges_every_second_is_permuted(rng):
     every = np.ones(5001, dtype=bool)
     second = np.arange(5001) % 2 == 0
     assert permuted_qc_fc(values, motion, every, 0) == permuted_qc_fc(values, motion, second, 0)
+
+
+def test_controls_of_some_strategies_are_not_missed_in_others(outputs, rng, caplog):
+    for label, strategy in product(("01", "02"), ("36P", "simple")):
+        path = outputs.add(label, correlations(rng, 5), strategy=strategy)
+    stem = path.name.replace("_stat-pearsoncorrelation", "").replace("_relmat", "_controls")
+    rows = [f"{name}\t0.1\t0.2\t0.3" for name in ("surrogate", "fluid", "mirrored")]
+    head = "control\tsignificant\tsignificant_nominal\tsimilarity"
+    path.with_name(stem).write_text("\n".join([head, *rows]) + "\n")
+    assert run_group(outputs.root, GroupOptions(controls=True)) == []
+    assert "No run has negative controls" not in caplog.text
+    table = read_tsv(outputs.root / "group" / "strategies.tsv").set_index("strategy")
+    expected = {"36P": np.nan, "simple": 0.1}
+    assert table["surrogate_significant"].to_dict() == pytest.approx(expected, nan_ok=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from itertools import product
 
 import numpy as np
 import pytest
 from scipy.special import polygamma
 
-from bids_spheres.errors import DataError
+from bids_spheres.errors import DataError, OutputError
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.files import describe_absent, describe_failed
 from bids_spheres.group.options import GroupOptions
@@ -318,6 +319,7 @@ def test_a_run_in_a_space_without_a_preference_counts_in_one_that_has_one(output
     add(outputs, rng, "01", "MNI152Lin")
     z = [add(outputs, rng, "01", NLIN6), add(outputs, rng, "02", "MNI152Lin")]
     add(outputs, rng, "02", "MNIPediatricAsym")  # the first by its name
+    z.append(add(outputs, rng, "03", "MNIPediatricAsym"))
     assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
     (mean,) = (outputs.root / "group").glob("*_space-MNI_*_mean.tsv")
     written = upper(read_tsv(mean).drop(columns="Node").to_numpy(float))
@@ -344,7 +346,8 @@ def test_seeds_mapped_to_another_template_are_pooled_and_others_are_not(outputs,
 
 def test_outputs_of_another_minor_version_are_left_out(outputs, rng):
     z = [add(outputs, rng, label) for label in ("01", "02")]
-    add(outputs, rng, "03", GeneratedBy=OLD)
+    for label in ("03", "05"):
+        add(outputs, rng, label, GeneratedBy=OLD)
     path = outputs.add("04", correlations(rng, S))
     for name in (path.with_suffix(".json"), *path.parent.glob("*_dseg.json")):
         content = json.loads(name.read_text())
@@ -352,7 +355,7 @@ def test_outputs_of_another_minor_version_are_left_out(outputs, rng):
     problems = run_group(outputs.root, GroupOptions())
     assert len(problems) == 2
     assert all("Run the participant level again" in problem for problem in problems)
-    assert "outputs of 1 participant (sub-03) are left out" in problems[0]
+    assert "outputs of 2 participants (sub-03 and sub-05) are left out" in problems[0]
     assert "made by bids_spheres 0.1.0" in problems[0]
     assert "sub-04" in problems[1]
     np.testing.assert_allclose(
@@ -560,3 +563,34 @@ def test_participants_are_in_the_order_in_which_people_count(outputs, rng, caplo
     assert run_group(outputs.root, GroupOptions()) == []
     assert list(reasons(outputs)) == ["sub-1", "sub-2", "sub-10", "sub-3", "sub-11"]
     assert "--pool-spaces" not in caplog.text
+
+
+def test_spheres_of_another_version_beside_a_matrix_of_this_one(outputs, rng):
+    for label in ("01", "02"):
+        add(outputs, rng, label)
+    (path,) = (outputs.root / "sub-02" / "func").glob("*_dseg.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"GeneratedBy": OLD}))
+    (problem,) = run_group(outputs.root, GroupOptions())
+    assert "outputs of 1 participant (sub-02) are left out" in problem
+    assert reasons(outputs) == {"sub-01": "", "sub-02": "made by bids_spheres 0.1.0"}
+
+
+@pytest.mark.parametrize("name", ["group", "logs"])
+def test_folders_that_lead_elsewhere_are_not_written_to(outputs, rng, tmp_path, name):
+    add(outputs, rng, "01")
+    (tmp_path / "elsewhere").mkdir()
+    (outputs.root / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="is a link to"):
+        run_group(outputs.root, GroupOptions())
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_killed_calls_left_in_the_folders_of_the_group_is_removed(outputs, rng):
+    add(outputs, rng, "01")
+    left = [outputs.root / name / f".tmp-bids_spheres-{'0' * 32}" for name in ("", "group", "logs")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
+    assert run_group(outputs.root, GroupOptions()) == []
+    assert not [path for path in left if path.exists()]

@@ -95,6 +95,8 @@ ATTACKS = [
     "Q('age', x=breakpoint())",
     "I(Q('age', breakpoint()))",
     "I(Q(age))",
+    "I(age == [1, 2])",
+    "center(age, data=1)",
     "I(age is iq)",
     "I(age is not iq)",
     "I(age in iq)",
@@ -177,9 +179,10 @@ def test_large_designs_that_people_use_are_built():
 
 
 def test_columns_and_categories_are_known_without_evaluating():
-    read = read_formula("C(site, Treatment('b')) + log(age) * `scanner id` + C(Q('my id')) + site")
-    assert read.categories == {"site", "my id"}
-    assert read.numbers == {"age", "scanner id", "site"}
+    terms = "C(site, Treatment('b')) + log(Age) * `scanner id` + C(Q('my ID')) + site + IQ"
+    read = read_formula(terms)
+    assert read.categories == {"site", "my ID"}
+    assert read.numbers == {"Age", "scanner id", "site", "IQ"}
 
 
 def test_whole_numbers_do_not_overflow_in_powers():

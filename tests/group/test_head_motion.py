@@ -98,12 +98,15 @@ def test_sessions_by_themselves_have_their_own_and_runs_not_selected_do_not_coun
 
 def test_tasks_together_have_the_mean_of_all(outputs, rng):
     of_task = {"rest": displacement(rng, 200), "nback": displacement(rng, 70)}
+    of_task["film"] = displacement(rng, 40)
     for task, values in of_task.items():
         add(outputs, rng, "01", values, source=f"task-{task}")
-    assert run_group(outputs.root, GroupOptions(within="task")) == []
-    (path,) = (outputs.root / "group").glob("space-*_participants.tsv")
-    expected = np.nanmean(np.concatenate([*of_task.values()]))
-    assert read_tsv(path)["mean_fd"][0] == pytest.approx(expected, rel=1e-9)
+    for tasks in (tuple(of_task), ("rest", "film")):
+        options = GroupOptions(within="task", select=(("task", tasks),))
+        assert run_group(outputs.root, options) == []
+        (path,) = (outputs.root / "group").glob("space-*_participants.tsv")
+        expected = np.nanmean(np.concatenate([of_task[task] for task in tasks]))
+        assert read_tsv(path)["mean_fd"][0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_it_is_not_known_when_that_of_a_run_is_not(outputs, rng):
@@ -130,6 +133,9 @@ def test_benchmarks_of_too_few_edges_or_equal_distances():
     holes = np.array([np.nan, 0.1, -0.3, np.nan, 0.2])
     of_known = benchmark(holes, np.insert(p, [0, 2], np.nan), np.array([90.0, 10, 20, 5, 40]))
     assert of_known == left
+    ties, distances = np.array([0.1, 0.1, -0.3, 0.2, 0.2]), np.array([10.0, 20, 20, 5, 40])
+    expected = stats.spearmanr(ties, distances).statistic
+    assert benchmark(ties, np.ones(5), distances).spearman == pytest.approx(expected)
     two = benchmark(r[:2], p[:2], np.array([10.0, 20]))
     assert (two.edges, two.share) == (2, 0.5)
     assert np.isnan([two.spearman, two.pearson]).all()
@@ -167,6 +173,8 @@ def test_motion_that_is_the_same_in_all_or_unknown_goes_with_nothing(rng):
     assert (found.participants, found.degrees_of_freedom) == (5, 3)
     unknown = dict(zip(labels, [np.nan, 0.1, 0.2, np.nan, 0.4], strict=True))
     assert qc_fc(values, motion_design(unknown), 3, 1).participants == 3
+    still = motion_design(dict(zip(labels, [0.0, 0.1, 0.2, 0.0, 0.4], strict=True)))
+    assert qc_fc(values, still, 3, 1).participants == 5
     nobody = qc_fc(values, motion_design(dict.fromkeys(labels, np.nan)), 3, 1)
     assert (nobody.participants, nobody.degrees_of_freedom) == (0, 0)
 
@@ -305,3 +313,23 @@ def test_runs_of_a_session_by_itself_count_by_their_volumes(outputs, rng):
         own = [each for source, each in values.items() if source.startswith(f"ses-{session}")]
         assert row["mean_fd"] == pytest.approx(np.nanmean(np.concatenate(own)), rel=1e-9)
         assert row["runs"] == runs
+
+
+@pytest.mark.parametrize(
+    ("key", "label", "source"),
+    [
+        ("run", "2", "task-rest_run-2"),
+        ("acq", "b", "task-rest_acq-b"),
+        ("task", "film", "task-film"),
+    ],
+)
+def test_of_runs_that_are_selected_those_of_every_strategy_count(outputs, rng, key, label, source):
+    values = displacement(rng, 90)
+    add(outputs, rng, "01", values, source=source, strategy="36P")
+    add(outputs, rng, "01", np.full(90, np.nan), source=source)
+    for other in ("task-rest_run-1", "task-rest_acq-a"):
+        add(outputs, rng, "01", displacement(rng, 50), source=other)
+    select = (("desc", ("simple",)), (key, (label,)))
+    assert run_group(outputs.root, GroupOptions(select=select)) == []
+    (path,) = (outputs.root / "group").glob("*_participants.tsv")
+    assert read_tsv(path)["mean_fd"][0] == pytest.approx(np.nanmean(values), rel=1e-9)

@@ -197,7 +197,7 @@ def test_clusters_of_one_tail(filled, call, tail, sign):
     about = json.loads((outputs.root / "group" / f"{STEM}_contrast-mean_clusters.json").read_text())
     assert about["Threshold"] == pytest.approx(threshold)
     stem = f"{STEM}_contrast-mean_stat"
-    for stat in ("psize", "pmass", "t", "q"):
+    for stat in ("psize", "pmass", "p", "t", "q"):
         own = json.loads((outputs.root / "group" / f"{stem}-{stat}_statmap.json").read_text())
         assert own.get("Threshold") == (
             about["Threshold"] if stat[1:] in ("size", "mass") else None

@@ -344,6 +344,12 @@ def test_texts_that_are_no_sum_of_terms(text):
         contrast_for(contrast, TERMS, {"poly(a, 2)": (4, 5)})
 
 
+def test_columns_that_only_options_name_can_be_of_any_kind(tmp_path):
+    path = table(tmp_path / "participants.tsv", age=AGES, family=["1", "2", "A", 4] * 3)
+    options = GroupOptions(model="age", blocks="family", participants_table=path)
+    assert design_for(load_model(tmp_path, options), FD).design.terms == ("Intercept", "age")
+
+
 def test_fractions_among_whole_numbers_stay(tmp_path):
     doses = [0.25, None, 2.5, 1.75, *range(8)]
     made = design(tmp_path, "dose", dose=doses)

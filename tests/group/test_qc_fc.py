@@ -161,3 +161,17 @@ def test_covariates_that_determine_one_another_keep_nothing_else_back(filled):
     assert outputs.path(f"stat-{PEARSON}_desc-simple_mean.tsv").exists()
     assert np.isnan(strategies(outputs)["qc_fc_median"])
     assert outputs.result("edges")["qc_fc"].isna().all()
+
+
+def test_motion_is_that_of_all_volumes_of_a_participant(outputs, rng):
+    """Of a long and a short run of each, of which the edges are a mean."""
+    motion, z = rng.gamma(2, 0.1, (8, 2)).round(4), []
+    for label, own in zip(LABELS, motion, strict=False):
+        runs = [correlations(rng, S) for _ in own]
+        for place, (matrix, fd, n) in enumerate(zip(runs, own, (119, 19), strict=True)):
+            facts = {"MeanFramewiseDisplacement": fd, "VolumesWithFramewiseDisplacement": n}
+            outputs.add(label, matrix, source=f"task-rest_run-{place}", **facts)
+        z.append(np.arctanh([upper(matrix) for matrix in runs]).mean(axis=0))
+    assert run(outputs) == []
+    expected = [stats.pearsonr(motion @ [119, 19], edge).statistic for edge in np.transpose(z)]
+    np.testing.assert_allclose(outputs.result("edges")["qc_fc"], expected, rtol=1e-6)

@@ -470,3 +470,19 @@ def test_agreement_of_parts_that_less_than_half_of_the_participants_have_does_no
     assert np.isnan(row["minutes_for_icc"])
     of_all = np.array([[z[i, session][1] for session in (1, 2)] for i in range(5)])
     assert row["icc"] == pytest.approx(icc21(of_all))
+
+
+def test_what_less_than_half_of_the_participants_reach_is_not_reached(outputs, rng):
+    """Of noise, whose r with the whole is the root of the share of a part."""
+    outputs.points, outputs.networks = POINTS, NETWORK_OF
+    r = []
+    for i, label in enumerate(LABELS[:5]):
+        values = rng.standard_normal((210 if i < 2 else 115, 9))
+        save(outputs.add(label, np.round(np.corrcoef(values.T), 9)), values)
+        r.append([agreement(values[:n], values) for n in (60, 120, 180) if n < len(values)])
+    assert np.mean([own[2] for own in r[:2]]) > 0.8
+    assert run_group(outputs.root, GroupOptions(stability=True)) == []
+    row = outputs.result("minutes").iloc[0]
+    assert (row["longest"], row["r"]) == (2, pytest.approx(np.mean([own[0] for own in r])))
+    assert row["r"] < 0.8
+    assert np.isnan(row["minutes_for_r"])

@@ -601,3 +601,12 @@ def test_conditions_of_measures_without_a_zero_are_compared_too(outputs, rng, ca
     pre, post = values[:, :, *np.triu_indices(S)]
     np.testing.assert_allclose(edges["t"], stats.ttest_rel(post, pre).statistic, rtol=1e-6)
     np.testing.assert_allclose(edges["effect"], (post - pre).mean(axis=0), rtol=1e-6)
+
+
+def test_conditions_that_nobody_has_together(outputs, rng, call):
+    for label, session in zip(LABELS, ("pre", "post") * 3, strict=False):
+        outputs.add(label, correlations(rng, S), source=f"ses-{session}_task-rest")
+    done = call(outputs, "--within", "session", "--contrast", "change=post-pre")
+    assert done.status == 1
+    assert "no contrast is tested. nobody has all conditions of change: post and pre" in done.err
+    assert outputs.path(f"stat-{PEARSON}_desc-simple_mean.tsv").exists()

@@ -8,11 +8,22 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import polygamma
 
 from bids_spheres.errors import UsageError
 from bids_spheres.files.names import parse_name
+from bids_spheres.group.edges import Edges, Scale
+from bids_spheres.group.facts import read_facts
+from bids_spheres.group.files import all_matrices
 from bids_spheres.group.options import GroupOptions
-from bids_spheres.group.stream import EdgeValues, Participant, average_runs, stacked_table
+from bids_spheres.group.stream import (
+    EdgeValues,
+    GroupRun,
+    Participant,
+    average_edges,
+    average_runs,
+    stacked_table,
+)
 from tests.group.conftest import correlations, upper
 
 
@@ -24,17 +35,20 @@ def rows(rng):
     return rows
 
 
+ORDER = [f"sub-{(9 * i) % 70:02d}" for i in range(70)]
+
+
 def write(path, rows):
     with stacked_table(path, rows.shape[1]) as add:
-        for i, row in enumerate(rows):
-            add(f"sub-{i:02d}", row)
+        for label, row in zip(ORDER, rows, strict=False):
+            add(label, row)
     return path
 
 
 def test_compressed_text(tmp_path, rows):
     path = write(tmp_path / "x_stacked.tsv.gz", rows)
     table = pd.read_csv(path, sep="\t", na_values=["n/a"], index_col="participant_id")
-    assert table.index.tolist() == [f"sub-{i:02d}" for i in range(70)]
+    assert table.index.tolist() == ORDER
     assert table.columns.tolist() == ["1", "2", "3", "4", "5", "6"]
     np.testing.assert_allclose(table.to_numpy(), rows, rtol=1e-9)
     text = gzip.decompress(path.read_bytes()).decode()
@@ -50,7 +64,7 @@ def test_compressed_text_is_the_same_each_time(tmp_path, rows):
 def test_parquet(tmp_path, rows):
     pytest.importorskip("pyarrow")
     table = pd.read_parquet(write(tmp_path / "x_stacked.parquet", rows))
-    assert table["participant_id"].tolist() == [f"sub-{i:02d}" for i in range(70)]
+    assert table["participant_id"].tolist() == ORDER
     np.testing.assert_array_equal(np.stack(table["values"]), rows)
 
 
@@ -188,3 +202,28 @@ def test_conditions_of_a_participant_are_those_with_a_result():
     assert person.conditions("task") == ["rest"]
     assert person.conditions("run") == ["1", "2", "n/a"]
     assert person.degrees_of_freedom == 61.5
+
+
+def test_reasons_of_exclusions_are_told_once_in_the_order_of_runs():
+    gone = tuple(SimpleNamespace(facts=SimpleNamespace(excluded=why)) for why in "bab")
+    assert Participant("sub-1", (), gone, 0.1).exclusion == "every run is excluded: b; a"
+    assert Participant("sub-1", gone[:1], gone, 0.1).exclusion is None
+
+
+def test_effective_degrees_of_freedom_are_those_of_each_run(outputs, rng):
+    volumes, weights = [40.0, 90.0, None], []
+    for run, (n, dof) in enumerate(zip(volumes, (20, 70, 35), strict=True), start=1):
+        facts = {"source": f"task-rest_run-{run}", "DegreesOfFreedom": dof}
+        if n:
+            outputs.add("01", np.full((5, 5), n), stat="effectivedof", **facts)
+        outputs.add("01", correlations(rng, 5), **facts)
+        weights.append(2 / polygamma(1, (dof - 1) / 2))
+    files = [file for file in all_matrices(outputs.root) if file.name.get("stat") != "effectivedof"]
+    runs = [GroupRun(file, read_facts(file.path)) for file in files]
+    edges = Edges(tuple(outputs.names), tuple(outputs.networks), diagonal=False)
+    options = GroupOptions(weights="precision")
+    found = average_edges(runs, edges, Scale("pearsoncorrelation"), options)
+    # Of the run without a matrix of them 1 / weight.
+    variances = np.array([1 / 37, 1 / 87, 1 / weights[2]])
+    expected = np.sum(np.square(weights) * variances) / np.sum(weights) ** 2
+    np.testing.assert_allclose(found.variance, np.full(10, expected), rtol=1e-9)

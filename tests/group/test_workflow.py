@@ -462,14 +462,16 @@ def test_places_of_seeds_are_the_same_in_every_template(outputs, rng, space):
         group(outputs)
 
 
-@pytest.mark.parametrize("change", ["name", "coordinates", "network", "radius"])
+@pytest.mark.parametrize("change", ["name", "coordinates", "network", "radius", "radius by 0.2"])
 def test_runs_with_different_spheres_are_refused(filled, rng, change):
     outputs, _ = filled
     path = outputs.add("04", correlations(rng, S))
     spheres = next(path.parent.glob("*_dseg.tsv"))
     table = read_tsv(spheres)
+    change, _, by = change.partition(" by ")
     column = {"coordinates": "x"}.get(change, change)
-    table.loc[1, column] = {"x": 41.0, "radius": 8}.get(column, "other")
+    table[column] = table[column].astype(object)
+    table.loc[1, column] = {"x": 41.0, "radius": 5 + float(by or 3)}.get(column, "other")
     table.to_csv(spheres, sep="\t", index=False, na_rep="n/a")
     with pytest.raises(DataError, match="sub-04") as caught:
         group(outputs)
@@ -490,6 +492,11 @@ def test_in_their_own_spaces_participants_have_seeds_in_different_places(outputs
 @pytest.mark.parametrize(
     ("key", "value", "change"),
     [
+        ("Seeds", "Other", 'Seeds was "Tiny" and is "Other"'),
+        ("SeedSpace", "T1w", 'SeedSpace was null and is "T1w"'),
+        ("Radius", 5.5, "Radius was 5 and is 5.5"),
+        ("Mask", "none", 'Mask was "run" and is "none"'),
+        ("Overlap", "exclude", 'Overlap was "allow" and is "exclude"'),
         ("MinimumCoverage", 0.9, "MinimumCoverage was 0.5 and is 0.9"),
         ("Tissue", "GM", 'Tissue was null and is "GM"'),
         ("ExcludeMask", "lesion.nii", 'ExcludeMask was null and is "lesion.nii"'),

@@ -95,6 +95,7 @@ def test_lesions_are_those_of_the_participant_the_session_and_the_space(tmp_path
         *used,
         f"sub-01_ses-a_space-{MNI}_mask.nii.gz",
         f"sub-02_space-{MNI}_mask.nii.gz",
+        f"space-{MNI}_mask.nii.gz",
         f"sub-01_space-{MNI}_T1w.nii.gz",
         "sub-01_mask.nii.gz",
         "sub-01_space-T1w_mask.nii.gz",

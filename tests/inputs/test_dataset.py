@@ -261,6 +261,8 @@ def test_a_raw_dataset_holds_its_derivatives(tmp_path, content, caplog):
         inputs = find_inputs(raw)
     assert inputs.main == Dataset(own, "mine")
     assert f"Taken as fMRIPrep's output: {own} (mine)" in caplog.text
+    # Other derivatives leave fMRIPrep's where they are.
+    assert find_inputs(raw, [("aroma", raw / "derivatives" / "mriqc")]).main.root == own
     # What does not say what it is, is fMRIPrep's where the dataset is a raw one.
     other = described(tmp_path / "other", Name="x", DatasetType="derivative")
     inputs = find_inputs(raw, [("", other), ("physio", own)])

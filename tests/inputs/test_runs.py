@@ -144,6 +144,8 @@ def test_every_image_of_a_run_is_one_job(tiny):
     assert run.image(("nonaggrDenoised", "smoothAROMAnonaggr")) == aroma
     assert run.image(("preproc",)) == bold
     assert run.image(("optcom",)) is None
+    for kinds in (("preproc", "smoothAROMAnonaggr"), ("smoothAROMAnonaggr", "preproc")):
+        assert f"_desc-{kinds[0]}_" in run.image(("optcom", *kinds)).name
     (run,) = find_runs(find_inputs(tiny.root), select(), ("smoothAROMAnonaggr",))
     assert run.images == (("smoothAROMAnonaggr", aroma),)
 
@@ -167,6 +169,7 @@ def test_other_derivatives_add_images_and_tables(tiny, tmp_path):
     assert first.image(("nonaggrDenoised",)) == image
     assert first.image(PREPROC) == bold
     assert first.tables.aroma == table
+    assert first.tables.paths == (first.tables.confounds, table)
     assert second.tables.aroma is None
     assert second.image(("nonaggrDenoised",)) is None
 
@@ -365,3 +368,15 @@ def test_of_a_table_beside_a_folder_named_as_its_json_file_the_folder_is_an_erro
     folder.mkdir()
     (run,) = find_runs(find_inputs(tiny.root), select(), PREPROC)
     assert run.tables.metadata == folder
+
+
+def test_other_programs_have_neither_tables_of_the_users_own_nor_better_masks(tiny, tmp_path):
+    bold = tiny.add_run()
+    mask = bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))
+    func = tmp_path / "post" / "sub-01" / "func"
+    func.mkdir(parents=True)
+    for name in (mask.name, "sub-01_task-rest_desc-melodic_timeseries.tsv"):
+        (func / name).touch()
+    for word, n_tables in (("aroma", 0), ("tedana", 0), ("physio", 1)):
+        (run,) = find_runs(find_inputs(tiny.root, [(word, tmp_path / "post")]), select(), PREPROC)
+        assert (run.mask, len(run.tables.own), run.problem) == (mask, n_tables, "")

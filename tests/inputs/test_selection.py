@@ -143,6 +143,31 @@ def test_a_resolution_is_chosen_among_images_of_the_space():
     assert left == stems[:1]
 
 
+def test_a_resolution_does_not_choose_the_space():
+    stems = [f"sub-1_task-x_space-{FIRST}", f"sub-1_task-x_space-{SECOND}_res-2"]
+    with pytest.raises(NothingSelectedError, match="--res 2 leaves no run") as error:
+        apply(select(res=("2",)), files_of(*stems))
+    assert error.value.hint == "Available: res-(none)."
+    assert apply(select(res=("2",), space=(FIRST, SECOND)), files_of(*stems))[0] == stems[1:]
+
+
+def test_any_mni_space_may_be_the_one_in_which_seeds_can_be_used():
+    stems = [f"sub-1_task-x_space-{space}" for space in ("MNI152Lin", "MNI152NLin6Sym", "MNI305")]
+    for stem_ in stems:
+        left, _ = apply(Selection(), files_of(*stems), lambda space, own=stem_: own.endswith(space))
+        assert left == [stem_]
+
+
+def test_every_entity_of_a_filter_file_counts():
+    stems = [f"sub-1_task-x_acq-{a}_dir-{d}_run-{r}" for a in "pq" for d in "lr" for r in (1, 2)]
+    files = files_of(*(f"{stem_}_space-{FIRST}" for stem_ in stems))
+    others = (("acq", ("q",)), ("dir", ("l",)), ("run", ("02",)))
+    for n in range(4):
+        left, _ = apply(select(others[:n]), files)
+        assert len(left) == 8 // 2**n
+    assert left == [f"sub-1_task-x_acq-q_dir-l_run-2_space-{FIRST}"]
+
+
 # Filter files
 
 

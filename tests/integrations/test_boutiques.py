@@ -89,6 +89,14 @@ def test_what_an_option_takes(inputs, name, what):
     assert inputs[name] | what == inputs[name]
 
 
+def test_outputs_of_the_draft_are_lists_where_several_files_have_the_name():
+    files = boutiques.descriptor(draft=True)["output-files"]
+    lists = {each["path-template"]: each["list"] for each in files if "list" in each}
+    assert lists == {name: "*" in name for name in lists}
+    assert set(lists.values()) == {True, False}
+    assert len(boutiques.descriptor()["output-files"]) == 1
+
+
 def test_defaults_of_the_group_level_are_not_given_with_every_call(inputs):
     assert "default-value" not in inputs["permutations"]
     assert inputs["min_dof"]["default-value"] == 10

@@ -259,6 +259,7 @@ def test_one_sphere_needs_no_buttons(facts, parse):
 def test_one_sphere_of_no_radius_among_others(page):
     assert "A radius of 0 stands for the one voxel that holds the seed." in page.text
     assert "the yellow ring is the sphere to scale" in page.text
+    assert "Solid blue: all voxels used; dashed amber: some; dotted red: none." in page.text
 
 
 def test_without_an_image_volumes_are_those_of_spheres(facts, parse):

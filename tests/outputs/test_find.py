@@ -19,6 +19,7 @@ from bids_spheres.errors import (
 )
 from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.find import (
+    GroupFiles,
     find_groups,
     find_runs,
     group_tables,
@@ -32,7 +33,13 @@ from bids_spheres.outputs.find import (
     selected,
 )
 from bids_spheres.outputs.paths import image_name, title
-from bids_spheres.outputs.read import read_matrix, read_series, read_spheres, read_uncleaned
+from bids_spheres.outputs.read import (
+    read_kept,
+    read_matrix,
+    read_series,
+    read_spheres,
+    read_uncleaned,
+)
 from tests.group.conftest import new_outputs
 
 MNI = "space-MNI152NLin2009cAsym"
@@ -609,6 +616,8 @@ def test_matrices_that_differ_in_what_they_are_of_are_not_stacked(tmp_path, word
     with pytest.raises(UsageError, match=rf"2 matrices match, which differ in {word} \(") as error:
         open_results(tmp_path).matrices()
     assert labels[word][1] in error.value.message
+    with pytest.raises(UsageError, match=rf"differ in {word} \([^(]*\)\.\n"):
+        open_results(tmp_path).matrix()
 
 
 def test_series_of_a_measure_are_the_cleaned_ones(named):
@@ -693,3 +702,30 @@ def test_sets_of_seeds_without_series_and_matrices_are_no_results(tmp_path):
     assert (run.title, len(results)) == ("run-2", 1)
     assert results.seeds == tuple(own.label for own in run.seed_sets) == ("done", "series")
     assert results.runs["seeds"].tolist() == ["done", "series"]
+
+
+def test_tables_that_a_spreadsheet_has_saved(tmp_path):
+    """With a byte order mark, which is no part of the name of the first column."""
+    outliers = tmp_path / "outliers.tsv"
+    outliers.write_text("\ufeffcensored\tfd\n1\t2\n0\t1\n")
+    assert read_kept(outliers).tolist() == [False, True]
+    spheres = tmp_path / "sub-01_seg-s_desc-spheres_dseg.tsv"
+    names = "name x y z radius network voxels_asked voxels_used coverage used seed_in_mask"
+    text = f"\ufeff{names} overlap tsnr\na 1 2 3 4 A 7 7 1 1 1 0 50\n".replace(" ", "\t")
+    spheres.write_text(text)
+    assert read_spheres(spheres).names == ("a",)
+    spheres.write_text(text + "b 1 n/a 3 4 A 7 7 1 1 1 0 50\n".replace(" ", "\t"))
+    with pytest.raises(DataError, match="a coordinate is missing"):
+        read_spheres(spheres)
+
+
+def test_contrasts_are_in_alphabetical_order(tmp_path):
+    names = ["age", "group", "motion", "sex", "site"]
+    suffixes = {"mean", *(f"contrast-{name}_edges" for name in names), "contrast-sex_nbs"}
+    assert GroupFiles(tmp_path, parse_name("task-x_mean.tsv"), suffixes).contrasts == tuple(names)
+
+
+def test_designs_alone_are_no_results(tmp_path):
+    touch(tmp_path, *of_run("sub-1_task-rest"))
+    with pytest.raises(MissingInputError, match="holds no results of the participant level"):
+        open_results(tmp_path)

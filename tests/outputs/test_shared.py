@@ -268,3 +268,25 @@ def test_atlases_have_seeds_of_different_sizes_and_none_may_have_networks(tmp_pa
         ["-40", "5.25", "-6", "5", "n/a"],
         ["-7", "-8", "9", "5", "B"],
     ]
+
+
+@pytest.mark.parametrize("name", ["exclusions.tsv", "descriptions.tsv"])
+def test_nothing_is_written_beside_a_table_of_others(tmp_path, name):
+    (tmp_path / name).write_text("run\treason\n")
+    with pytest.raises(DataError, match="is not the table that is kept there"):
+        write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_every_call_completes_the_table_of_exclusions(tmp_path):
+    row = dict.fromkeys(shared.EXCLUSION_COLUMNS, 1) | {"source": "a", "strategy": "x"}
+    shared.record_exclusions(tmp_path, "a", ["x"], [row])
+    text = (tmp_path / "exclusions.tsv").read_text()
+    (tmp_path / "exclusions.tsv").unlink()
+    write(tmp_path)
+    assert (tmp_path / "exclusions.tsv").read_text() == text
+
+
+def test_a_program_is_named_once_in_the_readme(tmp_path):
+    write(tmp_path, {"a": FMRIPREP, "b": AROMA, "c": Dataset(Path("/data/more"), "fMRIPrep")})
+    assert 'from "fMRIPrep", "fMRIPost-AROMA".' in (tmp_path / "README.md").read_text()

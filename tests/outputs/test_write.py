@@ -353,3 +353,11 @@ def test_keys_count_more_than_seeds_with_their_names(seeds, paths):
     facts = json.loads(path.read_text())
     assert (facts["Strategy"], facts["Detrend"], facts["RepetitionTime"]) == ("n/a", False, 0.8)
     assert facts["Columns"] == list(odd.names)
+
+
+def test_headers_hold_the_beginning_of_long_labels(seeds, weights, paths, tmp_path):
+    long = replace(seeds, label="abcdefghijklmnopqrst")
+    ones = {name: np.ones(4) for name in ("coverage", "used", "tsnr")}
+    write_spheres(paths, long, image(tmp_path, 4), weights, measured=ones, sidecar={})
+    intent = nib.load(paths.spheres(long, ".nii.gz")).header.get_intent()
+    assert intent == ("label", (), "abcdefghijklmno")

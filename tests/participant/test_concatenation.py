@@ -847,6 +847,17 @@ def test_runs_of_an_earlier_call_that_are_not_selected_any_more(pair):
     assert list(concatenate_runs([group], ())) == []
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", "{}"])
+def test_an_earlier_matrix_whose_sidecar_is_broken_is_left_behind_without_a_word(pair, text):
+    jobs, _ = pair
+    (group,) = group_runs(jobs, "participant")
+    list(concatenate_runs([group], ()))
+    path = group.paths.matrix(SEEDS, "s", "pearsoncorrelation")
+    path.with_suffix(".json").write_text(text)
+    assert list(concatenate_runs([group], ())) == []
+    assert len(written(group)[1]["Sources"]) == 2
+
+
 def test_series_of_other_seeds_are_not_taken(pair):
     jobs, (first, _) = pair
     path = put(jobs[0], first)

@@ -1254,6 +1254,10 @@ def test_what_a_strategy_lacks_concerns_it_alone():
         raise MissingInputError("odd", "hint")
     assert failures.as_error().message == "odd"  # the same of both
     with failures.of(B):
+        raise DataError("odd", "another hint")
+    both = failures.as_error().message
+    assert both == "a: odd\n  hint: hint\nb: odd\n  hint: another hint"
+    with failures.of(B):
         raise MissingInputError("gone")
     with pytest.raises(DataError) as caught:
         failures.raise_if_all([B, A])

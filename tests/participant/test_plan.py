@@ -102,6 +102,8 @@ def test_strategies_start_from_the_first_of_their_images_that_is_there(mine, tmp
     rules = Processing(effective_dof=True, connectivity=("pearson", "covariance"))
     (job,) = make_jobs(Work(seeds, wanted, rules, tmp_path / "out", ()), [run])
     assert (job.strategies, job.without_image) == ((plain, aroma, other), (lacking,))
+    (other_way,) = make_jobs(Work(seeds, wanted[::-1], rules, tmp_path / "out", ()), [run])
+    assert other_way.without_image == (lacking,)
     assert job.mask == run.mask
     outputs = {path.name: source for path, source in job.outputs().items()}
     first, second = (path for _, path in run.images)

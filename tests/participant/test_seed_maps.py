@@ -162,17 +162,20 @@ def test_an_excluded_run_has_no_maps(run_app, tiny, seeds_file, tmp_path):
     assert not list(func.glob("*_boldmap*"))
 
 
-@pytest.mark.parametrize("drawn", [(), ("--equal-seconds-seed", 3)], ids=["first", "drawn"])
+@pytest.mark.parametrize(
+    ("drawn", "aggregation"), [((), "mean"), (("--equal-seconds-seed", 3), "median")]
+)
 def test_maps_are_of_the_volumes_in_use_and_tell_their_seed(
-    run_app, tiny, seeds_file, tmp_path, drawn
+    run_app, tiny, seeds_file, tmp_path, drawn, aggregation
 ):
     """Of two sets, so that the second's columns come after those of the first."""
     bold = tiny.add_run()
     second = tmp_path / "second.tsv"
     second.write_text("name\tx\ty\tz\nlow\t0\t-10\t-6\nback\t4\t-12\t2\n")
     words = ("--strategy", "none", "--seed-maps", "right", "front", "back", "--equal-seconds", 40)
-    _, func = call(run_app, tiny, seeds_file, tmp_path, second, *words, *drawn, "--full-length")
-    tables = func.glob("*_stat-mean_desc-none_timeseries.tsv")
+    words = (second, *words, *drawn, "--full-length", "--aggregation", aggregation)
+    _, func = call(run_app, tiny, seeds_file, tmp_path, *words)
+    tables = func.glob(f"*_stat-{aggregation}_desc-none_timeseries.tsv")
     series = pd.concat([pd.read_csv(table, sep="\t") for table in tables], axis=1)
     used = series["right"].notna().to_numpy()
     assert used.sum() == 20

@@ -1067,3 +1067,21 @@ def test_a_record_that_is_broken_knows_of_nothing(tiny, seeds_file, tmp_path, te
     assert stale(jobs) == (EVERYTHING, {freshness.NEW})
     record(jobs)
     assert stale(jobs) == (set(), {None})
+
+
+def test_places_of_seeds_in_the_space_of_the_run_count(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    (job,) = jobs_of(tiny, seeds_file, tmp_path)
+    (place,) = job.placements
+    transform = tmp_path / "a.h5"
+    transform.touch()
+
+    def moved(mm):
+        table = replace(place.table, coordinates=place.table.coordinates + mm)
+        return [replace(job, placements=(replace(place, table=table, transforms=(transform,)),))]
+
+    record(moved(1))
+    assert stale(moved(1)) == (set(), {None})
+    assert stale(moved(1.5)) == (EVERYTHING, {freshness.OTHER_SETTINGS})
+    os.utime(transform, ns=(1, 1))
+    assert stale(moved(1)) == (EVERYTHING, {freshness.OTHER_INPUTS})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from bids_spheres.reports.toolkit.render import Cell, Column, number_column, tab
 from bids_spheres.wording import after_names, collect, count, listing, naming, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from bids_spheres.outputs.sidecars import Sidecar
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
     from bids_spheres.reports.toolkit.render import Table
+
+    _Number = Literal["NumberOfVolumesKept", "DegreesOfFreedom"]
 
 # Coverage below which a sphere that has a series is warned of: a quarter of it is missing
 _LOW_COVERAGE = 0.75
@@ -62,20 +64,25 @@ def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
         judged = []
         if excluded := list(dict.fromkeys(s for s, facts in every if facts.get("Excluded"))):
             judged.append(limits.Judgement(f"excluded for {listing(excluded, most=16)}", "bad"))
-        n_kept = [(facts.get("NumberOfVolumesKept"), s, _kept, facts) for s, facts in used]
-        left = [(facts.get("DegreesOfFreedom"), s, _left, facts) for s, facts in used]
-        for values in (n_kept, left):
-            each = [(n, s, judge(facts)) for n, s, judge, facts in values if n is not None]
-            if not each:
-                continue
-            least, strategy, judgement = min(each, key=lambda item: item[0])
-            differ = least != max(value for value, *_ in each)
-            after = f" after {strategy}" if differ else ""
-            words, colon, word = judgement.text.partition(":")
-            judged.append(limits.Judgement(words + after + colon + word, judgement.tone))
+        judged += _judge_least(used, "NumberOfVolumesKept", _kept)
         if motion := [fd for _, facts in every if np.isfinite(fd := _mean_fd(facts))]:
-            judged.insert(len(judged) - 1, limits.judge_motion(max(motion)))
+            judged.append(limits.judge_motion(max(motion)))
+        judged += _judge_least(used, "DegreesOfFreedom", _left)
         yield limits.Verdict.of(run.anchor, run.title, judged)
+
+
+def _judge_least(
+    used: Sequence[tuple[str, Sidecar]], key: _Number, judge: Callable[[Sidecar], limits.Judgement]
+) -> Iterator[limits.Judgement]:
+    """The least value of a key, with its strategy unless all have the same; nothing without any."""
+    each = [(value, s, facts) for s, facts in used if (value := facts.get(key)) is not None]
+    if not each:
+        return
+    least, strategy, facts = min(each, key=lambda item: item[0])
+    judgement = judge(facts)
+    after = f" after {strategy}" if least != max(value for value, *_ in each) else ""
+    words, colon, word = judgement.text.partition(":")
+    yield limits.Judgement(words + after + colon + word, judgement.tone)
 
 
 def _kept(facts: Sidecar) -> limits.Judgement:

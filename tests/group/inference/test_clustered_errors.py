@@ -165,6 +165,6 @@ def test_two_clusters_are_enough():
 
 def test_weights_of_conditions_and_repeated_conditions():
     z = np.array([[2.0], [5], [1], [7], [3], [np.nan]])
-    people, conditions = np.array([1, 1, 1, 0, 0, 0]), np.array([2, 0, 1, 1, 2, 2])
+    people, conditions = np.array([2, 2, 2, 0, 0, 0]), np.array([2, 0, 1, 1, 2, 2])
     found = paired_contrast(z, people, conditions, np.array([0, 0.5, -2]))
-    np.testing.assert_array_equal(found, [[0.5 * 7 - 2 * 3], [0.5 * 1 - 2 * 2]])
+    np.testing.assert_array_equal(found, [[0.5 * 7 - 2 * 3], [np.nan], [0.5 * 1 - 2 * 2]])

@@ -178,12 +178,18 @@ def test_the_null_is_from_the_larger_of_both_signs():
     z, design, ends, _, _ = planted(effect=0)
     contrast = Contrast("age", np.array([[0, 1.0, 0]]))
     options = {"enhancements": {"nbs": Nbs(ends, 2.0)}, "n_permutations": 60}
-    two, up, down = (
-        permutation_test(z, design, [contrast], tail=tail, **options)[0].corrections["nbs"].maxima
+    tails = [
+        permutation_test(z, design, [contrast], tail=tail, **options)[0].corrections["nbs"]
         for tail in ("two", "positive", "negative")
-    )
+    ]
+    two, up, down = (correction.maxima for correction in tails)
     np.testing.assert_allclose(two, np.maximum(up, down))
     assert (up != down).any()
+    # Of extent and of intensity, each by itself.
+    sizes = np.abs(tails[0].statistic)
+    np.testing.assert_allclose(two[0], sizes.max(axis=1))
+    share = (two[:, np.newaxis] >= sizes.T - 1e-9).mean(axis=0)
+    np.testing.assert_allclose(tails[0].p_fwe, share.T)
 
 
 def test_threshold_of_f_has_the_p_of_t():

@@ -80,7 +80,9 @@ def read(path):
 
 def test_series_of_runs_stand_one_after_the_other(jobs, tmp_path):
     write_timeseries(read_results(jobs, []), tmp_path)
-    text = gzip.decompress((tmp_path / "timeseries.tsv.gz").read_bytes()).decode()
+    content = (tmp_path / "timeseries.tsv.gz").read_bytes()
+    assert content[4:8] == bytes(4)  # no time
+    text = gzip.decompress(content).decode()
     assert text == "s0\ts1\ts2\ts3\ts4\n" + SERIES["01"] + SERIES["02"]
     columns = read(tmp_path / "timeseries.json")
     # Only spheres with a series in every run are in the parcellation.

@@ -148,3 +148,8 @@ def test_networks_are_drawn_if_there_are_some_and_not_too_many(tmp_path, number,
 
 def test_no_figures_without_a_number(tmp_path):
     assert figures(tmp_path, ("A", "B") * 3, np.full((6, 6), np.nan)) == []
+
+
+def test_a_mean_of_almost_zero_has_no_sign(tmp_path):
+    data = figures(tmp_path, ("A", "A", "B"), [[1, -1e-4, 0.2], [-1e-4, 1, 0], [0.2, 0, 1]])
+    assert str(data[1]["data"][0]["z"][0]) == "[0.0, 0.1]"

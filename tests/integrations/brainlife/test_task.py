@@ -18,6 +18,10 @@ def test_keys_that_are_not_there(tiny_task, run_task):
     status, err = run_task(tiny_task)
     assert status == 0, err
     assert list((tiny_task.folder / "fmriprep").glob("sub-01/func/sub-01_task-rest_space-*"))
+    first, second, *_ = tiny_task.messages("warning")
+    assert "No mask is given" in first
+    assert "No regressors are given" in second
+    assert tiny_task.messages("success") == ["1 of 1 run done."]
 
 
 def test_runs_are_matched_by_their_metadata(task, tiny, seeds_file, run_task):

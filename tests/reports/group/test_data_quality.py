@@ -12,6 +12,7 @@ from bids_spheres.reports.group import data_quality
 from bids_spheres.reports.group.data_quality import (
     absent_table,
     distributions,
+    find_group_background,
     quality_of_runs,
     runs_table,
     seeds_sections,
@@ -312,15 +313,53 @@ def test_participants_without_a_result_by_reason_and_group():
     lacking = {"used": [0, 0, 1, 0], "reason": ["late", "failed", None, "failed"]}
     people = people_of(4, **lacking).assign(participant_id=["sub-10", "sub-9", "sub-1", "sub-2"])
     more = people.assign(used=[0, 1, 1, np.nan], reason=["early", None, None, "failed"])
-    level = level_of_results(
-        condition_of(result_of(image, "a", people), result_of(image, "b", more))
-    )
+    last = people.assign(used=[1, 0, 1, 0])
+    results = [result_of(image, *own) for own in (("a", people), ("b", more), ("c", last))]
+    level = level_of_results(condition_of(*results))
     (table,) = absent_table(level)
     own = "task-rest_space-MNI_seg-Mine_stat-pearsoncorrelation_desc-"
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["sub-2", "failed", "all groups"],
-        ["sub-9", "failed", f"{own}a"],
+        ["sub-9", "failed", f"{own}a and {own}c"],
         ["sub-10", "late", f"{own}a"],
         ["sub-10", "early", f"{own}b"],
     ]
     assert [*absent_table(level_of_results(condition_of(result_of(image))))] == []
+
+
+@pytest.fixture
+def behind(monkeypatch):
+    """The image behind seeds in a space, of spheres in other spaces too; and what was asked."""
+    spaces, asked = [None, "T1w", "Own", "Own"], []
+    tables = [
+        None if space is None else SimpleNamespace(sidecar={"SpatialReference": space, "i": i})
+        for i, space in enumerate(spaces)
+    ]
+
+    def find_background(facts, _):
+        asked.append((facts["SpatialReference"], facts.get("i")))
+        return Background(None, "an image" if "i" in facts else "")
+
+    def runs(_, label):
+        sets = [SimpleNamespace(spheres=table) for table in tables]
+        return [SimpleNamespace(seed_sets=sets)] if label == "2" else []
+
+    monkeypatch.setattr(data_quality, "labels_with_folders", lambda *_: ["2", "10"])
+    monkeypatch.setattr(data_quality, "read_links", lambda _: None)
+    monkeypatch.setattr(data_quality, "find_runs", runs)
+    monkeypatch.setattr(data_quality, "find_background", find_background)
+    return lambda space: find_group_background(SimpleNamespace(space=space, root=None)), asked
+
+
+@pytest.mark.parametrize(
+    ("space", "words", "expected"),
+    [
+        ("Own", "the brain of sub-2", [("Own", None), ("Own", 2)]),
+        ("Other", "", [("Other", None)]),
+        ("MNI152Lin", "an ellipsoid of the size of a brain", [("MNI152Lin", None)]),
+        ("T1w", "", []),
+    ],
+)
+def test_the_brain_behind_is_one_in_the_same_space(behind, space, words, expected):
+    of, asked = behind
+    assert (of(space).words, asked) == (words, expected)

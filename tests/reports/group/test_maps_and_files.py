@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,14 +30,13 @@ def drawn(monkeypatch):
 
     monkeypatch.setattr(seed_maps.sphere_figures, "map_slices", map_slices)
     monkeypatch.setattr(seed_maps, "find_group_background", lambda _: Background())
-    monkeypatch.setattr(seed_maps, "read_image", lambda path: images[str(path)])
+    monkeypatch.setattr(seed_maps, "read_image", images.get)
 
     def of(label="s1", contrast="age", clusters=None, statistic="t", strategy="a", **p):
         stats = frozenset({statistic, *p})
-        paths = {stat: SimpleNamespace(name=f"{label}-{contrast}-{stat}") for stat in stats}
-        image = {stat: paths[stat].name for stat in stats}
-        images.update({image[stat]: (values, GRID) for stat, values in p.items()})
-        images[image[statistic]] = (np.abs(T) if statistic == "f" else T, GRID)
+        paths = {stat: Path(f"{label}-{contrast}-{stat}") for stat in stats}
+        images.update({paths[stat]: (values, GRID) for stat, values in p.items()})
+        images[paths[statistic]] = (np.abs(T) if statistic == "f" else T, GRID)
         return SimpleNamespace(
             space="MNI",
             name={"label": label},
@@ -49,7 +48,7 @@ def drawn(monkeypatch):
             image_title="rest",
             about={"Model": "age"},
             sidecar=lambda _: {},
-            image_path=lambda stat: PurePath(image[stat]),
+            image_path=paths.get,
         )
 
     return calls, of
@@ -112,6 +111,10 @@ def test_peaks_are_those_of_clusters_that_are_coloured(drawn):
     ((scene, _, names, _),) = calls
     assert (names, scene.centres.tolist()) == (["q", "r"], [[4, 4, 2], [2, 2, 0]])
     assert scene.radii.tolist() == [5, 5]
+    # The largest are shown.
+    many = pd.concat([clusters[2:]] * 8).assign(nearest_seed=[*"abcdefgh"])
+    graphics_of(of(q=below((1, 1, 0)), clusters=many))
+    assert calls[-1][2] == [*"abcdef"]
 
 
 def test_an_f_test_is_white_to_red(drawn):
@@ -170,8 +173,8 @@ def test_tables_of_the_group_are_linked_by_group(tmp_path):
     links = [row[2].href for row in files_table(tmp_path).rows]
     assert links[0] == "group/notes%201.tsv"
     assert links[3] == f"group/{group}_mean.tsv"
-    for i in range(597):
+    for i in range(598):
         (tmp_path / "group" / f"x{i}.tsv").touch()
     table = files_table(tmp_path)
     assert len(table.rows) == 600
-    assert table.caption.endswith(" 1 more are in the folder group.")
+    assert table.caption.endswith(" 2 more are in the folder group.")

@@ -143,6 +143,9 @@ def test_when_no_strategy_is_marked_as_best():
     assert smoothed.caption.startswith("None is marked as best, as images were smoothed")
     unknown = figure(ROWS.assign(smoothing_fwhm=[0.0, np.nan]))
     assert unknown.caption == smoothed.caption
+    others = figure(ROWS.assign(qc_fc_degrees_of_freedom=[28, 100]))
+    assert "s1 0.2 and s2 0.1, 0.07 by chance." in others.chart.alt
+    assert "by chance, a median |r| of 0.07, p < .05" in others.caption
     both = figure(ROWS.assign(smoothing_fwhm=[0.0, 6], qc_fc_participants=[30, 19]))
     assert both.caption == smoothed.caption
     assert not any(label.style.endswith("best") for label in smoothed.chart.labels)

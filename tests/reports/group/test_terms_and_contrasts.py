@@ -139,8 +139,8 @@ TESTED = table_of(
     effect=[0.5, 0.1, -0.4],
     t=[4.0, 1.0, -5.0],
     p=[0.001, 0.4, 0.002],
-    q=[0.003, 0.4, 0.003],
     p_maxt=[0.06, 0.9, 0.04],
+    q=[0.003, 0.4, 0.003],
     p_nbs_extent=[0.01, 1.0, 0.2],
     p_nbs_intensity=[0.3, 1.0, 0.01],
 )
@@ -199,6 +199,10 @@ def test_what_matrices_of_contrasts_show():
         "t of age after a: 1 pair in components with p < 0.05 by extent; least p"
     )
     assert drawn == [([[0, 1]], [4.0], "1 pair in components with p < 0.05 by extent after a.")]
+    both = {"sex": {}, "age": {}}
+    tables = dict.fromkeys(("sex_edges", "age_edges"), TESTED.drop(columns="p_nbs_extent"))
+    section = contrast_section(contrast_result(both, tables))
+    assert [*blocks_of(section)] == ["t of sex", "t of age"]
     none = TESTED.assign(p_nbs_extent=0.05)
     section = contrast_section(contrast_result({"age": {}}, {"age_edges": none}), stages=stages)
     assert [*blocks_of(section)] == ["t of age", "Components of age"]

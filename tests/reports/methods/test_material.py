@@ -83,6 +83,11 @@ def test_smoothing_of_images_that_are_despiked_is_no_smoothing_of_weights():
     assert "applied to the weights" not in text
 
 
+def test_published_seeds_of_one_voxel_each():
+    text = text_of(load_seeds("Power2011").with_radius(0))
+    assert "around the 264 seeds of Power2011 (Power et al., 2011) with the one voxel" in text
+
+
 def test_coordinates_of_images_in_several_spaces():
     seeds = load_seeds("Power2011")
     text = text_of(seeds, spaces=("MNI152NLin6Asym", "T1w", "MNI152NLin2009cAsym"))

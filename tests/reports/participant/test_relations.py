@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.reports.participant.page import _set_view
+from bids_spheres.reports.participant import page
 from bids_spheres.reports.participant.relations import regressor_block, relation_blocks
 from bids_spheres.reports.toolkit.charts import network_order
 from tests.reports.group.values import square
@@ -76,8 +77,14 @@ def test_means_of_networks_need_pairs_within_and_between_them(networks):
     assert "within networks" not in caption.graphics[0].caption
 
 
+def test_missing_pairs_are_no_pairs_of_networks():
+    blocks = blocks_of(seeds_of({(PEARSON, "a"): VALUES}, networks=("v", "m", "v", "v")))
+    caption = next(iter(blocks.values())).graphics[0].caption
+    assert caption.endswith(" Mean within networks -0.6, between networks 0.15.")
+
+
 def test_measures_without_a_value_are_not_shown():
-    own = {(PEARSON, "a"): square(4, N, N), (PARTIAL, "b"): VALUES, ("new", "a"): VALUES}
+    own = {(PEARSON, "a"): square(4, N, 1), (PARTIAL, "b"): VALUES, ("new", "a"): VALUES}
     blocks = blocks_of(seeds_of(own, (PEARSON, PARTIAL, "new")))
     assert len(blocks) == 6
     assert "new" in blocks
@@ -178,7 +185,7 @@ def view_of(facts, matrix_paths=(), together=False):
     )
     files = SimpleNamespace(together=together)
     run = SimpleNamespace(strategies=("a", "b"), styles={"a": "", "b": ""}, files=files)
-    return _set_view(run, seeds, None)["remarks"]
+    return page._set_view(run, seeds, None)["remarks"]
 
 
 def test_why_nothing_is_shown():
@@ -188,3 +195,52 @@ def test_why_nothing_is_shown():
         "Neither series nor matrices were written.",
     ]
     assert view_of(excluded, together=True) == ["Neither series nor matrices were written."]
+
+
+@pytest.mark.parametrize(
+    ("matrix_paths", "remarks"),
+    [
+        ({(PEARSON, "a"): ""}, ["Fewer than two spheres have a series: no pairs."]),
+        ({}, []),
+    ],
+)
+def test_series_without_pairs(monkeypatch, matrix_paths, remarks):
+    monkeypatch.setattr(page, "signal_view", lambda *_: (["series"], None))
+    assert view_of({}, matrix_paths) == remarks
+
+
+def test_runs_together_have_no_spheres_of_their_own(monkeypatch):
+    """Their pictures are in the page, as the charts of pairs refer to them."""
+    shown = {}
+    drawn = {n: SimpleNamespace(stage=SimpleNamespace(scene=None)) for n in ("one", "both")}
+    views = {"relation_blocks": [], "regressor_block": (None, {}), "controls_table": None}
+    for name, value in views.items():
+        monkeypatch.setattr(page.relations, name, lambda *_, value=value: value)
+    for name, value in {
+        "signal_view": ([], None),
+        "seed_map_blocks": (),
+        "motion_block": None,
+    }.items():
+        monkeypatch.setattr(page, name, lambda *_, value=value: value)
+    for name in ("summary", "verdicts", "cautions", "runs_table"):
+        monkeypatch.setattr(page, name, lambda _: ())
+    monkeypatch.setattr(page, "seeds_section", lambda run, *_: drawn[run.title])
+    monkeypatch.setattr(page, "page", lambda *_, **values: shown.update(values))
+    runs = []
+    for title, together in (("one", False), ("both", True)):
+        seeds = seeds_of({})
+        seeds.spheres.sidecar = {"Sources": ["bids:raw:a", "bids::own", f"bids:raw:{title}"]}
+        seeds.facts, seeds.title, seeds.noun = {"a": {"Sources": ["bids:raw:a"]}}, "Mine", "sphere"
+        files = SimpleNamespace(together=together)
+        about = {"anchor": title, "title": title, "strategies": ("a",), "styles": {"a": ""}}
+        runs.append(SimpleNamespace(sets=[seeds], files=files, **about))
+    links = SimpleNamespace(roots={"raw": Path("input")})
+    about = {"label": "1", "title": "sub-1", "output_dir": Path("nowhere"), "links": links}
+    about |= {"settings": {}, "settings_path": None, "failures": ("failed",)}
+    page.participant_page(SimpleNamespace(runs=runs, **about))
+    assert shown["seeds"] == (drawn["one"],)
+    assert shown["stages"] == (drawn["one"].stage, drawn["both"].stage)
+    assert shown["warnings"] == ("failed",)
+    assert shown["inputs"] == ["bids:raw:a", "bids:raw:one", "bids:raw:both"]
+    assert shown["names"] == {"set-names": ("p", "r", "q", "s")}
+    assert shown["datasets"] == (("raw", "input"),)

@@ -23,7 +23,7 @@ from bids_spheres.wording import NO_BREAK
 N = np.nan
 
 
-def spheres_of(coverage, name="desc-spheres_dseg.tsv", sidecar=(), **columns):
+def spheres_of(coverage, name="seg-Mine_desc-spheres_dseg.tsv", sidecar=(), **columns):
     """Spheres p, q, r ... with these shares of their voxels."""
     n = len(coverage)
     values = {
@@ -52,10 +52,15 @@ def spheres_of(coverage, name="desc-spheres_dseg.tsv", sidecar=(), **columns):
 def section(monkeypatch):
     """The section of spheres, without pictures and background."""
     stage = SimpleNamespace(of=lambda scene, _: SimpleNamespace(scene=scene))
-    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels, drawn = np.zeros((2, 2, 3), np.uint8), []
+
+    def mosaic(_, labels, names):
+        drawn.append((labels, names))
+        return pixels
+
     monkeypatch.setattr(sphere_section, "Stage", stage)
     monkeypatch.setattr(sphere_section.sphere_figures, "overview", lambda *_: pixels)
-    monkeypatch.setattr(sphere_section.sphere_figures, "mosaic", lambda *_: pixels)
+    monkeypatch.setattr(sphere_section.sphere_figures, "mosaic", mosaic)
     monkeypatch.setattr(sphere_section, "find_background", lambda *_: sphere_section.Background())
 
     def of(coverage, **columns):
@@ -64,6 +69,7 @@ def section(monkeypatch):
         seeds = SimpleNamespace(anchor="set", title="Mine in MNI", files=files)
         return seeds_section(SimpleNamespace(title="run-1"), seeds, spheres, None)
 
+    of.drawn = drawn
     return of
 
 
@@ -134,7 +140,7 @@ def test_signal_despiking_and_notes(section):
 
 
 def test_regions_and_networks(section):
-    own = section([1, 0.5], name="desc-regions_dseg.tsv", networks=("motor", "n/a"))
+    own = section([1, 0.5], name="seg-Mine_desc-regions_dseg.tsv", networks=("motor", "n/a"))
     assert own.sentences[0].startswith("2 regions of 0.5 cm³")
     assert "of the region on the grid of the image" in own.notes[0]
     (table,) = own.tables
@@ -143,6 +149,17 @@ def test_regions_and_networks(section):
     slices, brain = own.figures
     assert slices.caption.startswith("Voxels of the regions. Blue: the whole region has a signal")
     assert brain.caption == "All regions to scale, transparent. Colours as above."
+
+
+def test_voxels_that_are_drawn_are_those_of_the_image(section, tmp_path):
+    """Numbers beyond those of the table are of an image of another call."""
+    labels = np.arange(8).reshape(2, 2, 2)
+    save(tmp_path / "x_dseg.nii.gz", labels)
+    section([1] * 6, name=str(tmp_path / "x_dseg.tsv"))
+    section([1, 1])
+    (drawn, names), (nothing, _) = section.drawn
+    assert drawn.values.tolist() == [0, 4, 2, 6, 1, 5, 3, 0]
+    assert (names, nothing) == (tuple("pqrstu"), None)
 
 
 # The image behind

@@ -92,6 +92,8 @@ def test_few_degrees_of_freedom_and_what_they_mean():
     assert cautions(participant(run_of("r", a=facts(90, 2)))) == [
         "r: few degrees of freedom, down to 2: correlations say nothing."
     ]
+    (words,) = cautions(participant(run_of("r", a=facts(90, 20), b=facts(90, 22))))
+    assert "With 20, one pair in 20" in words
     (words,) = cautions(participant(run_of("r", a=facts(90, 3))))
     assert "beyond \N{PLUS-MINUS SIGN}0.96 by chance" in words
     gone = {"Excluded": "3 volumes are left"}
@@ -216,3 +218,29 @@ def test_volumes_and_degrees_of_freedom_may_be_least_after_different_strategies(
         "70 of 100 volumes kept after a: many censored; mean FD 0.1 mm; "
         "20 degrees of freedom after b: few"
     )
+
+
+def test_seed_sets_of_a_space_share_a_row():
+    """By the first that has the strategy; another space has rows of its own."""
+    run = run_of("r", a=facts(90, 60))
+    first, second, third = (
+        run_of("r", space=space, **own).sets[0]
+        for space, own in (
+            ("MNI", {"a": facts(90, 60)}),
+            ("MNI", {"a": facts(80, 50), "b": facts(70, 40)}),
+            ("T1w", {"a": facts(60, 30)}),
+        )
+    )
+    styles = dict.fromkeys("ab", "series-0")
+    run = Run("run-r", run.files, styles, (third, first, second))
+    table = runs_table(participant(run))
+    shown = [[cell.text for cell in column(table, head)] for head in ("Space", "Strategy", "Kept")]
+    assert list(zip(*shown, strict=True)) == [
+        *(("T1w", "a", "60"), ("MNI", "a", "90"), ("MNI", "b", "70")),
+    ]
+    gone = {"a": facts(3, 1, Excluded="few volumes")}
+    sets = tuple(run_of("r", space=space, **gone).sets[0] for space in ("MNI", "T1w"))
+    (verdict,) = verdicts(participant(Run("run-r", run.files, {"a": "series-0"}, sets)))
+    assert verdict.text == "excluded for a; mean FD 0.1 mm"
+    (verdict,) = verdicts(participant(run_of("r", a={**facts(80, 25), "DegreesOfFreedom": None})))
+    assert verdict.text == "80 of 100 volumes kept; mean FD 0.1 mm"

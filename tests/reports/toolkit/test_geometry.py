@@ -150,7 +150,9 @@ def test_right_is_right_and_up_is_up():
     assert [(v.left, v.right) for v in VIEWS] == [("P", "A"), ("L", "R"), ("L", "R")]
 
 
-@pytest.mark.parametrize("size", [(180, 210, 150), (30, 30, 400), (300, 20, 20), (20, 20, 20)])
+@pytest.mark.parametrize(
+    "size", [(180, 210, 150), (30, 30, 400), (30, 400, 30), (300, 20, 20), (20, 20, 20)]
+)
 def test_panels_share_a_scale_and_fit(size):
     panels = three_panels(
         Box(np.zeros(3), np.array(size, float)), 780, top=20, left=40, right=8, between=40

@@ -349,3 +349,30 @@ def test_values_of_a_map_and_where_they_are_extreme():
     assert positive.extremes()[0] == ["highest"]
     assert positive.extremes()[1].tolist() == [[4, 0, 0]]
     assert VoxelMap(drawn.grid, 0 * drawn.values).extremes()[1].tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 101])
+def test_spheres_too_far_away_are_in_no_view(n):
+    """Not in the one either, in whose direction they are far."""
+    places = 6.0 * np.indices((6, 6, 3)).reshape(3, -1).T[:n]
+    data = np.zeros((20, 20, 10))
+    behind = backdrop(data, Grid(data.shape, np.diag([2.0, 2, 2, 1])))
+    near = Scene(places, np.full(n, 2.0), behind)
+    far = Scene(np.vstack([places, [[20, 5000, 9]]]), np.full(n + 1, 2.0), behind)
+    np.testing.assert_array_equal(spheres.overview(far), spheres.overview(near))
+    assert near.too_far(["a"] * n) == ""
+    assert far.too_far([*["a"] * n, "b"]) == " Too far away to be shown: b."
+
+
+@pytest.mark.parametrize(("radius", "drawn"), [(2.0, 2), (0.0, 1), (6.0, 6)])
+def test_rings_have_the_radius_of_their_sphere(radius, drawn):
+    """One of no radius is drawn with 1 mm."""
+    scene = bare_scene([[0, 0, 0], [40, 40, 40]], [radius, 6])
+    panel = three_panels(scene.box, 780, top=24, left=40, right=8, between=40)[2].enlarged(2)
+    rgb = np.frombuffer(bytes.fromhex(FULL[1:]), np.uint8).astype(int)
+    pixels = spheres.overview(scene).astype(int)[panel.region]
+    inked = np.abs(pixels - rgb).max(axis=-1) < 60
+    across = np.flatnonzero(inked[:, : panel.width // 2].any(axis=0))
+    width = np.ptp(across) / panel.scale
+    assert width == pytest.approx(2 * drawn, abs=4 / panel.scale)
