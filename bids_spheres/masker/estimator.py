@@ -273,8 +273,6 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             aggregation=check_aggregation(self.aggregation),
             cleaning={
                 **{name: getattr(self, name) for name in _CLEANING},
-                # nilearn's default since 0.13, which its maskers follow
-                "extrapolate": False,
                 **(self.clean_args or {}),
                 **self.clean_kwargs,
             },
@@ -349,7 +347,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         weights = self._recipe.weights(image_grid(self.mask_img_))
         members = weights.membership.astype(np.float64)
         sharing = np.maximum(members.sum(axis=0), 1)[:, None]
-        values = members.T @ np.where(weights.empty, 0, np.atleast_2d(signals)).T / sharing
+        values = members.T @ np.atleast_2d(signals).T / sharing
         shape = weights.grid.shape
         image = np.zeros((int(np.prod(shape)), values.shape[1]))
         image[weights.voxels] = values

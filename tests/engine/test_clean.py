@@ -418,6 +418,16 @@ def test_residuals_are_orthogonal_to_the_regressors(detrend, standardize_confoun
     np.testing.assert_allclose(used.T @ ours / np.abs(series).max(), 0, atol=1e-10)
 
 
+def test_what_is_small_but_no_rounding_error_counts():
+    """A ten thousand millionth of the mean of a signal, or of what confounds share."""
+    small, other = rng(0).normal(size=(2, 60, 1))
+    np.testing.assert_allclose(clean(1000 + 1e-7 * small), clean(small), atol=1e-4)
+    series = noise(60, 2)
+    ours = clean(series, confounds=np.hstack([other, other + 1e-10 * small]))
+    expected = clean(series, confounds=np.hstack([other, small]))
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
 def test_two_volumes_lose_all_that_varies_with_a_confound():
     series, confounds = np.array([[1.0, 5], [4, 9]]), np.array([[2.0], [3.0]])
     for options in ({}, {"sample_mask": [0, 1]}):
@@ -741,6 +751,20 @@ def test_a_cosine_that_a_user_supplies_is_the_only_one():
         ours = clean(series, **options)
     assert_same(ours, quietly(nilearn_clean, series, **options))
     assert_same(ours, clean(series, confounds=cosine))
+
+
+@pytest.mark.parametrize(("r", "is_ours"), [(0.88, False), (0.92, True)])
+def test_a_confound_that_correlates_by_nine_tenths_is_a_cosine(r, is_ours):
+    found = cosine_basis(100, 2.0, 0.01)[:, 1]
+    other = dct(np.eye(100), norm="ortho")[:, 30]
+    options = {"filter": "cosine", "high_pass": 0.01, "t_r": 2.0}
+    options["confounds"] = (r * found + np.sqrt(1 - r**2) * other)[:, None]
+    series = noise(100, 2)
+    assert_same(quietly(clean, series, **options), quietly(nilearn_clean, series, **options))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clean(series, **options)
+    assert bool(caught) == is_ours
 
 
 @pytest.mark.parametrize("order", [1, 3, 4])

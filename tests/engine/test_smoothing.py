@@ -12,7 +12,7 @@ from nibabel.eulerangles import euler2mat
 from scipy.ndimage import gaussian_filter
 
 from bids_spheres.engine.extract import extract, extract_spheres
-from bids_spheres.engine.smoothing import applied_weights, check_fwhm
+from bids_spheres.engine.smoothing import applied_weights, box_reached, check_fwhm, smoother
 from bids_spheres.engine.spheres import sphere_weights
 from bids_spheres.engine.stream import open_volumes
 from bids_spheres.errors import UsageError
@@ -144,6 +144,25 @@ def test_hundreds_of_spheres_are_smoothed_in_parts_of_any_order(threads):
         else:
             assert np.isnan(found[:, sphere]).all()
     assert np.isnan(found[0]).sum() >= 2
+
+
+@pytest.mark.parametrize("ijk", [[(12, 10, 11)], [(9, 12, 10), (14, 8, 12)], [(0, 19, 3)]])
+def test_some_voxels_of_a_smoothed_volume_need_a_box_of_it(ijk):
+    """It ends where a kernel of 4 standard deviations does; beyond, values may be anything."""
+    affine = np.diag([1.5, -2.0, 3.1, 1])
+    affine[:3, :3] = euler2mat(0.3, 0.2, -0.5) @ affine[:3, :3]
+    volume = np.random.default_rng(4).normal(100, 10, (24, 20, 22))
+    grid, where = open_volumes(nib.Nifti1Image(volume, affine)).grid, tuple(np.transpose(ijk))
+    voxels, fwhm = grid.flat(np.array(ijk)), 4.0
+    expected = whole_volumes_smoothed(volume[..., None], affine, fwhm)[..., 0][where]
+    box = box_reached(grid, fwhm, voxels)
+    only = np.full(volume.shape, 1e9)
+    only[box] = volume[box]
+    found = smoother(grid, fwhm, voxels)(only.reshape(-1, order="F"))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    reach = np.rint(4 * fwhm / np.sqrt(8 * np.log(2)) / [1.5, 2, 3.1])
+    widest = np.ptp(ijk, axis=0) + 1 + 2 * reach
+    assert (np.array([side.stop - side.start for side in box]) <= widest).all()
 
 
 def test_which_widths_are_lengths():

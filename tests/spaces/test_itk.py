@@ -120,13 +120,15 @@ def test_field_is_interpolated_linearly(tmp_path, spelling, storage, dtype):
     np.testing.assert_allclose(map_points(LPS * lps, path), LPS * expected, atol=1e-5)
 
 
-def test_blocks_of_a_large_field_are_put_together(tmp_path, monkeypatch):
+@pytest.mark.parametrize("block", [50, 100, 150, 4000])
+def test_blocks_of_a_large_field_are_put_together(tmp_path, monkeypatch, block):
+    """Smaller than a chunk, of whole chunks and not, and larger than the field."""
     rng = np.random.default_rng(5)
     values = rng.normal(0, 3, (11, 12, 13, 3))
     path = write_h5(tmp_path / "x.h5", field(values, [5] * 3, [-20] * 3), chunks=(100,))
     points = rng.uniform(-25, 45, (30, 3))
     whole = map_points(points, path)
-    monkeypatch.setattr("bids_spheres.spaces.itk._BLOCK", 150)
+    monkeypatch.setattr("bids_spheres.spaces.itk._BLOCK", block)
     assert np.array_equal(map_points(points, path), whole)
 
 
