@@ -828,3 +828,11 @@ def test_probabilistic_lists_of_fsl_count_from_0_in_any_case(tmp_path, kind, fir
     (tmp_path / "a.xml").write_text(fsl_atlas(kind, "x/x", (0, "A"), (1, "B")))
     named = region_labels(tmp_path / "a.nii", [first, first + 1], maps=False)
     assert (named.names, named.notes) == (("A", "B"), ())
+
+
+def test_a_voxel_is_drawn_as_of_the_map_of_the_largest_weight_of_either_sign(tmp_path):
+    values = np.zeros((5, 1, 1, 2), np.float32)
+    values[:, 0, 0] = np.array([[-3, 2], [3, -4], [-1, -2], [2, 2], [-0.01, 0]])
+    table, _ = load_parcellation(save(tmp_path, values, np.eye(4), "a.nii"), "mine", "MNI")
+    weights = row_weights(table, Grid((5, 1, 1), np.eye(4)))
+    assert label_volume(weights, table.coordinates).ravel().tolist() == [1, 2, 2, 1, 0]

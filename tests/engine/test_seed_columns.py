@@ -567,3 +567,15 @@ def test_the_json_file_may_describe_columns_as_they_are_written(read, key):
 def test_a_column_that_only_begins_like_a_space_is_not_used(read):
     _, said = read("x,y,z,atlas space note\n1,2,30,4\n")
     assert "The column atlas space note is not used" in said
+
+
+def test_a_title_above_coordinates_alone(read):
+    seeds, said = read("Table 1,,\nx,y,z\n1,2,30\n4,5,60\n")
+    assert seeds.coordinates.tolist() == [[1, 2, 30], [4, 5, 60]]
+    assert "'Table 1' is taken for a title" in said
+
+
+@pytest.mark.parametrize("units", ["cm", "m", ""])
+def test_units_other_than_millimetres_are_not_believed(read, units):
+    with pytest.raises(DataError, match="these look like centimetres, not mm"):
+        read("x,y,z\n-3.8,-2.2,5.6\n0,-5.2,1.8\n", sidecar=json.dumps({"Units": units}))

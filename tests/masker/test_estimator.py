@@ -1109,3 +1109,31 @@ def test_images_are_only_remembered_for_reports(img, report_facts):
     facts = report_facts(masker.set_params(reports=True))
     assert (facts.background, facts.weights) == (None, None)
     assert report_facts(masker.fit(img)).background is not None
+
+
+def test_one_series_with_confounds_over_some_volumes(img, confounds):
+    masker = NiftiSpheresMasker(SEEDS, radius=4, detrend=True).fit()
+    call = {"confounds": confounds, "sample_mask": np.arange(4, 40)}
+    series = masker.transform_single_imgs(img, **call)
+    assert series.shape == (36, 3)
+    assert_array_equal(series, masker.transform(img, **call))
+
+
+def test_one_row_of_signals_is_an_image_of_one_volume(mask):
+    masker = NiftiSpheresMasker(SEEDS, radius=4, mask_img=mask).fit()
+    row = masker.inverse_transform(np.array([[1.0, 2, 3]]))
+    assert row.shape == (*SHAPE, 1)
+    assert_array_equal(row.get_fdata()[..., 0], masker.inverse_transform([1.0, 2, 3]).get_fdata())
+
+
+def test_coverage_is_of_the_voxels_of_each_sphere():
+    """Whole numbers not further than 1 and 2 from the origin are 7 and 33; the mask cuts both."""
+    inside = np.zeros((9, 9, 9), np.uint8)
+    inside[4:] = 1
+    masker = NiftiSpheresMasker(
+        [(4, 4, 4), (4, 4, 4)],
+        [2, 1],
+        mask_img=nib.Nifti1Image(inside, np.eye(4)),
+        allow_overlap=True,
+    ).fit()
+    assert masker.coverage_["coverage"].tolist() == [(33 + 13) / 2 / 33, (7 + 5) / 2 / 7]

@@ -8,7 +8,7 @@ from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
 from bids_spheres.errors import InvalidDatasetError
-from bids_spheres.spaces.fmriprep import find_transforms, transform_files
+from bids_spheres.spaces.fmriprep import find_transforms, other_session, transform_files
 from bids_spheres.spaces.itk import move_points
 
 
@@ -317,3 +317,13 @@ def test_a_transform_of_runs_without_a_task_in_its_name_is_the_runs_by_its_entit
     assert find_transforms([of_session, of_task], run, "T1w", "func") == (of_task,)
     assert find_transforms([of_session], run, "T1w", "func") == (of_session,)
     assert find_transforms([of_session], run | {"ses": "b"}, "T1w", "func") == ()
+
+
+def test_of_a_run_without_a_session_every_session_is_another(tree):
+    path = anat("T1w", MNI, "sub-01/ses-a/anat/sub-01_ses-a")
+    both = tree(path, anat("T1w", MNI))
+    (own,) = find_transforms(both, RUN, MNI, "T1w")
+    assert "_ses-" not in own.name
+    (other,) = [file for file in both if "_ses-" in file.name]
+    assert other_session(other, RUN) == "a"
+    assert other_session(other, RUN | {"ses": "a"}) is None
