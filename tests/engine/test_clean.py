@@ -588,7 +588,13 @@ def test_missing_values_of_confounds(table_with_a_gap, options):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"high_pass": 0.02}, {"high_pass": 0.02, "extrapolate": True}]
+    "options",
+    [
+        {},
+        {"high_pass": 0.02},
+        {"high_pass": 0.02, "extrapolate": True},
+        {"high_pass": 0.02, "filter": "cosine"},
+    ],
 )
 def test_missing_values_of_censored_volumes_do_no_harm(table_with_a_gap, options):
     """Nilearn takes n/a in the first line of a file without header for a header."""

@@ -1011,3 +1011,12 @@ def test_a_mask_is_where_its_real_values_are_not_zero(tmp_path):
 def test_an_image_of_no_volume_is_none():
     with pytest.raises(DataError, match="3-D or 4-D"):
         open_volumes(nib.Nifti1Image(noise((5, 6, 7, 0)), AFFINE))
+
+
+def test_an_image_of_zeros_is_read_however_small_its_file(tmp_path):
+    raw = np.zeros((32, 32, 32, 9), np.int16)
+    path, content = tmp_path / "run.nii.gz", nifti_bytes(raw)
+    path.write_bytes(gzip.compress(content, 9))
+    assert path.stat().st_size < len(content) / 700
+    values = read(path, np.arange(5))
+    np.testing.assert_array_equal(values, np.zeros((9, 5)))
