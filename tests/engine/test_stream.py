@@ -341,6 +341,13 @@ def test_one_volume_has_no_repetition_time():
     assert open_volumes(nib.Nifti1Image(noise(SHAPE[:3]), AFFINE)).t_r == 0
 
 
+def test_the_fourth_axis_is_time_where_no_other_is_longer():
+    img = nib.Nifti1Image(noise().reshape(*SHAPE, 1, 1)[:, :, :, :1], AFFINE)
+    img.header.set_zooms((3, 3, 4, 2.5, 7, 9))
+    img.header.set_xyzt_units("mm", "sec")
+    assert open_volumes(img).t_r == pytest.approx(2.5)
+
+
 def test_repetition_time_of_mgh_is_in_milliseconds():
     img = nib.MGHImage(noise(dtype=np.float32), AFFINE)
     img.header.set_zooms((3, 3, 4, 2500))  # as the format and nibabel say
@@ -382,7 +389,7 @@ def test_a_mask_of_probabilities_holds_from_one_half_on(tmp_path, scaling):
     np.testing.assert_array_equal(mask, np.nan_to_num(values) >= 0.5)
 
 
-@pytest.mark.parametrize("values", [(0, 2), (0, 0.3, 2), (-0.5, 0, 0.7), (0, 1), (1, 1)])
+@pytest.mark.parametrize("values", [(0, 2), (0, 0.3, 1.001), (-0.5, 0, 0.7), (0, 1), (1, 1)])
 def test_other_numbers_are_no_probabilities(values):
     data = np.resize(np.array(values, np.float32), SHAPE[:3])
     mask, _ = load_mask(nib.Nifti1Image(data, AFFINE))
