@@ -563,6 +563,8 @@ def test_one_label_of_several_on_another_grid(tmp_path, bold):
         "3 B\n1 A\n",
         "index, name\n3, B\n1.0, A\n",
         "label;name\n3;B\n1;A\n",
+        "index\tname\tcolour (r, g, b)\n3\tB\t0\n1\tA\t0\n",
+        "3 B 10 20 30\n1 A 1 2 3\n",
     ],
 )
 def test_columns_of_numbers_and_names_by_what_they_are_called(tmp_path, text):
