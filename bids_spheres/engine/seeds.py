@@ -184,7 +184,8 @@ def load_seed_file(path: str | Path) -> SeedTable:
     report = partial(logger.warning, "%s: %s", path)
     table = _table(columns, str(path), label, metadata, report)
     # BIDS describes columns under their names.
-    for key in [key for key in metadata if key not in {*_KEYS, *_NOTES, *columns.described}]:
+    known = {*_KEYS, *_NOTES}
+    for key in [k for k in metadata if k not in known and k.lower() not in columns.described]:
         guess = did_you_mean(key, _KEYS)
         logger.info("%s", f"{sidecar}: the key {key} is not used. {guess}".rstrip())
     return table

@@ -671,3 +671,16 @@ def test_numbers_of_columns_with_and_without_an_underscore():
     design = make_design(table, strategy_of(high_pass=True), PATH, 3)
     assert design.columns == ("cosine_00", "cosine1")
     assert design.kept.tolist() == [False, True, True]
+
+
+def test_rank_does_not_depend_on_units():
+    values = np.random.default_rng(3).standard_normal((3, 20)) * [[1e-18], [1.0], [1e9]]
+    table = table_of(**dict(zip("abc", values, strict=True)))
+    assert make_design(table, strategy_of("^[abc]$"), PATH, 20).rank(detrend=True) == 5
+
+
+def test_components_bring_their_cosines_wherever_they_stand_among_columns():
+    table = table_of(csf=[1, 2, 4], white_matter=[2, 1, 3], **COMPCOR, **COSINES)
+    strategy = strategy_of("w_comp_cor_00", wm_csf="basic")
+    design = make_design(table, strategy, PATH, 3)
+    assert design.columns == ("csf", "white_matter", "w_comp_cor_00", *COSINES)

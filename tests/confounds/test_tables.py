@@ -404,5 +404,7 @@ def test_several_tables_beside_one_another():
     assert list(table.columns) == ["csf", "aroma_motion_07"]
     with pytest.raises(DataError, match=r"has 2 rows, .* has 1 \(aroma_orth_motion_1, \.\.\.\)"):
         merge_tables(table, [first, second.iloc[:1]])
+    with pytest.raises(DataError, match=r"has 1 rows, .* has 2 \(x, "):
+        merge_tables(table.iloc[:1], [first.assign(y=1, z=2)])
     with pytest.raises(DataError, match="The tables of one run together: column x occurs twice"):
         merge_tables(table, [first, second, first])

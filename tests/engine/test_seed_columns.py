@@ -462,7 +462,7 @@ def test_what_a_column_of_sizes_is_called(read, column, divisor):
     ("column", "said"),
     [
         *[(name, "how large") for name in ("sphere", "region_extent", "seed size", "sizeinmm")],
-        *[(name, "how large") for name in ("radius_mm2", "unit", "ROI size (voxels)")],
+        *[(name, "how large") for name in ("radius_mm2", "unit", "mean radius", "max diam")],
         *[(name, "which space") for name in ("MNI space", "coord space", "coordinates system")],
         *[(name, "which space") for name in ("ref frame", "atlas_space", "spaces name", "roi_sys")],
         *[(name, "which space") for name in ("template name", "stereotaxic-space", "seed space")],
@@ -555,3 +555,15 @@ def test_repeated_names_that_end_in_a_number_are_told_apart_as_well(read):
     names = read("name,x,y,z\n" + "".join(f"{name},1,2,30\n" for name in given))[0].names
     assert len(set(names)) == len(given)
     assert [name for name in ("a_2", "a_1_1") if name in names] == ["a_2", "a_1_1"]
+
+
+@pytest.mark.parametrize("key", ["X", "x"])
+def test_the_json_file_may_describe_columns_as_they_are_written(read, key):
+    _, said = read("X,Y,Z\n1,2,30\n", "list.tsv", json.dumps({key: {"Units": "mm"}, "t": 1}))
+    assert said.count("is not used") == 1
+    assert "the key t is not used" in said
+
+
+def test_a_column_that_only_begins_like_a_space_is_not_used(read):
+    _, said = read("x,y,z,atlas space note\n1,2,30,4\n")
+    assert "The column atlas space note is not used" in said
