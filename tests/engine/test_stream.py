@@ -449,6 +449,12 @@ def test_images_that_are_no_series_of_volumes(tmp_path, data, phrase, name):
     assert (name or "image in memory") in str(caught.value)
 
 
+@pytest.mark.parametrize("shape", [(3, 0, 4), (3, 2, 4, 0), (3, 2, 4, 1, 0)])
+def test_an_image_without_a_voxel_or_a_volume_is_none(shape):
+    with pytest.raises(DataError, match="a 3-D or 4-D image is needed"):
+        open_volumes(nib.Nifti1Image(np.zeros(shape, np.float32), AFFINE))
+
+
 def test_surfaces_are_no_volume_images(tmp_path):
     array = nib.gifti.GiftiDataArray(np.zeros(10, np.float32))
     nib.GiftiImage(darrays=[array]).to_filename(tmp_path / "run.gii")
