@@ -182,6 +182,17 @@ def test_everything_that_is_missing_is_named_at_once():
     assert "needs for motion, compcor, ica_aroma, confounds" in message
 
 
+def test_what_several_keys_lack_is_named_once():
+    strategy = strategy_of("x", "rvt", motion="basic", head_motion=HeadMotion())
+    own = pd.DataFrame({"physio.rvt": [1.0, 2], "other.rvt": [1.0, 3]})
+    with pytest.raises(DataError) as error:
+        make_design(table_of(csf=[1, 2]), strategy, PATH, 2, extra=[own])
+    assert error.value.message == (
+        f"{PATH} has no columns {', '.join(MOTION)}, x and rvt in several tables (write physio.rvt "
+        "or write other.rvt), which the strategy mine needs for motion, confounds, head_motion."
+    )
+
+
 # CompCor, cosines and filters
 
 COMPCOR = {"a_comp_cor_00": [1, 2, 3], "w_comp_cor_00": [3, 1, 2]}
