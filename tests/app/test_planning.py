@@ -197,11 +197,12 @@ def test_what_the_work_on_runs_takes_from_the_settings(tiny, seeds_file, tmp_pat
         assert job.work.links == (("preprocessed", tiny.root),)
 
 
-def test_events_are_those_of_the_first_dataset_that_has_some(tiny, seeds_file, tmp_path):
+@pytest.mark.parametrize("folder", ["a", "z"])
+def test_events_are_those_of_the_first_dataset_that_has_some(tiny, seeds_file, tmp_path, folder):
     """Of datasets that are named before the raw one, whose link is there where it is used."""
     for run in "12":
         tiny.add_run(f"sub-01_task-rest_run-{run}")
-    raw, named = tiny.root / "sourcedata" / "raw", tmp_path / "stimuli"
+    raw, named = tiny.root / "sourcedata" / "raw", tmp_path / folder
     for root, runs in ((raw, "12"), (named, "2")):
         func = root / "sub-01" / "func"
         func.mkdir(parents=True)
