@@ -357,6 +357,16 @@ def test_the_methods_text_of_a_participant_is_about_its_own_space(call, tiny, se
     assert spaces["03"] in whole
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_methods_text_of_a_participant_has_all_of_its_spaces(call, tiny, tmp_path, order):
+    spaces = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")[::order]
+    for space in spaces:
+        tiny.add_run(space=space)
+    call("--strategy", "none", "--space", *spaces)
+    text = (tmp_path / "out" / "logs" / "methods" / "sub-01.md").read_text()
+    assert [space for space in spaces if space not in text] == []
+
+
 def test_facts_of_the_methods_text_are_those_of_the_settings(tmp_path):
     rules = Processing(connectivity=("partial", "pearson"), warp_seeds=True, min_dof=12)
     own = {"processing": rules, "outliers": tmp_path / "x.tsv"}

@@ -903,3 +903,17 @@ def test_seeds_are_warped_on_the_way_to_the_own_space_if_so_wanted(
     monkeypatch.setattr(seeds_in_space, "place_seeds", place)
     place_in_run([seeds_in(FSL)], Run(name, (), None, Tables()), [tmp_path], warp=warp)
     assert asked == [first]
+
+
+@pytest.mark.parametrize(("space", "images"), [("MNI305", ICBM), (ICBM, "MNI305")])
+def test_templates_of_other_heads_are_warned_of(caplog, space, images):
+    caplog.set_level("INFO", "bids_spheres")
+    (placed,) = place_in_template([seeds_in(space)], images, warp=False)
+    assert seeds_in_space.OTHER_HEADS in placed.note
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("warp", [False, True])
+def test_talairach_seeds_go_to_any_template_of_the_mni_as_those_of_fsl_do(warp):
+    assert can_use([seeds_in("Talairach")], "MNI305", warp=warp) is not warp
+    assert not can_use([seeds_in("Talairach")], "fsaverage", warp=warp)
