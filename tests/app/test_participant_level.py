@@ -449,6 +449,17 @@ def test_after_a_fatal_error_nothing_is_concatenated(call, tiny, monkeypatch, fa
     assert ("1 of 2 runs were not tried" in told) is fatal
 
 
+def test_runs_that_were_not_tried_are_in_no_matrix_of_several_runs(call, tiny, monkeypatch):
+    for number in "12":
+        tiny.add_run(f"{STEM}_run-{number}")
+    fail = lambda task: Outcome(str(task), error="odd")  # noqa: E731
+    monkeypatch.setattr(participant_level, "attempt", fail)
+    words = ("--strategy", "none", "--concatenate", "session", "--stop-on-first-error")
+    told = call(*words, status=1)
+    assert "1 of 2 runs were not tried" in told
+    assert "none of its runs is done, and no matrix" in told
+
+
 @pytest.mark.parametrize(("options", "kept"), [((), 0), (("--participant-label", "01"), 3)])
 def test_unfinished_files_go_where_no_other_task_of_an_array_writes(
     call, tiny, tmp_path, options, kept
