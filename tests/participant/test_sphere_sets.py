@@ -373,6 +373,7 @@ def test_spikes_are_told_of_spheres_that_have_voxels():
     extraction = SimpleNamespace(
         moments=SimpleNamespace(coverage=lambda _: zero, tsnr=lambda _: zero),
         weights=None,
+        timeseries=np.zeros((2, 6)),
         spikes=np.array([9, 0.25, np.nan, 0.5, 0, 9]),
         reduced=np.array([9, 1, 0, 2, 0, 9]),
     )
