@@ -571,6 +571,44 @@ def test_fisher_z_counts_where_there_is_no_pearson_correlation_and_tasks_are_apa
         assert effects["specifications"].tolist() == [2, 2, 2]
 
 
+def summary_of(stem, strategy, *, share=0.1, p=None, networks=("x", "y")):
+    """Of a group with one effect."""
+    (table,) = effects((0.5,), (0.01,), (0,), "a")
+    group = SimpleNamespace(
+        name=parse_name(f"{stem}_stat-fisherz_desc-{strategy}_relmat.tsv"),
+        title=strategy,
+        edges=SimpleNamespace(names=("a", "b"), networks=networks),
+        scale=Scale("fisherz"),
+    )
+    return SimpleNamespace(
+        group=group,
+        mean=None,
+        effects={"mean": table.drop(columns=["strategy", "scale", "measure", "seeds"])},
+        benchmark=Benchmark(median=0.2, share=share),
+        permuted_motion={} if p is None else {"qc_fc_p": p},
+    )
+
+
+def test_other_acquisitions_and_spaces_are_not_specifications(tmp_path):
+    multiverse, stems = Multiverse(GroupOptions(multiverse=True)), [STEM]
+    stems += [STEM.replace("_space", "_acq-b_space"), STEM.replace("2009cAsym", "6Asym")]
+    for stem, strategy in product(stems, ("36P", "9P")):
+        multiverse.add(summary_of(stem, strategy))
+    names, problems = multiverse.write(tmp_path)
+    assert (len(names), problems) == (3, [])
+    for stem in stems:
+        assert len(read_tsv(tmp_path / "group" / f"{stem}_specifications.tsv")) == 2
+
+
+def test_nodes_of_other_networks_are_not_specifications(tmp_path):
+    multiverse = Multiverse(GroupOptions(multiverse=True))
+    multiverse.add(summary_of(STEM, "36P"))
+    multiverse.add(summary_of(STEM, "9P", networks=("x", "z")))
+    names, problems = multiverse.write(tmp_path)
+    assert names == []
+    assert len(problems) == 2
+
+
 @pytest.mark.parametrize(
     ("share", "p", "within"),
     [
@@ -586,23 +624,7 @@ def test_what_is_just_within_chance(tmp_path, share, p, within):
     """A share of 0.1, or p of 0.05; what is not known is neither within nor beyond."""
     multiverse = Multiverse(GroupOptions(multiverse=True))
     for strategy in ("36P", "9P"):
-        name = parse_name(f"{STEM}_stat-fisherz_desc-{strategy}_relmat.tsv")
-        (table,) = effects((0.5,), (0.01,), (0,), "a")
-        group = SimpleNamespace(
-            name=name,
-            title=strategy,
-            edges=SimpleNamespace(names=("a", "b"), networks=("x", "y")),
-            scale=Scale("fisherz"),
-        )
-        multiverse.add(
-            SimpleNamespace(
-                group=group,
-                mean=None,
-                effects={"mean": table.drop(columns=["strategy", "scale", "measure", "seeds"])},
-                benchmark=Benchmark(median=0.2, share=share),
-                permuted_motion={} if p is None else {"qc_fc_p": p},
-            )
-        )
+        multiverse.add(summary_of(STEM, strategy, share=share, p=p))
     assert multiverse.write(tmp_path)[1] == []
     curves = read_tsv(tmp_path / "group" / f"{STEM}_specifications.tsv")
     np.testing.assert_array_equal(curves["qc_fc_within_chance"], [within] * 2)

@@ -343,6 +343,7 @@ def test_pearson_correlations_are_needed(outputs, rng, call):
     done = call(outputs)
     assert done.status == 0, done.err
     assert "--stability is about Pearson correlations" in done.err
+    assert "without series" not in done.err
 
 
 def test_series_are_needed(outputs, rng, call):
