@@ -496,6 +496,9 @@ def effects(estimates, q, within, strategies=("a", "b", "c", "d", "e")):
         ((5, 3, 4, 2, 1), (0.01,) * 5, (0, 0, np.nan, 0, np.nan), "n/a"),
         ((5, 3, 4, 2, 1), (0.3, 0.01, 0.3, 0.3, 0.3), (0, 1, 0, 0, 0), "robust"),
         ((np.nan, -3, -4, -2, -1), (np.nan, 0.01, 0.01, 0.01, 0.01), (1,) * 5, "robust"),
+        # Too few participants for a test have an estimate all the same.
+        ((5, 3, 4, 2, 1), (np.nan, 0.01, 0.01, 0.01, 0.01), (1,) * 5, "robust"),
+        ((5, 3, 4, 2, 1), (np.nan, np.nan, 0.01, 0.01, 0.01), (1,) * 5, "fragile"),
     ],
 )
 def test_verdicts_by_hand(estimates, q, within, verdict):
@@ -508,7 +511,10 @@ def test_verdicts_by_hand(estimates, q, within, verdict):
     assert (row["minimum"], row["maximum"]) == (min(known), max(known))
     assert row["median"] == np.median(known)
     assert row["positive"] == np.mean([value > 0 for value in known])
-    assert row["significant"] == np.mean([own < 0.05 for own in q if not np.isnan(own)])
+    significant = [
+        own < 0.05 for own, value in zip(q, estimates, strict=True) if not np.isnan(value)
+    ]
+    assert row["significant"] == np.mean(significant)
     assert row["within_chance"] == sum(
         own == 1 for own, value in zip(within, estimates, strict=True) if not np.isnan(value)
     )
