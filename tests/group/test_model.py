@@ -101,8 +101,10 @@ def test_when_no_label_is_in_the_table_both_are_shown(tmp_path):
 
 
 def test_participants_need_no_row_when_nothing_of_it_is_used(tmp_path):
-    made = design(tmp_path, "mean_fd", {"sub-50": 0.1, "sub-51": 0.3, "sub-52": 0.2}, age=AGES)
+    motion = {"sub-50": 0.1, "sub-01": 0.3, "sub-52": 0.2}
+    made = design(tmp_path, "mean_fd", motion, age=AGES)
     np.testing.assert_array_equal(made.design.values, [[1, 0.1], [1, 0.3], [1, 0.2]])
+    assert (made.design.participants, made.left_out) == (tuple(motion), {})
 
 
 def test_ids_with_and_without_their_key(tmp_path):
