@@ -730,12 +730,13 @@ def test_a_group_is_one_with_participants(tmp_path):
     for name in (
         f"{image}_coverage",
         f"{image}_specifications",
+        "task-tap_seg-mine_coverage",
         f"{image}_label-s1_desc-x_contrast-age_clusters",
         f"{image}_stat-fisherz_desc-x_participants",
     ):
         (tmp_path / "group" / f"{name}.tsv").touch()
     results = Results(tmp_path, ())
-    assert len(results.groups) == 3  # specifications are of the image
+    assert len(results.groups) == 4  # specifications are of the image
     assert results.group().entities == f"{image}_stat-fisherz_desc-x"
 
 
