@@ -269,8 +269,11 @@ def test_networks_have_names_also_where_the_first_strategy_excludes_all_runs(out
     for label in ("01", "02"):
         outputs.add(label, np.full((S, S), np.nan), strategy="a", **GONE)
         outputs.add(label, correlations(rng, S), strategy="b")
-    names = json.loads(by_id(read_page(parse, outputs), "names-of-rows").text)
+    document = read_page(parse, outputs)
+    names = json.loads(by_id(document, "names-of-rows").text)
     assert names["image-1-networks"] == [n for n in dict.fromkeys(NETWORKS) if n != "n/a"]
+    # What has no result is not left out to keep the page small.
+    assert "groups are shown here" not in words(by_id(document, "connectivity"))
 
 
 @pytest.mark.slow
