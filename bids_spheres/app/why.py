@@ -228,7 +228,7 @@ class _Recomputed:
                 spans = (f"{axis} {number(low)} to {number(high)}" for axis, low, high in ends)
                 yield f"    centres: {', '.join(spans)} mm"
             yield from (f"    {n} left out: {why}" for why, n in lost.items() if n)
-            if self.spheres.missing[seed]:
+            if self.spheres.too_little(self.spheres.coverage)[seed]:
                 yield f"    n/a: less than --min-coverage {rules.min_coverage:g} have a signal"
         joint = "signals of all maps together, by least squares"
         steps = [joint if weights.joint else f"{rules.aggregation} of the voxels"]

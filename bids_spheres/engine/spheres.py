@@ -114,6 +114,9 @@ class SphereWeights:
     whole : (S,) array, optional
         Sum of the weights of each row, without their signs, whether or not their voxels lie in
         image and mask; `asked` by default.
+    largest : (S,) array, optional
+        Largest weight of each row, without its sign, whether or not its voxel lies in image and
+        mask; of the voxels used by default.
     joint : tuple of slice
         Rows of maps whose signals are found together, by least squares; the others are means.
     compact : bool
@@ -127,6 +130,7 @@ class SphereWeights:
     seed_used: BoolArray
     values: FloatArray | None = None
     whole: FloatArray | None = None
+    largest: FloatArray | None = None
     joint: tuple[slice, ...] = ()
     compact: bool = True
 
@@ -135,11 +139,17 @@ class SphereWeights:
         """Voxels that count, (S, V): those of `CORE` of the largest weight of a row, or more."""
         if self.values is None:
             return self.membership
-        largest = self.magnitudes.max(axis=1).toarray().ravel()
         rows = np.repeat(np.arange(len(self.asked)), np.diff(self.membership.indptr))
-        kept = np.abs(self.values) >= CORE * largest[rows]
+        kept = np.abs(self.values) >= CORE * self.peaks[rows]
         pairs = rows[kept], self.membership.indices[kept]
         return sparse.csr_array((np.ones(kept.sum(), bool), pairs), shape=self.membership.shape)
+
+    @cached_property
+    def peaks(self) -> FloatArray:
+        """Largest weight of each row, without its sign, (S,)."""
+        return (
+            self.magnitudes.max(axis=1).toarray().ravel() if self.largest is None else self.largest
+        )
 
     @cached_property
     def used(self) -> IntArray:
@@ -298,6 +308,7 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
         stacked,
         values=np.concatenate([part.sums.data for part in parts]),
         whole=np.concatenate([p.asked if p.whole is None else p.whole for p in parts]),
+        largest=np.concatenate([part.peaks for part in parts]),
         joint=tuple(
             slice(rows.start + start, rows.stop + start)
             for part, start in zip(parts, offsets, strict=True)

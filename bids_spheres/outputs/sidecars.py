@@ -375,7 +375,8 @@ REGION_COLUMNS = described(
         "voxels_used": "Those of them that lie in the image and in its mask",
         "coverage": "Share of the region's voxels, of maps of the weights, that is used and has a "
         "signal: finite, not constant",
-        "used": "1: has a time series; 0: coverage is 0 or below MinimumCoverage",
+        "used": "1: has a time series; 0: coverage is 0 or below MinimumCoverage, or a mean has "
+        "weights that sum to 0 or less",
         "overlap": "Voxels used that are also in another region of the set",
         "tsnr": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the region's "
         "voxels of temporal mean / standard deviation of all volumes",

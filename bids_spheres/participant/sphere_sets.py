@@ -21,7 +21,7 @@ from bids_spheres.outputs.sidecars import ImageSidecar, bids_uri, generated_by
 from bids_spheres.participant.controls import PlacedSeries, control_sets, shifts
 from bids_spheres.settings.table import Processing, sidecar_of
 from bids_spheres.settings.values import OFF
-from bids_spheres.wording import count, plural
+from bids_spheres.wording import count, listing, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,8 @@ class SphereSet:
     a sphere's voxels that must have a signal, and `extra` further columns of its table, (S,).
     `controls` are extracted with it; `shifted` are its spheres at each random placement. Once the
     image was read, `reduced` counts spheres with voxels that are constant, or not finite in a
-    volume, and `placed` has the series of the placements.
+    volume, `cancelled` names maps whose weights have no positive sum and so no mean, and `placed`
+    has the series of the placements.
     """
 
     seeds: SeedTable
@@ -59,6 +60,7 @@ class SphereSet:
     sidecar: ImageSidecar
     extra: Mapping[str, FloatArray] = field(default_factory=dict)
     reduced: int = 0
+    cancelled: tuple[str, ...] = ()
     controls: tuple[SphereSet, ...] = ()
     shifted: tuple[SphereWeights, ...] = ()
     placed: PlacedSeries | None = None
@@ -78,12 +80,21 @@ class SphereSet:
             sidecar["DespikedShare"] = float(known.mean()) if known.size else None
             sidecar["DespikeNote"] = _NOT_LINEAR
         reduced = int(extraction.reduced[self.columns].sum())
-        return replace(self, extra={**self.extra, **signal}, reduced=reduced, sidecar=sidecar)
+        silent = np.isnan(extraction.timeseries[:, self.columns]).all(axis=0)
+        own = zip(self.seeds.names, silent & ~self.weights.empty, signal["coverage"], strict=True)
+        return replace(
+            self,
+            extra={**self.extra, **signal},
+            reduced=reduced,
+            cancelled=tuple(name for name, no_mean, share in own if no_mean and share > 0),
+            sidecar=sidecar,
+        )
 
     @property
     def missing(self) -> BoolArray:
-        """Spheres without a usable voxel, or with too little coverage, (S,)."""
-        return np.asarray(self.weights.empty | self.too_little(self.coverage))
+        """Spheres without a usable voxel, with too little coverage, or without a mean, (S,)."""
+        cancelled = np.isin(self.seeds.names, self.cancelled)
+        return np.asarray(self.weights.empty | self.too_little(self.coverage) | cancelled)
 
     @property
     def coverage(self) -> FloatArray:
@@ -105,11 +116,13 @@ def coverage_note(spheres: SphereSet) -> str:
     weights, sidecar = spheres.weights, spheres.sidecar
     limited = sidecar.get("Mask") != OFF or sidecar.get("Tissue") or sidecar.get("ExcludeMask")
     limit = "mask" if limited else "image"
+    nearest = " or in a nearer sphere" * (sidecar.get("Overlap") == "nearest")
+    low = spheres.too_little(spheres.coverage)
     faults = {
-        f"with their seed outside the {limit}": ~weights.seed_used,
+        f"with their seed outside the {limit}{nearest}": ~weights.seed_used,
         f"partly outside the {limit}": weights.partial,
         f"without a voxel in the {limit} (n/a)": weights.empty,
-        f"with a coverage below {spheres.min_coverage:g} (n/a)": spheres.missing & ~weights.empty,
+        f"with a coverage below {spheres.min_coverage:g} (n/a)": low & ~weights.empty,
     }
     parts = [f"{spheres.seeds.label}: {count(len(spheres.seeds), spheres.noun)}"]
     parts += [f"{flags.sum()} {fault}" for fault, flags in faults.items() if flags.any()]
@@ -121,18 +134,24 @@ def coverage_note(spheres: SphereSet) -> str:
 def sphere_warnings(spheres: SphereSet, bold: Path) -> Iterator[str]:
     """What to look for when spheres of an image have no signal or lost voxels."""
     label, number, noun = spheres.seeds.label, spheres.reduced, spheres.noun
+    if cancelled := spheres.cancelled:
+        yield (
+            f"{label}: the weights of {listing(cancelled)} sum to 0 or less over the voxels used "
+            f"of {bold.name}, so that there is no weighted mean, and outputs are n/a. For maps of "
+            "both signs use --parcellation-weights least-squares."
+        )
     if spheres.weights.empty.all():
         yield (
             f"{label}: no {noun} has a voxel in image and mask, and all outputs are n/a. Are the "
             f"coordinates millimetres in the space {spheres.sidecar['SpatialReference']}, and is "
             "the mask of this image?"
         )
-    elif spheres.missing.all() and (largest := np.nanmax(spheres.coverage)) > 0:
+    elif spheres.missing.all() and (largest := np.nanmax(spheres.coverage)) > 0 and not cancelled:
         yield (
             f"{label}: the largest coverage of a {noun} is {largest:.2g}, below the "
             f"{spheres.min_coverage:g} of --min-coverage, and all outputs are n/a."
         )
-    elif spheres.missing.all():
+    elif spheres.missing.all() and not cancelled:
         yield (
             f"{label}: no {noun} has a signal, and all outputs are n/a. Is {bold} constant or "
             "empty there?"

@@ -161,6 +161,18 @@ def test_a_cosine_filter_takes_its_regressors_whatever_is_censored(censored):
     assert left.residual == kept - 6
 
 
+def test_a_cosine_filter_takes_nothing_for_the_spike_of_a_censored_volume():
+    strategy = Strategy(
+        *("a", "", ("motion_outlier00",)),
+        censor=Censor(fd_threshold=0.5),
+        filter=TemporalFilter(0.01, type="cosine"),
+    )
+    spike = (np.arange(100) == 40).astype(float)
+    design = design_of(strategy, framewise_displacement=spike, motion_outlier00=spike)
+    left = count_degrees_of_freedom(design, strategy, 2.0, detrend=True)
+    assert (left.kept, left.rank, left.filtered, left.residual) == (99, 2, 4, 93)
+
+
 def test_fmripreps_cosines_stand_in_for_those_of_a_filter():
     strategy = Strategy("a", "", high_pass=True, filter=TemporalFilter(0.01, type="cosine"))
     cosine = np.cos(np.pi * (np.arange(100) + 0.5) / 100)

@@ -668,6 +668,7 @@ def test_an_intercept_beside_noise_components_is_nothing_to_note(form):
 def test_numbers_of_columns_with_and_without_an_underscore():
     table = table_of(cosine_00=[1, 0, -1], cosine1=[1, -1, 1], cosine_x=[1, 2, 4])
     table = table.assign(non_steady_state_outlier_0=[1, 0, 0], non_steady_state_outlier=[0, 0, 1])
+    table = table.assign(cosine1_power2=[1, 1, 1], non_steady_state_outlier1_mine=[0, 1, 1])
     design = make_design(table, strategy_of(high_pass=True), PATH, 3)
     assert design.columns == ("cosine_00", "cosine1")
     assert design.kept.tolist() == [False, True, True]

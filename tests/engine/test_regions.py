@@ -380,15 +380,16 @@ def test_fsls_lists_of_a_label_atlas_count_as_the_image_does(tmp_path):
     assert table.names == ("A", "B")
 
 
+@pytest.mark.parametrize("kind", ["Probabilistic", "Probabalistic"])
 @pytest.mark.parametrize("maps", [False, True])
-def test_the_list_of_fsl_is_that_of_the_family_of_the_image(tmp_path, maps):
+def test_the_list_of_fsl_is_that_of_the_family_of_the_image(tmp_path, maps, kind):
     """As in FSL's folder of atlases: lists above the folders of images, of other names."""
     folder = tmp_path / "HarvardOxford"
     folder.mkdir()
     rows = (0, "Frontal Pole"), (1, "Insular Cortex")
     for place, part in (("Cortical", "cort"), ("Subcortical", "sub")):
         named = rows if part == "cort" else [(0, "Thalamus"), (1, "Caudate")]
-        text = fsl_atlas("Probabilistic", f"HarvardOxford/HarvardOxford-{part}-prob", *named)
+        text = fsl_atlas(kind, f"HarvardOxford/HarvardOxford-{part}-prob", *named)
         (tmp_path / f"HarvardOxford-{place}.xml").write_text(text)
     if maps:
         values = np.random.default_rng(0).random((4, 4, 4, 2)).astype(np.float32)
@@ -563,6 +564,8 @@ def test_one_label_of_several_on_another_grid(tmp_path, bold):
         "3 B\n1 A\n",
         "index, name\n3, B\n1.0, A\n",
         "label;name\n3;B\n1;A\n",
+        "index\tname\tcolour (r, g, b)\n3\tB\t0\n1\tA\t0\n",
+        "3 B 10 20 30\n1 A 1 2 3\n",
     ],
 )
 def test_columns_of_numbers_and_names_by_what_they_are_called(tmp_path, text):
@@ -785,3 +788,31 @@ def test_endings_of_files_with_names(tmp_path, ending):
     (tmp_path / f"a.b.{ending}").write_text(text)
     for name in ("a.b.nii", "a.b.nii.gz"):
         assert region_labels(tmp_path / name, [2], maps=False).names == ("A",)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_voxels_used_of_a_map_are_some_of_those_asked_for(tmp_path, beside):
+    """A hundredth of the largest weight of the map, also where that lies outside of the mask."""
+    values = np.zeros((6, 1, 1, 3), np.float32)
+    values[:, 0, 0] = np.array(
+        [[200, 100, 0], [2, 0.9, -3], [1.9, 0.9, 4], [-2, 0.9, 0.05], [100, 0, 0], [1, 0.5, 0.03]]
+    )
+    table, _ = load_parcellation(save(tmp_path, values, np.eye(4), "a.nii"), "mine", "MNI")
+    # The first voxel lies outside of the image, that before the last outside of the mask.
+    affine = np.eye(4)
+    affine[0, 3] = 1
+    grid = Grid((5, 1, 1), affine)
+    mask = np.array([1, 1, 1, 0, 1], bool).reshape(5, 1, 1)
+    weights = row_weights(table, grid, mask)
+    if beside:
+        spheres = sphere_weights([[2, 0, 0]], 1, grid, mask)
+        weights = stack_weights([weights, spheres])
+        assert (weights.asked[3], weights.used[3], weights.overlaps[3]) == (7, 3, 3)
+    assert weights.asked[:3].tolist() == [4, 1, 3]
+    assert weights.used[:3].tolist() == [2, 0, 3]
+    assert weights.overlaps[:3].tolist() == [2, 0, 2 + beside]
+    assert weights.empty[:3].tolist() == [False, True, False]
+    assert weights.partial[:3].tolist() == [True, False, False]
+    # Coverage is the share of weights
+    expected = [6.9 / 306.9, 3.2 / 103.2, 1]
+    assert_allclose(weights.coverage[:3], expected, rtol=1e-6)

@@ -189,6 +189,9 @@ def test_whole_numbers_do_not_overflow_in_powers():
     years = pd.DataFrame({"year": [1900, 1950, 2000, 2026]})
     built = read_formula("0 + I(year**9)").matrix(years).to_numpy()[:, 0]
     np.testing.assert_allclose(built, [float(x**9) for x in (1900, 1950, 2000, 2026)])
+    # Also of a column of which there are categories as well.
+    built = read_formula("0 + I(year**9) + C(year)").matrix(years).to_numpy(float)
+    np.testing.assert_allclose(built[:, 0], [float(x**9) for x in (1900, 1950, 2000, 2026)])
 
 
 def test_levels_that_leave_someone_out_are_refused():
@@ -330,6 +333,7 @@ LETTERS = "abcdefghi"
         ("C(site, Helmert(reverse=False, scale=True))", "C(site, Helmert(backward=True))"),
         ("C(site, Diff(backward=False))", "C(site, Diff(scale=True))"),
         ("C(site, Sum())", "C(site, Sum('a'))"),
+        ("C(site, levels=('c', 'b', 'a'))", "C(site, levels=('c', ['b', '\"']))"),
         ("C(site, spans_intercept=False)", "C(site, base='a')"),
         ("I(sex == 'F')", "I('F' == 'F')"),
         ("I(age > 30)", "I(30 < age < 40)"),

@@ -90,6 +90,12 @@ def test_no_mni_space_and_no_magnitude():
     assert apply(Selection(others=(Filter("-", "part", ("phase",)),)), phase)[0]
 
 
+def test_of_other_mni_spaces_the_first_by_name_is_taken():
+    spaces = [f"MNI{label}" for label in ("Pediatric", "305", "Infant", "152Lin", "Colin27")]
+    files = files_of(*(f"sub-1_task-x_space-{space}" for space in spaces))
+    assert apply(Selection(), files)[0] == ["sub-1_task-x_space-MNI152Lin"]
+
+
 # Labels
 
 

@@ -286,6 +286,21 @@ def test_components_of_fmripost_aroma_are_regressed_out(place, tiny, tmp_path):
     assert np.abs(left.T @ removed / np.linalg.norm(removed, axis=0)).max() < 1e-8
 
 
+def test_a_strategy_may_name_columns_of_another_program(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    func = derivatives(tmp_path / "post", "fMRIPost-AROMA")
+    values = np.random.default_rng(3).standard_normal((40, 2))
+    table = pd.DataFrame(values, columns=["aroma_motion_01", "aroma_motion_04"])
+    table.to_csv(func / f"{STEM}_desc-aroma_timeseries.tsv", sep="\t", index=False)
+    named = strategy_file(tmp_path, name="named", confounds=["aroma_motion_04"])
+    words = ("--strategy", named, "-d", f"aroma={tmp_path / 'post'}")
+    job = a_job(tiny, seeds_file, tmp_path, *words)
+    assert check_runs([job]) == []
+    (design,) = run_designs(job, job.images[0], StrategyFailures())
+    assert design.design.columns == ("aroma_motion_04",)
+    np.testing.assert_allclose(design.design.values[:, 0], values[:, 1], atol=1e-9)
+
+
 def test_a_table_of_another_program_that_does_not_fit_concerns_who_asks_for_it(
     place, tiny, tmp_path
 ):
@@ -1330,6 +1345,20 @@ def test_each_of_two_images_has_the_timing_of_its_own_json_file(tiny, seeds_file
         for design in run_designs(job, image, failures)
     }
     assert by_image == {"none": 2.0, "icaAROMA": 1.25}
+
+
+@pytest.mark.parametrize("option", ["--equal-seconds", "--min-seconds"])
+def test_a_run_that_is_too_short_needs_no_filter(tiny, seeds_file, tmp_path, option):
+    tiny.add_run()  # 80 s
+    band = ("--strategy", "gsrOnly", "--low-pass", "0.3")  # above the Nyquist frequency
+    job = a_job(tiny, seeds_file, tmp_path, *band, option, "81")
+    failures = StrategyFailures()
+    (design,) = run_designs(job, job.images[0], failures)
+    assert not failures.errors
+    assert design.exclusion.reason.startswith("80 s are left, fewer than 81")
+    job = a_job(tiny, seeds_file, tmp_path, *band, option, "80")
+    assert run_designs(job, job.images[0], failures) == []
+    assert "Nyquist" in str(failures.as_error())
 
 
 def test_what_a_failed_strategy_leaves_unwritten_of_two_sets(tiny, seeds_file, tmp_path):

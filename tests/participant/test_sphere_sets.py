@@ -15,8 +15,9 @@ from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.engine import Grid, sphere_weights
 from bids_spheres.engine.despike import despike
+from bids_spheres.engine.regions import load_parcellation, row_weights
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.engine.stream import read_mask
+from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import Run, Tables
@@ -335,6 +336,10 @@ def test_spheres_that_lack_voxels_are_counted():
     for limited in ({"Tissue": "GM:0.5"}, {"ExcludeMask": "a/b"}, {"Mask": "run"}):
         note = coverage_note(replace(spheres, sidecar=free | limited))
         assert f", {partial} partly outside the mask, " in note
+    nearest = replace(spheres, sidecar={"Overlap": "nearest"})
+    assert f", {outside} with their seed outside the mask or in a nearer sphere, " in (
+        coverage_note(nearest)
+    )
     despiked = replace(spheres, sidecar={"DespikedShare": 0.01234})
     assert coverage_note(despiked).endswith(", 1.23% of their voxels' values despiked")
     region = replace(spheres, seeds=replace(spheres.seeds, regions=object()))
@@ -358,6 +363,45 @@ def test_warnings_of_spheres_without_a_signal():
         (told,) = sphere_warnings(replace(spheres, reduced=number), bold)
         assert told.startswith(f"mine: {number} of 4 spheres {verb} voxels that are constant or")
         assert "not finite in b.nii; " in told
+
+
+@pytest.mark.parametrize("weighting", ["mean", "least-squares"])
+def test_maps_whose_weights_cancel_are_named_and_have_no_mean(tmp_path, weighting):
+    """Over the voxels with a signal: the first has none."""
+    data = np.random.default_rng(0).normal(100, 5, (3, 2, 2, 20))
+    data[0, 0, 0] = 100
+    nib.Nifti1Image(data, AFFINE).to_filename(tmp_path / "bold.nii")
+    maps = np.random.default_rng(1).uniform(0.1, 0.2, (3, 2, 2, 5))
+    maps[0, 0, 0] = 0.1
+    maps[..., 1], maps[1, 0, 0, 1], maps[2, 1, 1, 1] = 0, 2, -2
+    maps[..., 2] *= -1
+    maps[1, 1, 1, 2] = 0.3
+    maps[1, 1, 1, 3] *= -1
+    maps[..., 4] = -0.1
+    maps[0, 0, 0, 4] = 1.5
+    nib.Nifti1Image(maps, AFFINE).to_filename(tmp_path / "a.nii")
+    (tmp_path / "a.tsv").write_text("index\tname\n0\tA\n1\tB\n2\tC\n3\tD\n4\tE\n")
+    table, _ = load_parcellation(tmp_path / "a.nii", "mine", MNI, weighting)
+    volumes = open_volumes(tmp_path / "bold.nii")
+    spheres = SphereSet(table, row_weights(table, volumes.grid), slice(0, 5), 0.4, {})
+    extraction, (found,) = extract_spheres(volumes, [spheres], Processing(), 1)
+    first = next(sphere_warnings(found, Path("x/bold.nii")))
+    if weighting == "least-squares":
+        assert (np.isfinite(extraction.timeseries).all(), found.missing.any()) == (True, False)
+        assert "sum to" not in first
+        return
+    assert first.startswith("mine: the weights of B, C and E sum to 0 or less over the voxels used")
+    assert first.endswith("For maps of both signs use --parcellation-weights least-squares.")
+    assert found.missing.tolist() == [False, True, True, False, True]
+    assert "coverage below" not in coverage_note(found)
+    usable = np.arange(1, 12)
+    for map_number in (0, 3):
+        weights = maps.reshape(12, 5)[usable, map_number]
+        expected = np.average(data.reshape(12, 20)[usable], axis=0, weights=weights)
+        np.testing.assert_allclose(extraction.timeseries[:, map_number], expected, rtol=1e-9)
+    # Where no map has a mean, that alone is said.
+    none = replace(found, cancelled=table.names)
+    assert len([text for text in sphere_warnings(none, Path("b.nii")) if "n/a" in text]) == 1
 
 
 @pytest.fixture

@@ -170,8 +170,9 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
     else:
         some = f"{whole:,} have all of their voxels, the other {n - whole:,} some."
         yield "Each of them has all of its voxels." if whole == n else some
-    if outside := int((~spheres.seed_in_mask).sum()):
-        yield f"In {outside:,} the seed itself lies outside the mask."
+    if noun == "sphere" and (outside := int((~spheres.seed_in_mask).sum())):
+        nearer = " or belongs to a nearer seed" * (spheres.sidecar.get("Overlap") == "nearest")
+        yield f"In {outside:,} the voxel of the seed lies outside the mask{nearer}."
     if shared := int((spheres.overlap > 0).sum()):
         yield f"{noun.capitalize()}s that share voxels with another: {shared:,}."
     known = spheres.tsnr[np.isfinite(spheres.tsnr)]

@@ -91,7 +91,7 @@ def test_spheres_with_all_some_and_too_few_of_their_voxels(section):
     assert own.sentences == (
         "5 spheres with a radius of 5 mm.",
         f"1 have all of their voxels, 2 some, and 2 too few to have a series ({least}): r and s.",
-        "In 3 the seed itself lies outside the mask.",
+        "In 3 the voxel of the seed lies outside the mask.",
         "Spheres that share voxels with another: 2.",
     )
     assert own.stage.scene.colours().tolist() == [FULL, PARTIAL, EMPTY, EMPTY, PARTIAL]
@@ -106,6 +106,15 @@ def test_spheres_with_all_some_and_too_few_of_their_voxels(section):
     heads = [head.label for head in table.columns]
     assert not {"Network", "Radius"} & set(heads)
     assert (table.head, table.file) == (1, "x_dseg.tsv")
+
+
+def test_seeds_whose_voxel_is_not_used(section):
+    seeds = {"seed_in_mask": [True, False]}
+    for overlap, more in (("nearest", " or belongs to a nearer seed"), ("allow", "")):
+        own = section([1, 1], sidecar={"Overlap": overlap}, **seeds)
+        assert own.sentences[2] == f"In 1 the voxel of the seed lies outside the mask{more}."
+    regions = section([1, 1], name="seg-Mine_desc-regions_dseg.tsv", **seeds)
+    assert not any("outside" in sentence for sentence in regions.sentences)
 
 
 @pytest.mark.parametrize(
