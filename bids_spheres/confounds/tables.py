@@ -21,7 +21,7 @@ from bids_spheres.files.text import parse_number, read_json_object, read_text
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence, Sized
+    from collections.abc import Container, Iterable, Sequence, Sized
     from pathlib import Path
 
     import pandas as pd
@@ -149,17 +149,22 @@ def expand(name: str, base: FloatArray) -> FloatArray:
     return values**2 if form.endswith("_power2") else values
 
 
-def read_confounds(path: Path) -> pd.DataFrame:
-    """Read a table, n/a as NaN; DataError for one without a header, or that is irregular."""
+def read_confounds(path: Path, words: Container[str] = ()) -> pd.DataFrame:
+    """Read a table, n/a as NaN; DataError for one without a header, or that is irregular.
+
+    Columns of `words` stay as they are written, also where they look like numbers.
+    """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     text = read_text(path, "table")
     # pandas would fill short rows, and rename a column that occurs twice.
-    _check_shape(text.split("\n"), path)
+    lines = text.split("\n")
+    _check_shape(lines, path)
     try:
         table = pd.read_csv(
             io.StringIO(text),
             sep="\t",
+            dtype={name: str for name in lines[0].split("\t") if name.strip() in words},
             na_values=_MISSING,
             keep_default_na=False,
             index_col=False,

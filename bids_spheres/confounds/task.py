@@ -57,7 +57,7 @@ def read_events(path: Path, start_time: float) -> RunEvents:
     out. ``modulation`` says how much each counts, as in nilearn. `start_time`, s, of the first
     volume on the clock of the events is fMRIPrep's ``StartTime``: slices are moved in time.
     """
-    table = read_confounds(path)
+    table = read_confounds(path, words=("trial_type",))
     for name in ("onset", "duration"):
         if name not in table.columns:
             raise DataError(f"{path} has no column {name}.", hint="BIDS asks for it in events.")
@@ -69,7 +69,7 @@ def read_events(path: Path, start_time: float) -> RunEvents:
             n_left_out = count(int((~known).sum()), "event")
             notes = (f"{n_left_out} of {path.name} without trial_type left out.",)
         table = table[known]
-        types = np.array([str(kind).strip() for kind in table["trial_type"]], dtype=object)
+        types = np.array([kind.strip() for kind in table["trial_type"]], dtype=object)
     if table.empty:
         raise DataError(f"{path} has no events.")
     columns = {

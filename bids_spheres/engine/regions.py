@@ -336,8 +336,8 @@ def _read_table(path: Path) -> dict[int, tuple[str, str]]:
     if path.suffix == ".xml":
         found = re.findall(r'<label\s[^>]*?index="(\d+)"[^>]*>([^<]*)</label>', text)
         # Of probabilistic atlases FSL counts from 0, and the image of the likeliest from 1;
-        # of maps only the order of the rows counts.
-        shift = int("probabilistic" in text.lower())
+        # of maps only the order of the rows counts. FSL's files have both spellings.
+        shift = bool(re.search("probab[ai]listic", text, re.IGNORECASE))
         return {int(n) + shift: (html.unescape(name).strip(), "") for n, name in found}
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     plain = re.compile(r"\s*(\d+)\s+([^\s,].*?)((?:\s+\d+){3,4})?\s*")

@@ -254,7 +254,7 @@ class _Checks:
             self.numbers.add(column)
             return
         match node:
-            case ast.Constant(value=int() | float() as value) if abs(value) <= _LARGEST:
+            case ast.Constant(value=int() | float() as value) if value <= _LARGEST:
                 pass
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 power = _number(right)

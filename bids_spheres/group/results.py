@@ -393,7 +393,7 @@ def write_participants(
                 "mean_fd": person.mean_fd,
                 "degrees_of_freedom": person.degrees_of_freedom,
                 "used": int(is_used),
-                "in_model": int(is_used and person.label in modelled) if model else MISSING,
+                "in_model": int(person.label in modelled) if model else MISSING,
                 "reason": reason,
                 "note": " ".join(f"logs/{name}" for name in group.failed.get(person.label, ()))
                 or None,

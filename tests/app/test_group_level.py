@@ -24,14 +24,14 @@ def places(tmp_path):
 @pytest.fixture
 def run(places, monkeypatch):
     """Run the group level with a stand-in for its work; return options and what was done."""
-    done = SimpleNamespace(records=[], problems=[], pages=0)
+    done = SimpleNamespace(records=[], problems=[], pages=[])
 
     def work(_, options):
         done.options = options
         return list(done.problems)
 
-    def page(*_):
-        done.pages += 1
+    def page(*words):
+        done.pages.append(words)
         return "page"
 
     monkeypatch.setattr(group_level, "run_group", work)
@@ -48,9 +48,10 @@ def run(places, monkeypatch):
 
 def test_what_a_call_does(run, caplog):
     done = run()
-    assert (len(done.records), done.pages, done.returned) == (1, 1, [])
-    assert run("--report-level", "none").pages == 1
+    assert (len(done.records), len(done.pages), done.returned) == (1, 1, [])
+    assert len(run("--report-level", "none").pages) == 1
     assert len(run("--reports-only").records) == 2
+    assert len(done.pages) == 2
     done.problems = ["a failed", "b failed"]
     caplog.clear()
     caplog.set_level("WARNING", "bids_spheres")  # which another call may have lowered
@@ -64,6 +65,18 @@ def test_what_a_call_does(run, caplog):
         ("ERROR", "a failed"),
         ("ERROR", "b failed"),
     ]
+
+
+def test_what_the_record_and_the_page_of_a_call_are_about(run, places):
+    work = places[1].parent / "work"
+    done = run("--work-dir", work, "--tail", "positive")
+    ((folder, settings),) = done.records
+    assert (folder, settings["tail"], settings["work_dir"]) == (places[1], "positive", str(work))
+    ((folder, temporary, names),) = done.pages
+    assert (folder, temporary) == (places[1], work)
+    # Options of this level, those of both levels included.
+    assert {"tail", "model", "overwrite", "atlas"} <= set(names)
+    assert not {"concatenate", "detrend", "fd_threshold"} & set(names)
 
 
 def test_what_is_selected(run, tmp_path):
@@ -80,10 +93,9 @@ def test_what_is_selected(run, tmp_path):
     assert (chosen["task"], chosen["run"], chosen["space"]) == (("rest", "a"), ("2",), ("T1w",))
     assert chosen["desc"] == ("36P", "own")
     assert chosen["scale"] == ("4mm", "6p5mm", "")
-    assert len(chosen["stat"]) == 2
-    power, own, typed, _, roi = chosen["seeds"]
-    assert (power, own, typed) == ("Power2011", "myseeds", "typed")
-    assert roi == "roi"
+    assert chosen["stat"] == ("partialcorrelation", "fisherz")
+    regions = ("100Parcels7Networks", "roi")
+    assert chosen["seeds"] == ("Power2011", "myseeds", "typed", *regions)
     assert (options.seed_maps, options.controls) == (("all",), True)
     plain = run().options
     assert plain.select == ()
@@ -168,6 +180,9 @@ def test_where_a_raw_dataset_is_looked_for(tmp_path):
     assert [Path(path).resolve() for path in found] == [fmriprep, tmp_path / "data", *raw]
     (fmriprep / "dataset_description.json").write_text("{")
     assert list(raw_datasets(fmriprep)) == [fmriprep, *raw]
+    link = tmp_path / "link"
+    link.symlink_to(fmriprep)
+    assert list(raw_datasets(link)) == [link, *raw]
     alone = tmp_path / "alone" / "fmriprep"
     alone.mkdir(parents=True)
     assert list(raw_datasets(alone)) == [alone, alone / "sourcedata" / "raw"]

@@ -34,7 +34,7 @@ def test_centres_of_regions_are_a_table_of_seeds(run_app, tmp_path):
     labels[0:2, 0:3, 1] = 4
     labels[3, 4, 5] = 2
     affine = np.diag([3.0, 3, 3, 1])
-    affine[:3, 3] = -30, 10, 5
+    affine[:3, 3] = -30.125, 10, 5
     name = "space-T1w_atlas-A_dseg.nii.gz"
     nib.Nifti1Image(labels, affine).to_filename(tmp_path / name)
     (tmp_path / name.replace("nii.gz", "tsv")).write_text(
@@ -62,6 +62,14 @@ def test_centres_need_their_seed_sets_radii_and_networks(run_app, tmp_path):
         *("mine", "  seeds:     3 seeds with a radius of 4 to 6.5 mm"),
         *("  space:     that of the images", ""),
     ]
+
+
+def test_networks_of_seeds_are_listed_once_without_those_that_are_none(run_app, tmp_path):
+    table = tmp_path / "mine.tsv"
+    rows = ("1\t2\t3\tV", "-1\t2\t3\tn/a", "0\t2\t3\tA", "0\t9\t3\tUncertain", "5\t9\t3\tV")
+    table.write_text("\n".join(["x\ty\tz\tnetwork", *rows]) + "\n")
+    lines = run_app("seeds", table).out.splitlines()
+    assert lines[2] == "  networks:  V, A"
 
 
 STRATEGY = {

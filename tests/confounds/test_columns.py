@@ -25,6 +25,7 @@ NAMES = ("csf", "trans_x", "trans_x_derivative1_power2", "a_comp_cor_00", "motio
         (r"^[^])_]+$", NAMES[:1]),
         (r"^[])c]+s+f$|^\(+|^a\)*$", NAMES[:1]),
         (r"^(?:csf)(?=$)", NAMES[:1]),
+        (r"^csf$|_power\d$", (NAMES[0], NAMES[2])),
         ("^(" + "|".join(f"a_comp_cor_{i:02d}" for i in range(60)) + ")$", NAMES[3:4]),
     ],
 )

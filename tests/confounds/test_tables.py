@@ -87,6 +87,8 @@ def test_a_word_in_a_table_of_many_rows(tmp_path):
 def test_words_of_missing_values(tmp_path):
     table = read_confounds(written(tmp_path, "a\tb\nn/a\t1\nN/A\t2\nNaN\t3\n\t4\n5\t6\n"))
     np.testing.assert_array_equal(numbers(table, "a", "x"), [*4 * [np.nan], 5])
+    table = read_confounds(written(tmp_path, "a\tb\nnan\t1\nNA\t2\nna\t3\n5\t6\n"))
+    np.testing.assert_array_equal(numbers(table, "a", "x"), [*3 * [np.nan], 5])
     table = read_confounds(written(tmp_path, "a\n1\nnull\n"))
     with pytest.raises(DataError, match="'null' in column a, row 2, is not a number"):
         numbers(table, "a", "x")

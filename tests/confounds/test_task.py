@@ -168,9 +168,19 @@ def test_words_for_nothing_are_conditions_and_only_missing_values_are_left_out(t
     kinds = ["null", "None", "n/a", "NULL", "NaN", "null", "<NA>", "", "NA"]
     table = EVENTS.assign(onset=np.arange(9.0), trial_type=kinds)
     events = read_events(events_file(tmp_path, table), 0.0)
-    onsets = {kind: own.onsets.tolist() for kind, own in events.conditions.items()}
-    assert onsets == {"null": [0, 5], "None": [1], "NULL": [3], "<NA>": [6]}
+    onsets = [(kind, own.onsets.tolist()) for kind, own in events.conditions.items()]
+    assert onsets == [("<NA>", [6]), ("NULL", [3]), ("None", [1]), ("null", [0, 5])]
     assert events.notes == ("4 events of sub-01_task-x_events.tsv without trial_type left out.",)
+
+
+@pytest.mark.parametrize("kinds", [["1", "02", "1"], ["1", "n/a", "1"], ["TRUE", "FALSE", "TRUE"]])
+def test_types_stay_as_they_are_written_where_they_look_like_numbers(tmp_path, kinds):
+    lines = [f"{onset}\t1\t{kind}\n" for onset, kind in enumerate(kinds)]
+    path = tmp_path / "events.tsv"
+    path.write_text("".join(["onset\tduration\ttrial_type \n", *lines]))
+    conditions = read_events(path, 0.0).conditions
+    assert list(conditions) == sorted({*kinds} - {"n/a"})
+    assert conditions[kinds[0]].onsets.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

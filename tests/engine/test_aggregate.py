@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nilearn.signal import clean as nilearn_clean
 
-from bids_spheres.engine.aggregate import VoxelSeries, aggregate_cleaned
+from bids_spheres.engine.aggregate import VoxelSeries, aggregate_cleaned, eigenvariate
 
 KEPT = {0: np.arange(2, 17), 1: np.r_[0:9, 11:32]}
 """Volumes of each of two runs."""
@@ -43,6 +43,33 @@ def test_defaults_are_those_of_cleaning(voxels, values):
     expected = medians(nilearn_clean(values, standardize=None))
     expected = (expected - expected.mean(axis=0)) / expected.std(axis=0, ddof=1)
     np.testing.assert_allclose(aggregate_cleaned(voxels, "median", {}), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("how", [None, False, True, "zscore"])
+def test_what_else_cleaning_is_told_holds_for_voxels(voxels, values, how):
+    confounds = np.random.default_rng(4).normal(size=(50, 2))
+    cleaned = nilearn_clean(values, standardize=None, confounds=confounds)
+    expected = medians(cleaned)
+    if how:
+        expected = expected - expected.mean(axis=0)
+        expected /= expected.std(axis=0, ddof=0 if how == "zscore" else 1)
+    found = aggregate_cleaned(voxels, "median", {"standardize": how, "confounds": confounds})
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("how", ["zscore_sample", "psc", None])
+def test_no_sphere_has_no_series(voxels, how):
+    options = {"standardize": how, "sample_mask": np.arange(7)}
+    assert aggregate_cleaned(voxels.of([]), "median", options).shape == (7, 0)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_eigenvariate_has_the_sign_of_the_sum_of_its_weights(sign):
+    """As in SPM; one weight of a voxel outweighs two of others."""
+    course = sign * np.sin(np.arange(40.0))
+    found = eigenvariate(course[:, None] * [3.0, -1, -1])
+    assert np.corrcoef(found, course)[0, 1] == pytest.approx(1)
+    np.testing.assert_allclose(found.std(), np.sqrt(11 / 3) * course.std())
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "median", "eigenvariate"])

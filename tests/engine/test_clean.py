@@ -588,7 +588,13 @@ def test_missing_values_of_confounds(table_with_a_gap, options):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"high_pass": 0.02}, {"high_pass": 0.02, "extrapolate": True}]
+    "options",
+    [
+        {},
+        {"high_pass": 0.02},
+        {"high_pass": 0.02, "extrapolate": True},
+        {"high_pass": 0.02, "filter": "cosine"},
+    ],
 )
 def test_missing_values_of_censored_volumes_do_no_harm(table_with_a_gap, options):
     """Nilearn takes n/a in the first line of a file without header for a header."""
@@ -942,6 +948,9 @@ def test_errors_as_nilearn(options, error, match):
         (SERIES, {"interpolate": "linear"}, UsageError, "'interpolate' must be one of"),
         (SERIES, {"trend": "line"}, UsageError, "'trend' must be one of"),
         (SERIES, {"extrapolate": "periodic"}, TypeError, "'extrapolate' must be of type"),
+        (SERIES, {"standardize_confounds": "no"}, TypeError, "'standardize_confounds' must be of"),
+        (SERIES, {"high_pass": "0.1"}, TypeError, "'high_pass' must be of type"),
+        (SERIES, {"low_pass": 0.1, "t_r": -2.0}, UsageError, "must be a positive number"),
         (SERIES, {"low_pass": 0.1, "t_r": 0}, UsageError, "must be a positive number"),
         (SERIES, {"low_pass": 0.1, "t_r": np.nan}, UsageError, "must be a positive number"),
         (SERIES, {"low_pass": 0.1, "t_r": np.inf}, UsageError, "must be a positive number"),
@@ -1038,7 +1047,7 @@ def test_the_unit_of_confounds_plays_no_part_where_they_are_not_standardized():
     options = {"standardize_confounds": False, "standardize": None}
     for detrend in (True, False):
         expected = quietly(clean, series, confounds=confounds, detrend=detrend, **options)
-        for unit in (1e-7, 1e5, -3):
+        for unit in (1e-18, 1e-7, 1e5, -3):
             ours = quietly(clean, series, confounds=unit * confounds, detrend=detrend, **options)
             np.testing.assert_allclose(ours, expected, atol=1e-8)
 
@@ -1085,3 +1094,75 @@ def test_confounds_in_a_tuple_are_those_of_a_list():
     expected = clean(series, confounds=np.hstack(parts))
     for given_ in (parts, tuple(parts)):
         np.testing.assert_allclose(clean(series, confounds=given_), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", [{}, {"high_pass": 0.02}, {"detrend": False}])
+def test_confounds_of_hardly_any_spread_are_left_out(options):
+    """As in nilearn, where less than the rounding error of 1 is not scaled up."""
+    series, confounds = noise(60, 2), 1e-18 * noise(60, 2, seed=1)
+    ours = clean(series, confounds=confounds, **options)
+    assert_same(ours, nilearn_clean(series, confounds=confounds, **options))
+    assert_same(ours, clean(series, **options))
+
+
+@pytest.mark.parametrize("how", ["zscore_sample", "zscore"])
+def test_signals_of_hardly_any_spread_are_not_scaled_up(how):
+    ours = clean(noise(60, 2) * [1, 1e-18], detrend=False, standardize=how)
+    assert np.abs(ours[:, 0]).max() > 1
+    np.testing.assert_array_equal(ours[:, 1], 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_where_a_confound_is_not_finite(bad):
+    """Of several places the first in time; volumes are counted among those that are kept."""
+    confounds = noise(50, 3, seed=1)
+    confounds[7, 1] = confounds[9, 0] = bad
+    for kept, volume in ((None, 7), (np.arange(2, 50), 5)):
+        with pytest.raises(DataError, match=f"Column 1 of .* finite value at volume {volume} of"):
+            clean(noise(50, 2), confounds=confounds, sample_mask=kept)
+
+
+def test_per_cent_of_signals_of_mean_0_are_0_alone():
+    series = noise(60, 3)
+    series[:, 1] = np.resize([-4, 4], 60)
+    with pytest.warns(UserWarning, match="mean 0"):
+        ours = clean(series, detrend=False, standardize="psc")
+    others = series[:, [0, 2]]
+    expected = 100 * (others / others.mean(axis=0) - 1)
+    np.testing.assert_allclose(ours[:, [0, 2]], expected, atol=1e-9)
+    np.testing.assert_array_equal(ours[:, 1], 0)
+
+
+@pytest.mark.parametrize(("how", "size"), [("zscore_sample", np.sqrt(0.5)), ("zscore", 1)])
+def test_two_volumes_have_unit_variance_or_are_a_line(how, size):
+    series = np.array([[1.0, 9], [4, 5]])
+    ours = clean(series, detrend=False, standardize=how)
+    np.testing.assert_allclose(ours, [[-size, size], [size, -size]])
+    np.testing.assert_allclose(clean(series, standardize=how), 0, atol=1e-12)
+
+
+def test_masks_of_runs_may_be_in_a_tuple():
+    series, labels = noise(60, 2), np.repeat([0, 1], 30)
+    masks = [np.arange(20), np.arange(2, 30)]
+    ours = clean(series, runs=labels, sample_mask=tuple(masks))
+    np.testing.assert_array_equal(ours, clean(series, runs=labels, sample_mask=masks))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, np.float64])
+def test_volumes_are_kept_in_the_order_given(kind):
+    series = noise(12, 2)
+    ours = clean(series, sample_mask=kind([7, 3, 9]), **PLAIN)
+    np.testing.assert_array_equal(ours, series[[7, 3, 9]])
+
+
+@pytest.mark.parametrize("t_r", [None, 0, -2.0, np.nan])
+def test_a_repetition_time_is_not_needed_without_a_filter(t_r):
+    for options in ({}, {"filter": False}):
+        np.testing.assert_array_equal(clean(SERIES, t_r=t_r, **options), clean(SERIES))
+
+
+@pytest.mark.parametrize("name", ["csf, mean", "csf; mean", "csf mean"])
+def test_tabs_part_fields_before_all_other_marks(tmp_path, name):
+    path = tmp_path / "table.tsv"
+    path.write_text(f"{name}\twm\n1\t2\nn/a\t4\n")
+    np.testing.assert_array_equal(read_table(path), [[1, 2], [np.nan, 4]])

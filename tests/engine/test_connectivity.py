@@ -452,13 +452,20 @@ def test_a_difference_between_runs_is_no_correlation():
 
 
 @pytest.mark.parametrize("bad", [np.nan, 0, 1234.567], ids=["missing", "zero", "constant"])
-def test_a_series_missing_in_one_run_is_missing_in_all(bad):
-    parts = [correlated((20, 3), seed=1), correlated((25, 3), seed=2)]
-    parts[1][:, 1] = bad
+@pytest.mark.parametrize("run", [0, 1, 2])
+def test_a_series_missing_in_one_run_is_missing_in_all(bad, run):
+    parts = [correlated((n_volumes, 3), seed=n_volumes) for n_volumes in (20, 25, 22)]
+    parts[run][:, 1] = bad
     together = concatenate(parts)
     assert np.isnan(together[:, 1]).all()
     assert np.isfinite(together[:, [0, 2]]).all()
-    assert np.isnan(parts[0]).sum() == 0
+    assert np.isnan(parts[run - 1]).sum() == 0
+
+
+def test_a_run_of_two_volumes_can_be_put_together_with_others():
+    parts = [correlated((20, 2)), np.array([[1.0, 9], [4, 5]])]
+    size = np.sqrt(0.5)
+    np.testing.assert_allclose(concatenate(parts)[20:], [[-size, size], [size, -size]])
 
 
 @pytest.mark.parametrize(
@@ -466,6 +473,7 @@ def test_a_series_missing_in_one_run_is_missing_in_all(bad):
     [
         ([], "No runs"),
         ([(20, 3), (20, 4)], "3 and 4"),
+        ([(20, 3), (20, 3), (20, 2)], "2 and 3"),
         ([(20, 3), (1, 3)], "of 1 volume"),
         ([(20, 3), (0, 3)], "of no volumes"),
         ([(20,), (20,)], "shape"),

@@ -304,6 +304,9 @@ def test_no_more_than_what_cleaning_left():
     for lost, most in ((0, 90), (5, 90), (21, 80)):
         found = effective_degrees_of_freedom(series, regressors=regressors, degrees_lost=lost)
         assert found.max() == most
+    repeated = np.hstack([regressors, regressors[:, :4], np.ones((100, 2))])
+    assert effective_degrees_of_freedom(series, regressors=repeated).max() == 90
+    assert effective_degrees_of_freedom(series, degrees_lost=40.75).max() == 60.25
     assert (effective_degrees_of_freedom(series, degrees_lost=100) == 1).all()
     assert (effective_degrees_of_freedom(series, degrees_lost=300) == 1).all()
 
@@ -428,3 +431,25 @@ def test_lags_go_by_default_up_to_the_root_of_the_number_of_kept_volumes():
         found = [effective_degrees_of_freedom(own, kept=volumes, max_lag=x) for x in (lag, lag + 1)]
         np.testing.assert_array_equal(default, found[0])
         assert not np.allclose(default, found[1])
+
+
+def test_the_level_of_regressors_does_not_matter():
+    """Also where it is a hundred thousand million times what varies."""
+    series = autoregressive(0.5, 80, 4, seed=17)
+    regressors = autoregressive(0.9, 80, 3, seed=18)
+    np.testing.assert_allclose(
+        effective_degrees_of_freedom(series, regressors=regressors + 1e11),
+        effective_degrees_of_freedom(series, regressors=regressors),
+        rtol=1e-3,
+    )
+
+
+def test_regressors_that_are_almost_alike_count_both():
+    series = autoregressive(0.5, 80, 4, seed=17)
+    regressors = autoregressive(0.9, 80, 2, seed=18)
+    alike = np.column_stack([regressors[:, 0], regressors @ [1, 1e-8]])
+    np.testing.assert_allclose(
+        effective_degrees_of_freedom(series, regressors=alike),
+        effective_degrees_of_freedom(series, regressors=regressors),
+        rtol=1e-6,
+    )

@@ -57,6 +57,20 @@ def test_the_curve_has_the_least_absolute_deviations(voxels):
         assert np.abs(series - fit[:, at]).sum() == pytest.approx(least, rel=1e-9)
 
 
+def test_no_curve_of_many_becomes_better_when_it_leaves_one_of_its_points():
+    """The condition of optimality, Koenker 2005, Quantile Regression, theorem 2.1."""
+    series = np.random.default_rng(3).standard_normal((30, 1000))
+    t = np.arange(30) / 30
+    basis = np.column_stack([np.ones(30), t, t**2, np.sin(2 * np.pi * t), np.cos(2 * np.pi * t)])
+    residuals = series - least_absolute_fit(basis, series)
+    for rest in residuals.T:
+        order = np.argsort(np.abs(rest))
+        own, others = order[:5], order[5:]
+        assert np.abs(rest[own]).max() < 1e-9 < np.abs(rest[others]).min()
+        slopes = np.linalg.solve(basis[own].T, basis[others].T @ np.sign(rest[others]))
+        assert np.abs(slopes).max() <= 1 + 1e-8
+
+
 def test_spikes_are_squeezed_by_afnis_rule(voxels):
     values, spikes = despike(voxels)
     for at, series in enumerate(voxels.T):

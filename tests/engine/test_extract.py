@@ -635,3 +635,48 @@ def test_spikes_are_squeezed_before_voxels_become_one_series(fwhm, aggregation):
     plain = extract(volumes, weights, fwhm, **options)
     assert plain.spikes is None
     assert np.abs(plain.timeseries - extraction.timeseries)[13, 1] > 50
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
+@pytest.mark.parametrize("step", [8, 16, 24, 32])
+def test_a_voxel_that_varies_once_in_a_run_has_a_signal(fwhm, step):
+    """Also where that is between blocks, within which it stays the same."""
+    data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, 40))
+    ball = np.argwhere(in_ball(SEEDS[0], 2.9))
+    data[(*ball[0], slice(step))], data[(*ball[0], slice(step, None))] = 700, 900
+    expected, usable = usable_means(data, [in_ball(seed, 6) for seed in SEEDS], fwhm)
+    assert usable.all()
+    found = extract_spheres(image(data), SEEDS, 6, smoothing_fwhm=fwhm)
+    np.testing.assert_allclose(found.timeseries, expected, rtol=1e-10)
+    assert not found.unusable.any()
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
+@pytest.mark.parametrize("n_volumes", [1, 2])
+def test_of_two_volumes_alike_no_voxel_has_a_signal_and_of_one_all(fwhm, n_volumes):
+    data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, n_volumes))
+    same = np.argwhere(in_ball(SEEDS[0], 2.9))[:2]
+    data[tuple(same.T)] = 700
+    usable = np.ones(SHAPE, bool)
+    usable[tuple(same.T)] = n_volumes == 1
+    seen = np.where(usable[..., None], data, 0)
+    seen = smooth_img(image(seen), fwhm).get_fdata() if fwhm else seen
+    volumes = open_volumes(image(data))
+    found = extract(volumes, sphere_weights(SEEDS, 6, volumes.grid), fwhm)
+    expected = means(seen, [in_ball(seed, 6) & usable for seed in SEEDS])
+    np.testing.assert_allclose(found.timeseries, expected, rtol=1e-10)
+    assert found.unusable.sum() == (0 if n_volumes == 1 else 2)
+
+
+def test_a_value_that_is_not_finite_within_reach_of_smoothing_is_said(data):
+    """And not one that plays no part."""
+    beside = np.argwhere(in_ball(SEEDS[0], 6) & ~in_ball(SEEDS[0], 3.2))[0]
+    data[(*beside, 3)] = np.nan
+    volumes = open_volumes(image(data))
+    weights = sphere_weights(SEEDS[:1], 3.2, volumes.grid)
+    extract(volumes, weights, usable_only=False)
+    with pytest.warns(UserWarning, match="Non-finite values detected"):
+        found = extract(volumes, weights, 5, usable_only=False).timeseries
+    smooth = smooth_img(image(np.nan_to_num(data)), 5).get_fdata()
+    expected = means(smooth, [in_ball(SEEDS[0], 3.2)])
+    np.testing.assert_allclose(found, expected, rtol=1e-10)

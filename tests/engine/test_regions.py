@@ -380,15 +380,16 @@ def test_fsls_lists_of_a_label_atlas_count_as_the_image_does(tmp_path):
     assert table.names == ("A", "B")
 
 
+@pytest.mark.parametrize("kind", ["Probabilistic", "Probabalistic"])
 @pytest.mark.parametrize("maps", [False, True])
-def test_the_list_of_fsl_is_that_of_the_family_of_the_image(tmp_path, maps):
+def test_the_list_of_fsl_is_that_of_the_family_of_the_image(tmp_path, maps, kind):
     """As in FSL's folder of atlases: lists above the folders of images, of other names."""
     folder = tmp_path / "HarvardOxford"
     folder.mkdir()
     rows = (0, "Frontal Pole"), (1, "Insular Cortex")
     for place, part in (("Cortical", "cort"), ("Subcortical", "sub")):
         named = rows if part == "cort" else [(0, "Thalamus"), (1, "Caudate")]
-        text = fsl_atlas("Probabilistic", f"HarvardOxford/HarvardOxford-{part}-prob", *named)
+        text = fsl_atlas(kind, f"HarvardOxford/HarvardOxford-{part}-prob", *named)
         (tmp_path / f"HarvardOxford-{place}.xml").write_text(text)
     if maps:
         values = np.random.default_rng(0).random((4, 4, 4, 2)).astype(np.float32)
@@ -563,6 +564,8 @@ def test_one_label_of_several_on_another_grid(tmp_path, bold):
         "3 B\n1 A\n",
         "index, name\n3, B\n1.0, A\n",
         "label;name\n3;B\n1;A\n",
+        "index\tname\tcolour (r, g, b)\n3\tB\t0\n1\tA\t0\n",
+        "3 B 10 20 30\n1 A 1 2 3\n",
     ],
 )
 def test_columns_of_numbers_and_names_by_what_they_are_called(tmp_path, text):

@@ -654,6 +654,16 @@ def test_a_seed_that_is_missing_in_a_volume_has_no_map(tmp_path, series, mask, c
     np.testing.assert_allclose(second[mask], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("fwhm", [None, 5.0])
+def test_a_voxel_that_stands_still_late_has_a_map(tmp_path, series, mask, fwhm):
+    mask[3, 3, 3] = True
+    series[3, 3, 3, -40:] = 980
+    path = write(tmp_path / "run.nii", series)
+    found = ours(path, mask, tmp_path, PLAIN, fwhm=fwhm)
+    expected = nilearns(path, mask, smoothing_fwhm=fwhm)
+    np.testing.assert_allclose(found[:, 3, 3, 3], expected[:, 3, 3, 3], rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("standardize", [False, None, "psc"])
 def test_what_confounds_explain_is_missing_whatever_the_standardization(
     tmp_path, series, mask, confounds, standardize

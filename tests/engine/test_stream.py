@@ -182,6 +182,7 @@ def test_arrays_in_memory(order, dtype):
     data = np.array(noise(), dtype=dtype, order=order)
     volumes = open_volumes(nib.Nifti1Image(data, AFFINE))
     assert volumes.name == "image in memory"
+    assert volumes.stored_dtype == data.dtype.newbyteorder("=")
     np.testing.assert_array_equal(read(nib.Nifti1Image(data, AFFINE)), rows(data))
 
 
@@ -340,6 +341,13 @@ def test_one_volume_has_no_repetition_time():
     assert open_volumes(nib.Nifti1Image(noise(SHAPE[:3]), AFFINE)).t_r == 0
 
 
+def test_the_fourth_axis_is_time_where_no_other_is_longer():
+    img = nib.Nifti1Image(noise().reshape(*SHAPE, 1, 1)[:, :, :, :1], AFFINE)
+    img.header.set_zooms((3, 3, 4, 2.5, 7, 9))
+    img.header.set_xyzt_units("mm", "sec")
+    assert open_volumes(img).t_r == pytest.approx(2.5)
+
+
 def test_repetition_time_of_mgh_is_in_milliseconds():
     img = nib.MGHImage(noise(dtype=np.float32), AFFINE)
     img.header.set_zooms((3, 3, 4, 2500))  # as the format and nibabel say
@@ -381,7 +389,7 @@ def test_a_mask_of_probabilities_holds_from_one_half_on(tmp_path, scaling):
     np.testing.assert_array_equal(mask, np.nan_to_num(values) >= 0.5)
 
 
-@pytest.mark.parametrize("values", [(0, 2), (0, 0.3, 2), (-0.5, 0, 0.7), (0, 1), (1, 1)])
+@pytest.mark.parametrize("values", [(0, 2), (0, 0.3, 1.001), (-0.5, 0, 0.7), (0, 1), (1, 1)])
 def test_other_numbers_are_no_probabilities(values):
     data = np.resize(np.array(values, np.float32), SHAPE[:3])
     mask, _ = load_mask(nib.Nifti1Image(data, AFFINE))
@@ -395,6 +403,8 @@ def test_a_mask_on_another_grid_is_told():
     assert list(mask.notes(Grid(SHAPE[:3], AFFINE))) == []
     (note,) = mask.notes(Grid(SHAPE[:3], moved))
     assert "has another affine, although the same shape," in note
+    (note,) = mask.notes(Grid((5, 6, 8), AFFINE))
+    assert "has another grid" in note
     (note,) = mask.notes(Grid((20, 20, 20), finer))
     assert "has another grid than the image: the nearest voxel of the mask counts" in note
 
@@ -437,6 +447,12 @@ def test_images_that_are_no_series_of_volumes(tmp_path, data, phrase, name):
     with pytest.raises(DataError, match=phrase) as caught:
         open_volumes(image)
     assert (name or "image in memory") in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(3, 0, 4), (3, 2, 4, 0), (3, 2, 4, 1, 0)])
+def test_an_image_without_a_voxel_or_a_volume_is_none(shape):
+    with pytest.raises(DataError, match="a 3-D or 4-D image is needed"):
+        open_volumes(nib.Nifti1Image(np.zeros(shape, np.float32), AFFINE))
 
 
 def test_surfaces_are_no_volume_images(tmp_path):
@@ -994,3 +1010,26 @@ def test_stacked_images_are_called_by_the_first_and_have_its_repetition_time(tmp
     apart = open_volumes(nib.Nifti1Image(noise(), moved))
     with pytest.raises(DataError, match=r"image #2 \(image in memory\) .* the first .*one\.nii"):
         stack_volumes([*opened[:2], apart])
+
+
+def test_a_mask_is_where_its_real_values_are_not_zero(tmp_path):
+    """As its header scales what is stored; infinite ones are not zero."""
+    stored = np.resize(np.array([0, 1, 2, 3, np.inf], np.float32), SHAPE[:3])
+    img = nib.Nifti1Image(stored, AFFINE)
+    img.header.set_slope_inter(-2, 4)
+    img.to_filename(tmp_path / "mask.nii")
+    np.testing.assert_array_equal(load_mask(tmp_path / "mask.nii")[0], stored != 2)
+
+
+def test_an_image_of_no_volume_is_none():
+    with pytest.raises(DataError, match="3-D or 4-D"):
+        open_volumes(nib.Nifti1Image(noise((5, 6, 7, 0)), AFFINE))
+
+
+def test_an_image_of_zeros_is_read_however_small_its_file(tmp_path):
+    raw = np.zeros((32, 32, 32, 9), np.int16)
+    path, content = tmp_path / "run.nii.gz", nifti_bytes(raw)
+    path.write_bytes(gzip.compress(content, 9))
+    assert path.stat().st_size < len(content) / 700
+    values = read(path, np.arange(5))
+    np.testing.assert_array_equal(values, np.zeros((9, 5)))

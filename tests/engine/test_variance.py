@@ -62,7 +62,9 @@ def test_same_as_nilearn_in_a_mask(detrend):
     assert_same(high_variance_confounds(img, **options), nilearn_confounds(img, **options), 1e-4)
 
 
-@pytest.mark.parametrize(("masked", "bad"), [(True, np.nan), (True, -np.inf), (False, np.nan)])
+@pytest.mark.parametrize(
+    ("masked", "bad"), [(True, np.nan), (True, np.inf), (True, -np.inf), (False, np.nan)]
+)
 def test_values_that_are_not_finite(masked, bad):
     img = image(offset=50)
     img.dataobj[2, 3, 4, 7] = bad
@@ -180,8 +182,9 @@ def test_memory_does_not_hold_the_image(tmp_path):
 
 def test_errors():
     img = image()
-    with pytest.raises(UsageError, match="percentile of 0 to 100"):
-        high_variance_confounds(img, percentile=101)
+    for percentile in (-0.1, 100.1, np.nan):
+        with pytest.raises(UsageError, match="percentile of 0 to 100"):
+            high_variance_confounds(img, percentile=percentile)
     with pytest.raises(UsageError, match="one component or more"):
         high_variance_confounds(img, n_confounds=0)
     with pytest.raises(DataError, match="one volume"):
@@ -190,3 +193,10 @@ def test_errors():
         high_variance_confounds(nib.Nifti1Image(np.full((3, 3, 3, 9), np.nan), AFFINE))
     with pytest.raises(DataError, match="not on the grid"):
         high_variance_confounds(img, mask_img=nib.Nifti1Image(np.ones((9, 8, 7)), np.eye(4)))
+
+
+def test_fewer_volumes_than_components_are_said():
+    img, options = image(shape=(5, 5, 5, 4)), {"percentile": 50, "detrend": False}
+    with pytest.warns(UserWarning, match="4 volumes have 4 components of high variance, not 5"):
+        ours = high_variance_confounds(img, **options)
+    assert_same(ours, nilearn_confounds(img, n_confounds=4, **options), 1e-8)

@@ -477,6 +477,14 @@ def test_folders_that_are_links(tmp_path, victim):
             assert e.value.exit_status == 73
 
 
+def test_of_folders_that_are_refused_the_first_by_name_is_told(tmp_path):
+    folders = [tmp_path / name for name in "mxckbz"]
+    for folder in folders:
+        folder.touch()
+    with pytest.raises(OutputError, match=r"/b is a file where a folder is needed"):
+        check_folders(tmp_path, [folder / "x" for folder in folders])
+
+
 def test_files_in_the_place_of_folders(tmp_path):
     (tmp_path / "logs").write_text("")
     for folder in (tmp_path / "logs", tmp_path / "logs" / "done"):

@@ -164,6 +164,11 @@ def test_unknown_entities_survive():
     assert str(made) == "sub-1_task-a_foo-3_space-T1w_seg-mine_desc-simple_timeseries.tsv"
 
 
+def test_unknown_entities_stand_after_the_images_and_before_those_of_derivatives():
+    name = parse_name("sub-1_foo-3_task-a_hemi-L_space-T1w_res-2_desc-preproc_bold.nii.gz")
+    assert str(name.with_("x", ".tsv")) == "sub-1_task-a_hemi-L_foo-3_space-T1w_res-2_x.tsv"
+
+
 def test_a_cohort_joins_its_template():
     name = parse_name("sub-1_task-a_space-MNIInfant_cohort-2_res-1_desc-preproc_bold.nii.gz")
     made = name.with_("timeseries", ".tsv", seg="mine", desc="simple")

@@ -11,6 +11,7 @@ import pytest
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.group.facts import (
     OtherVersionError,
+    as_integer,
     check_geometry,
     differences,
     read_facts,
@@ -339,6 +340,13 @@ def test_the_space_of_seeds_may_differ_in_pooled_spaces_alone(outputs, rng):
     assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
     for path in (outputs.root / "group").glob("*_space-MNI_*_[ntpq].json"):
         assert not {"SeedSpace", "Differences"} & set(json.loads(path.read_text()))
+
+
+def test_numbers_without_a_fraction_are_integers_however_large():
+    for text, value in (("5.0", 5), ("2.048e3", 2048), ("-0.0", 0), ("1e6", 1_000_000)):
+        assert as_integer(text) == value
+        assert isinstance(as_integer(text), int)
+    assert as_integer("0.25") == 0.25
 
 
 def test_the_order_of_keys_of_a_setting_does_not_matter(tmp_path):

@@ -184,10 +184,13 @@ def test_reasons_are_those_of_the_task_the_strategy_and_the_run(outputs, rng, ca
         ("sub-03", of.format(3, 3, "rest"), "36P", "short"),
         ("sub-04", of.format(4, 4, "restless"), "simple", "of another task"),
         ("sub-04", of.format(4, 4, "rest"), "simple", "moved"),
+        ("sub-04", of.format(4, 4, "rest"), "simple", "told later"),
+        ("sub-06", of.format(6, 6, "rest"), "36P", "short"),  # by another strategy it failed
         ("sub-05", "task-rest/" + of.format(5, 5, "nback"), "simple", "of another task"),
     )
     (outputs.root / "logs").mkdir()
-    for name in ("sub-06_task-nback", "sub-06_task-rest_run-2", "sub-07_task-nback"):
+    failed = ("sub-06_task-nback", "sub-06_task-rest_run-2", "sub-06_task-rest_run-3")
+    for name in (*failed, "sub-07_task-nback"):
         (outputs.root / "logs" / f"crash-{name}.txt").touch()
     (outputs.root / "sub-08").mkdir()
     with caplog.at_level("WARNING", "bids_spheres"):
@@ -204,12 +207,14 @@ def test_reasons_are_those_of_the_task_the_strategy_and_the_run(outputs, rng, ca
     }
     assert other["sub-03"] == "excluded: short"
     assert other["sub-04"] == "no outputs"
+    assert other["sub-06"] == "excluded: short"
     text, one = caplog.text, "1 participant without a result in"
     assert f"{one} any group (no matrix among the outputs): sub-08" in text
     image = f"task-rest_space-{ASYM}_atlas-Tiny_stat-{PEARSON}"
     titles = [f"{image}_desc-{strategy}" for strategy in ("simple", "36P")]
     assert f"{one} {titles[0]} (excluded: moved): sub-04" in text
-    assert f"{one} {titles[1]} (excluded: short): sub-03" in text
+    two = one.replace("1 participant", "2 participants")
+    assert f"{two} {titles[1]} (excluded: short): sub-03 and sub-06" in text
     assert f"in {titles[0]} (no outputs): sub-03, sub-05 and sub-07" in text
     assert f"in {titles[1]} (no outputs): sub-04, sub-05 and sub-07" in text
 
@@ -219,10 +224,13 @@ def test_runs_that_failed_in_sessions_that_are_groups_by_themselves(outputs, rng
         for session in "ab":
             add(outputs, rng, label, source=f"ses-{session}_task-rest_run-1")
     (outputs.root / "logs").mkdir()
-    failed = f"crash-sub-02_ses-b_task-rest_run-2_space-{ASYM}.txt"
-    (outputs.root / "logs" / failed).touch()
+    runs = (2, 3)
+    failed = [f"crash-sub-02_ses-b_task-rest_run-{run}_space-{ASYM}.txt" for run in runs]
+    for name in failed:
+        (outputs.root / "logs" / name).touch()
     assert run_group(outputs.root, GroupOptions(by_session=True)) == []
-    for session, note in (("a", {}), ("b", {"sub-02": f"logs/{failed}"})):
+    both = " ".join(f"logs/{name}" for name in failed)
+    for session, note in (("a", {}), ("b", {"sub-02": both})):
         (path,) = (outputs.root / "group").glob(f"ses-{session}_*_participants.tsv")
         table = read_tsv(path).set_index("participant_id")
         assert table["note"].dropna().to_dict() == note

@@ -105,6 +105,8 @@ ATTACKS = [
     "I(age + breakpoint())",
     "I(breakpoint() > age)",
     "I(age > breakpoint())",
+    "I(site == 'a\" + breakpoint() + \"b')",
+    "I(site == 'a\\n')",
     "I(age**breakpoint())",
     "C(breakpoint())",
     "C(site, breakpoint())",
@@ -189,6 +191,9 @@ def test_whole_numbers_do_not_overflow_in_powers():
     years = pd.DataFrame({"year": [1900, 1950, 2000, 2026]})
     built = read_formula("0 + I(year**9)").matrix(years).to_numpy()[:, 0]
     np.testing.assert_allclose(built, [float(x**9) for x in (1900, 1950, 2000, 2026)])
+    # Also of a column of which there are categories as well.
+    built = read_formula("0 + I(year**9) + C(year)").matrix(years).to_numpy(float)
+    np.testing.assert_allclose(built[:, 0], [float(x**9) for x in (1900, 1950, 2000, 2026)])
 
 
 def test_levels_that_leave_someone_out_are_refused():
@@ -307,6 +312,7 @@ LETTERS = "abcdefghi"
         ("poly(age, 10)", "poly(age, 11)"),
         ("poly(age, degree=10, raw=True)", "poly(age, degree=11, raw=True)"),
         ("poly(age, 2, raw=True)", "poly(age, 2, degree=11)"),
+        ("poly(age, 9)", "poly(age, -11)"),
         ("bs(age, df=100)", "bs(age, df=101)"),
         ("cr(age, 100)", "cr(age, 101)"),
         ("(age)**10", "(age)**11"),
@@ -330,6 +336,7 @@ LETTERS = "abcdefghi"
         ("C(site, Helmert(reverse=False, scale=True))", "C(site, Helmert(backward=True))"),
         ("C(site, Diff(backward=False))", "C(site, Diff(scale=True))"),
         ("C(site, Sum())", "C(site, Sum('a'))"),
+        ("C(site, levels=('c', 'b', 'a'))", "C(site, levels=('c', ['b', '\"']))"),
         ("C(site, spans_intercept=False)", "C(site, base='a')"),
         ("I(sex == 'F')", "I('F' == 'F')"),
         ("I(age > 30)", "I(30 < age < 40)"),

@@ -72,6 +72,7 @@ def test_terms_have_the_names_of_their_levels(tmp_path):
 def test_whoever_lacks_a_variable_is_left_out_and_named(tmp_path):
     ages = [None, *AGES[1:]]
     sexes = [SEXES[0], None, *SEXES[2:]]
+    ages[10] = sexes[10] = None
     other = [None] * 12  # not in the model
     fd = {**{label: FD[label] for label in LABELS[:11]}, "sub-77": 0.1, "sub-03": np.nan}
     made = design(tmp_path, "age + sex + mean_fd", fd, age=ages, sex=sexes, other=other)
@@ -79,10 +80,11 @@ def test_whoever_lacks_a_variable_is_left_out_and_named(tmp_path):
         "sub-01": "without age",
         "sub-02": "without sex",
         "sub-03": "without mean_fd",
+        "sub-11": "without age and sex",
         "sub-77": "not in participants.tsv",
     }
-    assert made.design.participants == tuple(LABELS[3:11])
-    np.testing.assert_array_equal(made.design.values[:, 1], AGES[3:11])
+    assert made.design.participants == tuple(LABELS[3:10])
+    np.testing.assert_array_equal(made.design.values[:, 1], AGES[3:10])
 
 
 def test_a_function_that_hides_its_variable(tmp_path):
@@ -99,8 +101,10 @@ def test_when_no_label_is_in_the_table_both_are_shown(tmp_path):
 
 
 def test_participants_need_no_row_when_nothing_of_it_is_used(tmp_path):
-    made = design(tmp_path, "mean_fd", {"sub-50": 0.1, "sub-51": 0.3, "sub-52": 0.2}, age=AGES)
+    motion = {"sub-50": 0.1, "sub-01": 0.3, "sub-52": 0.2}
+    made = design(tmp_path, "mean_fd", motion, age=AGES)
     np.testing.assert_array_equal(made.design.values, [[1, 0.1], [1, 0.3], [1, 0.2]])
+    assert (made.design.participants, made.left_out) == (tuple(motion), {})
 
 
 def test_ids_with_and_without_their_key(tmp_path):
@@ -151,6 +155,8 @@ def test_codes_of_categories_taken_as_numbers_are_told(tmp_path):
     (note,) = design(tmp_path, "age + site", **columns).notes
     assert "C(site)" in note
     assert design(tmp_path, "age + C(site)", **columns).notes == ()
+    (note,) = design(tmp_path, "site", site=[1.5, 2] * 6).notes
+    assert "C(site)" in note
 
 
 @pytest.mark.parametrize(
@@ -163,6 +169,11 @@ def test_codes_of_categories_taken_as_numbers_are_told(tmp_path):
         ("age | sex", UsageError, "random effects"),
         ("bogus(age)", UsageError, "bogus"),
         ("age + session", UsageError, "The model names session"),
+        (
+            "log(age - 30)",
+            UsageError,
+            "can't be used",
+        ),  # nobody is left out for a NaN of a function
     ],
 )
 def test_formulas_that_make_no_sense(tmp_path, formula, error, said):
@@ -264,6 +275,7 @@ def test_columns_that_options_name_are_needed_and_not_remarked_on(tmp_path):
     [
         *({name: "sites"} for name in ("blocks", "variance_groups", "clusters", "harmonize")),
         {"blocks": "site", "variance_groups": "sites"},
+        {"blocks": "site", "variance_groups": "age", "harmonize": "sites"},
     ],
 )
 def test_columns_that_options_name_and_that_are_not_there(tmp_path, named):

@@ -135,13 +135,17 @@ def test_runs_are_sorted_as_people_count(rng, outputs):
         *(("2", f"task-rest_run-{run}", "9P") for run in (10, 9)),
     ):
         outputs.add(label, correlations(rng, 5), source=source, strategy=strategy)
-    outputs.add("2", correlations(rng, 5), source="task-rest_run-9", strategy="9P", seeds="atlas-B")
+    for strategy in ("9P", "36P"):
+        of_other = {"strategy": strategy, "seeds": "atlas-B_scale-6mm"}
+        outputs.add("2", correlations(rng, 5), source="task-rest_run-9", **of_other)
     assert run_group(outputs.root, GroupOptions()) == []
     table = read_tsv(outputs.root / "group" / "runs.tsv")
     order = [f"{row.source} {row.seeds} {row.strategy}" for row in table.itertuples()]
     assert order == [
-        *("sub-2_task-rest_run-9 B 9P", "sub-2_task-rest_run-9 Tiny 9P"),
+        *("sub-2_task-rest_run-9 B 9P", "sub-2_task-rest_run-9 B 36P"),
+        "sub-2_task-rest_run-9 Tiny 9P",
         *("sub-2_task-rest_run-10 Tiny 9P", "sub-10_task-rest Tiny 9P"),
         "sub-10_task-rest Tiny 36P",
     ]
-    assert table["task"].tolist() == ["rest"] * 5
+    assert table["task"].tolist() == ["rest"] * 6
+    assert table["scale"].fillna("").tolist() == ["6mm"] * 2 + [""] * 4

@@ -22,6 +22,7 @@ from bids_spheres.group.stream import (
     Participant,
     average_edges,
     average_runs,
+    spaces_of,
     stacked_table,
 )
 from tests.group.conftest import correlations, upper
@@ -208,6 +209,18 @@ def test_reasons_of_exclusions_are_told_once_in_the_order_of_runs():
     gone = tuple(SimpleNamespace(facts=SimpleNamespace(excluded=why)) for why in "bab")
     assert Participant("sub-1", (), gone, 0.1).exclusion == "every run is excluded: b; a"
     assert Participant("sub-1", gone[:1], gone, 0.1).exclusion is None
+
+
+def test_spaces_of_participants_are_those_of_runs_with_a_result():
+    def person(label, kept, excluded):
+        runs = (
+            tuple(SimpleNamespace(file=SimpleNamespace(space=space)) for space in spaces)
+            for spaces in (kept, excluded)
+        )
+        return Participant(label, *runs, 0.1)
+
+    people = [person("sub-1", "bb", "a"), person("sub-2", "ba", ""), person("sub-3", "", "c")]
+    assert [*spaces_of(people).items()] == [("a", 1), ("b", 2)]
 
 
 def test_effective_degrees_of_freedom_are_those_of_each_run(outputs, rng):

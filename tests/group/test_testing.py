@@ -230,6 +230,30 @@ def test_components_and_their_nodes(outputs, rng, call):
     assert (edges[["p_nbs_extent", "p_nbs_intensity"]] == 1).all(axis=None)
 
 
+def test_each_component_has_a_p_of_its_own(outputs, call):
+    """Of two edges that are the same in all, and of one just above the threshold."""
+    weak = np.array([0.3, 0.1, 0.4, -0.05, 0.2, 0.35, -0.1])
+    z = np.zeros((7, S * (S - 1) // 2))
+    z[:] = np.random.default_rng(2).normal(0, 0.02, z.shape)
+    z[:, [0, 3]] += 0.8  # s0 with s1 and s4
+    z[:, 7] = weak  # s2 with s3
+    for i, values in enumerate(z):
+        matrix = np.eye(S)
+        matrix[tuple(ENDS.T)] = matrix[tuple(ENDS.T[::-1])] = np.tanh(values)
+        outputs.add(f"{i:02d}", matrix)
+    assert call(outputs, "--inference", "nbs", "--nbs-threshold", "2.2").status == 0
+    table, _ = table_of(outputs, "mean", "nbs")
+    assert table["nodes"].tolist() == ["s0;s1;s4", "s2;s3"]
+    numbers = [
+        extents_and_intensities(mean_t(z * np.array(signs)[:, np.newaxis]), 2.2)
+        for signs in product((1, -1), repeat=7)
+    ]
+    for k, name in enumerate(("p_extent", "p_intensity")):
+        expected = share([n[k].max() for n in numbers], numbers[0][k])[[0, 7]]
+        assert expected[0] < expected[1]
+        np.testing.assert_allclose(table[name], expected)
+
+
 def test_components_of_an_f_test_have_the_p_of_the_threshold(outputs, rng, call):
     """Root of F of 2 and 12 - 3 degrees of freedom that has the p of t of 9."""
     site = list("abc") * 4

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from scipy import integrate, stats
+from scipy.spatial.distance import pdist
 from statsmodels.stats.multitest import multipletests
 
 from bids_spheres.errors import (
@@ -110,6 +111,9 @@ def test_sidecars_say_what_was_done(filled):
     assert scales == {**dict.fromkeys("ntpq", "n/a"), "sd": "Fisher z", "stacked": "Fisher z"}
     tails = {what: outputs.about(what).get("Tail") for what in ("mean", "sd", "n", "t", "p", "q")}
     assert tails == {**dict.fromkeys(("mean", "sd", "n", "t")), "p": "two", "q": "two"}
+    # What a result is goes before what its runs are.
+    described = {what: outputs.about(what)["Description"] for what in ("mean", "n")}
+    assert described == {"mean": "Mean over participants", "n": "Participants who have the edge"}
     names = ("NuisanceParameters", "PooledSpaces", "Differences", "QCFCPermutationSeed")
     assert not {*names} & set(about)
     group(outputs, controls=True, seed=7)
@@ -489,6 +493,46 @@ def test_in_their_own_spaces_participants_have_seeds_in_different_places(outputs
     assert read_tsv(path)["distance"][0] == pytest.approx(1.25 * distance)
 
 
+def test_distances_are_means_of_those_of_runs_and_not_of_mean_places(outputs, rng):
+    """Of a head that lies on its side, distances are those of one that does not."""
+    outputs.space = "T1w"
+    outputs.add("01", correlations(rng, S))
+    outputs.points = POINTS[:, [1, 2, 0]]
+    outputs.add("02", correlations(rng, S))
+    assert group(outputs) == []
+    (path,) = (outputs.root / "group").glob("*_edges.tsv")
+    np.testing.assert_allclose(read_tsv(path)["distance"], pdist(POINTS))
+
+
+def test_networks_that_change_places_are_refused(outputs, rng):
+    outputs.add("01", correlations(rng, S))
+    outputs.networks = (*NETWORKS[2:4], *NETWORKS[:2], NETWORKS[4])
+    outputs.add("02", correlations(rng, S))
+    with pytest.raises(DataError, match="networks is"):
+        group(outputs)
+
+
+def test_nodes_and_themselves_are_edges_where_the_sidecar_says_so(outputs, rng):
+    for label, (stat, valid) in product(LABELS[:2], (("covariance", False), ("fisherz", True))):
+        outputs.add(label, correlations(rng, S), stat=stat, ValidDiagonal=valid)
+    assert group(outputs) == []
+    assert len(outputs.result("edges", stat="covariance")) == E
+    assert len(outputs.result("edges", stat="fisherz")) == E + S
+
+
+def test_p_of_edges_that_too_few_have_do_not_count_for_q(filled):
+    outputs, z = filled
+    assert group(outputs, min_participants=9) == []
+    p = np.asarray(stats.ttest_1samp(z, 0, nan_policy="omit").pvalue)
+    there = np.isfinite(z).all(axis=0)
+    assert there.sum() == 3
+    for what, values in (("p", p[there]), ("q", multipletests(p[there], method="fdr_bh")[1])):
+        written = upper(outputs.matrix(what))
+        np.testing.assert_allclose(written[there], values, rtol=1e-7)
+        assert np.isnan(written[~there]).all()
+    assert outputs.about("mean")["EdgesWithoutTest"] == 7
+
+
 @pytest.mark.parametrize(
     ("key", "value", "change"),
     [
@@ -687,6 +731,10 @@ def test_runs_put_together_do_not_count_twice(filled, rng):
     expected = np.tanh(np.nanmean(z, axis=0))
     np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
     assert outputs.result("participants")["runs"].tolist() == [1] * 9
+    # By another strategy it is a run still, of the same spheres.
+    outputs.add("04", correlations(rng, S), source="task-rest_dir-AP", strategy="36P")
+    assert group(outputs) == []
+    assert outputs.result("participants", strategy="36P")["used"].sum() == 1
 
 
 @pytest.mark.slow
@@ -761,8 +809,9 @@ def test_when_nothing_could_be_done_no_call_is_told(outputs, rng):
 
 def test_sidecars_say_what_differs_and_what_is_odd_about_a_model(outputs, rng):
     for label in LABELS:
-        least = 15 if label == "03" else 1
-        outputs.add(label, correlations(rng, S), MinimumDegreesOfFreedom=least)
+        outputs.add(label, correlations(rng, S), MinimumDegreesOfFreedom=1)
+    second = {"source": "task-rest_run-2", "MinimumDegreesOfFreedom": 15}
+    outputs.add("03", correlations(rng, S), **second)
     path = outputs.participants(participant_id=LABELS, site=[1, 2] * 4 + [1])
     path.with_suffix(".json").write_text(json.dumps({"site": {"Levels": {"1": "a"}}}))
     assert group(outputs, model="site") == []

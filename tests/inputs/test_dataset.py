@@ -330,6 +330,17 @@ def test_paths_that_are_text_and_those_that_are_none(tmp_path):
         find_inputs(odd)
 
 
+def test_a_link_to_a_dataset_and_a_relative_path_are_the_dataset(tiny, tmp_path, monkeypatch):
+    own = described(tmp_path / "own", Name="x")
+    (tmp_path / "link").symlink_to(tiny.root)
+    monkeypatch.chdir(tmp_path)
+    inputs = find_inputs(Path("link"), [("mine", Path("own"))])
+    assert {name: dataset.root for name, dataset in inputs.all.items()} == {
+        "preprocessed": tiny.root,
+        "mine": own,
+    }
+
+
 def test_several_derivatives_are_named_in_order(tmp_path):
     raw = described(tmp_path / "raw", Name="raw")
     names = [f"fmriprep-{label}" for label in ("x", "b", "q", "a", "m", "z")]

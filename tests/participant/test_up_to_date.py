@@ -1034,6 +1034,20 @@ def test_a_table_of_the_users_own_concerns_strategies_that_name_columns(tiny, se
     assert all("desc-own_" in key for key in keys)
 
 
+def test_the_mask_of_the_brain_concerns_designs_with_its_radius(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    anat = tiny.root / "sub-01" / "anat"
+    anat.mkdir(exist_ok=True)
+    mask = anat / "sub-01_desc-brain_mask.nii.gz"
+    mask.touch()
+    auto = jobs_of(tiny, seeds_file, tmp_path, "--head-radius", "auto")
+    plain = jobs_of(tiny, seeds_file, tmp_path, "--head-radius", "50")
+    for jobs, kinds in ((auto, DESIGN | CLEANED), (plain, set())):
+        record(jobs)
+        os.utime(mask, ns=(1, mask.stat().st_mtime_ns + 10**9))
+        assert stale(jobs)[0] == kinds
+
+
 def test_transforms_of_the_participant_in_any_dataset_concern_series_in_the_own_space(
     tiny, seeds_file, tmp_path
 ):

@@ -55,7 +55,8 @@ def absent_table(level: Level) -> Iterator[render.Table]:
     )
     people = sorted(groups, key=lambda person: natural(person[0]))
     rest = len(people) - MOST_ROWS
-    more = f" {rest:,} more are in the tables of participants." if rest > 0 else ""
+    verb = plural(rest, "is", "are")
+    more = f" {rest:,} more {verb} in the tables of participants." if rest > 0 else ""
     rows = [
         (*who, "all groups" if len(own) == len(level.results) else listing(own, 2))
         for who, own in ((person, groups[person]) for person in people[:MOST_ROWS])

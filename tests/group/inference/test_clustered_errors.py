@@ -54,9 +54,10 @@ def unbalanced(n=26, edges=4):
 
 def test_rows_of_their_own_are_clusters_of_hc2():
     z, design, _ = unbalanced()
-    contrast = Contrast("age", np.array([[0, 0, 1.0]]))
-    found = robust_estimate(z, design, contrast, np.arange(len(z)))
-    for edge in range(z.shape[1]):
+    z[:, 1] = np.nan  # one that nobody has, before others
+    found = robust_estimate(z, design, CONTRAST, np.arange(len(z)))
+    assert np.isnan([found.standard_error[1], found.degrees_of_freedom[1], found.p[1]]).all()
+    for edge in (0, 2, 3):
         expected = sm.OLS(z[:, edge], design).fit(cov_type="HC2")
         assert found.effect[edge] == pytest.approx(expected.params[2])
         assert found.standard_error[edge] == pytest.approx(expected.bse[2])

@@ -140,6 +140,7 @@ def test_words_of_options_become_lists(read):
         ({"seeds": ["x.tsv", "y.tsv"]}, "seeds has 2 values, and takes one"),
         ({"atlas": "Power2011", "seeds": "x.tsv"}, "names an atlas and seeds"),
         ({"reports_only": True}, "'reports_only' is no parameter here"),
+        ({"output_dir": "x"}, "'output_dir' is no parameter here"),
         ({"task_label": "rest"}, "'task_label' is no parameter here"),
         ({"permutations": 10}, "'permutations' is no parameter here"),
         ({"conectivity": "pearson"}, "'conectivity' is no parameter here"),

@@ -66,6 +66,9 @@ def test_errors_come_first_and_a_few_messages_are_enough(tmp_path):
     *shown, last = json.loads(path.read_text())["brainlife"]
     assert shown == [*errors, *errors, *warnings[:16]]
     assert last == {"type": "warning", "msg": "3 more are in the log."}
+    write_product(path, [*warnings, *errors, *errors[:1]], None)
+    *_, last = json.loads(path.read_text())["brainlife"]
+    assert last == {"type": "warning", "msg": "1 more is in the log."}
 
 
 @pytest.mark.parametrize(

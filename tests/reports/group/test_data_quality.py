@@ -284,6 +284,20 @@ def test_who_has_the_seeds(section, share, n, words, names):
     )
 
 
+@pytest.mark.parametrize(
+    ("network", "most", "legend"),
+    [
+        (["x", "n/a", "n/a"], 2, ", in colours of their networks. Outlined in amber, dashed: some"),
+        (["x", "n/a", "n/a"], 3, ", to scale and transparent. Blue: all participants have the"),
+        (["n/a"] * 3, 2, ", to scale and transparent. Blue: all participants have the"),
+    ],
+)
+def test_many_seeds_have_the_colours_of_their_networks(section, monkeypatch, network, most, legend):
+    monkeypatch.setattr(data_quality, "MANY", most)
+    own = section([1.0, 1, 0.5], network=network)
+    assert own.figures[0].caption.startswith(f"All seeds{legend}")
+
+
 def test_seeds_that_most_lack_are_red_and_first(section):
     share, coverage = [0.5, 0.49, 1, 0.5, 0], [0.9, 1, 0.2, 0.8, np.nan]
     own = section(share, 100, coverage=coverage, network=["x", "n/a", "x", "n/a", "y"])
@@ -325,6 +339,23 @@ def test_participants_without_a_result_by_reason_and_group():
         ["sub-10", "early", f"{own}b"],
     ]
     assert [*absent_table(level_of_results(condition_of(result_of(image))))] == []
+
+
+@pytest.mark.parametrize(
+    ("most", "more"),
+    [
+        (3, ""),
+        (2, " 1 more is in the tables of participants."),
+        (1, " 2 more are in the tables of participants."),
+    ],
+)
+def test_of_many_participants_without_a_result_the_first_are_shown(monkeypatch, most, more):
+    monkeypatch.setattr(data_quality, "MOST_ROWS", most)
+    people = people_of(3, used=0, reason="late")
+    level = level_of_results(condition_of(result_of(image_of(["n/a"] * 2), people=people)))
+    (table,) = absent_table(level)
+    assert [row[0].text for row in table.rows] == ["sub-1", "sub-2", "sub-3"][:most]
+    assert table.caption == f"Participants without a result.{more}"
 
 
 @pytest.fixture

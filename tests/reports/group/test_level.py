@@ -92,6 +92,8 @@ def test_images_and_their_seeds(root):
     assert first.parts == {"Runs": "task-rest", "Set": "Mine", "Space": "MNI"}
     assert (first.anchor, second.anchor) == ("image-1", "image-2")
     assert image_of(["n/a"] * 2, share=[0.0, 0.0], participants=0).n_participants == 0
+    # Shares are written with a few digits.
+    assert image_of(["n/a"] * 2, share=[0.714286, 0.0], participants=[5, 0]).n_participants == 7
     for path in (root / "group").glob("*task-tap*_participants.json"):
         path.write_text("{}")
     level = load_level(root)

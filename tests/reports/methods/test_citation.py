@@ -195,6 +195,9 @@ def test_strategy_that_removes_nothing_says_so():
     text = told(load_strategy("none"))
     assert "strategy none regressed out no confounds." in text
     assert not re.search("Benchmarks|signals and confounds|rank of confounds", text)
+    assert "Mean and linear trend were removed from the signals. " in text
+    before = "Mean and linear trend were removed from signals and confounds before regression. "
+    assert before in told(load_strategy("simple"))
 
 
 @pytest.mark.parametrize(

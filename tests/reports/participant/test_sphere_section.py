@@ -160,6 +160,22 @@ def test_regions_and_networks(section):
     assert brain.caption == "All regions to scale, transparent. Colours as above."
 
 
+@pytest.mark.parametrize(
+    ("networks", "most", "words"),
+    [
+        (("motor", "n/a"), 1, ", transparent. Colours are networks; outlines are as"),
+        (("motor", "n/a"), 2, " to scale, transparent. Colours as above."),
+        (("n/a", "n/a"), 1, " to scale, transparent. Colours as above."),
+    ],
+)
+def test_many_spheres_have_the_colours_of_their_networks(
+    section, monkeypatch, networks, most, words
+):
+    monkeypatch.setattr(sphere_section.sphere_figures, "MANY", most)
+    _, brain = section([1, 0.5], networks=networks).figures
+    assert brain.caption.startswith(f"All spheres{words}")
+
+
 def test_voxels_that_are_drawn_are_those_of_the_image(section, tmp_path):
     """Numbers beyond those of the table are of an image of another call."""
     labels = np.arange(8).reshape(2, 2, 2)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scipy.signal
 
+from bids_spheres.reports.participant import time_courses
 from bids_spheres.reports.participant.time_courses import (
     mean_spectrum,
     motion_block,
@@ -300,6 +301,38 @@ def test_carpets_and_spectra_before_and_after_cleaning():
         np.testing.assert_allclose(lines[style][[0, -1], 0], [130 + 634 / 100, 764], atol=0.1)
     peak = lines["line series-1"][:, 1].argmin()
     assert lines["line series-1"][peak, 0] == pytest.approx(130 + 634 * 0.05 / 0.25, abs=0.1)
+
+
+def test_shares_of_power_in_three_bands():
+    """Sines of the lowest frequency, at the border of 0.01 Hz, and above 0.1 Hz."""
+    seeds, times = seeds_of(before=False), T_R * np.arange(200)
+    waves = [np.sin(2 * np.pi * f * times + 0.3) for f in (0.0025, 0.01, 0.2)]
+    own = seeds.series["a"]
+    own.values = np.tile((waves[0] + np.sqrt(2) * waves[1] + waves[2])[:, None], 3)
+    own.kept = np.ones(200, bool)
+    (_, spectra), _ = signal_view(seeds, {"a": "series-1"})
+    assert spectra.graphics[0].caption.startswith(
+        "a: 25\xa0% of the power below 0.01 Hz, 50\xa0% from 0.01 to 0.1 Hz, 25\xa0% above. Mean"
+    )
+
+
+def test_greys_before_cleaning_are_those_of_volumes_that_any_strategy_keeps(monkeypatch):
+    typical = []
+    raster = time_courses.matrices.carpet_raster
+    monkeypatch.setattr(
+        time_courses.matrices,
+        "carpet_raster",
+        lambda *about: (typical.extend(about[3:]), raster(*about))[1],
+    )
+    seeds = seeds_of()
+    first = seeds.series["a"]
+    kept = ~np.isin(np.arange(200), [50, 60])
+    values = np.where(kept[:, None], seeds.uncleaned.values, np.nan)
+    seeds.series["b"] = SimpleNamespace(values=values, kept=kept, t_r=T_R, exclusion=None)
+    signal_view(seeds, {"a": "series-1", "b": "series-2"})
+    (own,) = typical
+    assert np.flatnonzero(~own).tolist() == [50]
+    assert np.flatnonzero(~first.kept).tolist() == [3, 50]
 
 
 def test_words_of_carpets_count_kept_volumes_alone():

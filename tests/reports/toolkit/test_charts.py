@@ -78,6 +78,7 @@ def test_a_band_goes_there_and_back():
     path = FRAME.band([0, 25, 50], [-1, np.nan, -1], [0, 0, 1])
     assert points(path) == [(10, 120), (210, 120), (210, 20), (10, 70)]
     assert path.endswith("Z")
+    assert FRAME.band([0, np.nan, 25, 50], [-1, -1, -1, -1], [0, 0, np.nan, 1]) == path
     assert FRAME.band([0], [np.nan], [1]) == ""
 
 
