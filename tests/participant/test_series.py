@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -400,6 +401,18 @@ def test_relations_have_their_sidecars(tmp_path):
     path = paths.matrix(seeds, "none", measure("ledoit-wolf").stat)
     assert "Shrinkage" not in json.loads(path.with_suffix(".json").read_text())
     assert pd.read_csv(path, sep="\t", index_col=0).isna().all(axis=None)
+
+
+def test_the_mean_of_displacements_is_of_those_that_are_known():
+    motion = SimpleNamespace(
+        displacement=np.array([np.nan, 0.1, np.nan, 0.3]), head_radius=50.0, stop_band=()
+    )
+    design = run_design(KEPT["all"])
+    about = cleaning_sidecar(replace(design, design=replace(design.design, motion=motion)), [])
+    assert about["MeanFramewiseDisplacementRecomputed"] == pytest.approx(0.2)
+    motion.displacement[:] = np.nan
+    about = cleaning_sidecar(replace(design, design=replace(design.design, motion=motion)), [])
+    assert about["MeanFramewiseDisplacementRecomputed"] is None
 
 
 def test_the_sidecar_of_a_strategy_counts_what_is_left():
