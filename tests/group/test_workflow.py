@@ -840,6 +840,10 @@ def test_edges_whose_coefficients_are_not_known_are_counted(outputs, rng):
     assert group(outputs, model="age") == []
     assert outputs.about("model")["EdgesWithoutCoefficients"] == 4
     assert outputs.result("model")["coefficient"].isna().sum() == 2 * 4
+    # Nor are those counted that too few have for a test.
+    assert group(outputs, model="age", min_participants=7) == []
+    assert outputs.result("model")["p"].isna().all()
+    assert outputs.about("model")["EdgesWithoutCoefficients"] == 4
 
 
 @pytest.mark.parametrize("key", ["SeedSpace", "Standardize"])
