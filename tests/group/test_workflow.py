@@ -809,7 +809,8 @@ def test_when_nothing_could_be_done_no_call_is_told(outputs, rng):
 
 def test_sidecars_say_what_differs_and_what_is_odd_about_a_model(outputs, rng):
     for label in LABELS:
-        outputs.add(label, correlations(rng, S), MinimumDegreesOfFreedom=1)
+        first = {"source": "task-rest_run-1", "MinimumDegreesOfFreedom": 1}
+        outputs.add(label, correlations(rng, S), **first)
     second = {"source": "task-rest_run-2", "MinimumDegreesOfFreedom": 15}
     outputs.add("03", correlations(rng, S), **second)
     path = outputs.participants(participant_id=LABELS, site=[1, 2] * 4 + [1])
