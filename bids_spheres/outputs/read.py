@@ -56,7 +56,7 @@ def read_table(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFr
     MissingInputError when there is no file, ReadWriteError when it can't be read, DataError when
     it is no table. The other readers raise the same.
     """
-    return _parsed(path, dtype=dict(types) if types else None, encoding="utf-8-sig")
+    return _parsed(path, dtype=dict(types) if types else None)
 
 
 @contextmanager

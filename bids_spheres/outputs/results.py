@@ -427,7 +427,7 @@ def _rows_of(own: find.SeedSetResults) -> Iterator[dict[str, object]]:
             "timeseries": own.series_paths.get(strategy),
         }
         matrices = {stat: p for (stat, desc), p in own.matrix_paths.items() if desc == strategy}
-        for stat, path in sorted(matrices.items()):
+        for stat, path in matrices.items():
             yield {**row, "stat": stat, "matrix": path}
         if not matrices:
             yield {**row, "stat": None, "matrix": None}

@@ -40,6 +40,7 @@ from bids_spheres.outputs.read import (
     read_spheres,
     read_uncleaned,
 )
+from bids_spheres.outputs.results import Results
 from tests.group.conftest import new_outputs
 
 MNI = "space-MNI152NLin2009cAsym"
@@ -590,11 +591,14 @@ def test_concatenated_runs_have_the_sidecar_of_the_strategy_and_the_first_table_
         {"space": "MNI152NLin2009cAsym"},
         {"measure": "covariance"},
         {"res": "2"},
+        {"cohort": "1"},
+        {"den": "91k"},
     ],
 )
 def test_designs_stay_whatever_image_is_selected(tmp_path, labels):
     stem = "sub-1_task-rest"
-    image = f"{stem}_{MNI}_seg-mine_scale-6mm_res-2_stat-covariance_desc-9P_relmat.tsv"
+    entities = f"{MNI}_cohort-1_seg-mine_scale-6mm_res-2_den-91k_stat-covariance_desc-9P"
+    image = f"{stem}_{entities}_relmat.tsv"
     touch(tmp_path, *of_run(stem, ("9P",)), image)
     part = open_results(tmp_path).select(**labels)
     assert {file.name.suffix for file in part.files} == {"design", "outliers", "relmat"}
@@ -717,6 +721,23 @@ def test_tables_that_a_spreadsheet_has_saved(tmp_path):
     spheres.write_text(text + "b 1 n/a 3 4 A 7 7 1 1 1 0 50\n".replace(" ", "\t"))
     with pytest.raises(DataError, match="a coordinate is missing"):
         read_spheres(spheres)
+
+
+def test_a_group_is_one_with_participants(tmp_path):
+    """Not what groups share, nor tables of specifications or of clusters of a seed."""
+    (tmp_path / "group").mkdir()
+    image = "task-rest_seg-mine"
+    for name in (
+        f"{image}_coverage",
+        f"{image}_specifications",
+        "task-tap_seg-mine_coverage",
+        f"{image}_label-s1_desc-x_contrast-age_clusters",
+        f"{image}_stat-fisherz_desc-x_participants",
+    ):
+        (tmp_path / "group" / f"{name}.tsv").touch()
+    results = Results(tmp_path, ())
+    assert len(results.groups) == 4  # specifications are of the image
+    assert results.group().entities == f"{image}_stat-fisherz_desc-x"
 
 
 def test_contrasts_are_in_alphabetical_order(tmp_path):

@@ -79,7 +79,7 @@ class Motion:
         """Read motion of the confounds table, and as strategies measure it anew."""
         strategies = [s for s in run.strategies if s in run.files.outliers]
         censored = {s: ~run.files.kept(s) for s in strategies}
-        n_volumes = max(len(flags) for flags in censored.values())
+        n_volumes = len(censored[strategies[0]])
         facts = read_sidecar(run.files.outliers[strategies[0]], optional=True)
         columns: dict[str, FloatArray] = {}
         # The input may have changed since; the rest of the report stands without it.

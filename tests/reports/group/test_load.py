@@ -265,6 +265,17 @@ def test_of_many_runs_the_worst_are_shown_and_all_pages_linked(outputs, rng, par
     }
 
 
+def test_networks_have_names_also_where_the_first_strategy_excludes_all_runs(outputs, rng, parse):
+    for label in ("01", "02"):
+        outputs.add(label, np.full((S, S), np.nan), strategy="a", **GONE)
+        outputs.add(label, correlations(rng, S), strategy="b")
+    document = read_page(parse, outputs)
+    names = json.loads(by_id(document, "names-of-rows").text)
+    assert names["image-1-networks"] == [n for n in dict.fromkeys(NETWORKS) if n != "n/a"]
+    # What has no result is not left out to keep the page small.
+    assert "groups are shown here" not in words(by_id(document, "connectivity"))
+
+
 @pytest.mark.slow
 def test_the_same_warning_of_many_groups_is_given_once(outputs, rng):
     for task in "abcde":

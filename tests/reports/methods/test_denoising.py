@@ -188,3 +188,18 @@ def test_cosine_filter_gives_way_to_fmripreps_cosines(values):
 )
 def test_exclusion_is_told_with_its_numbers(values, words):
     assert words in told(own(**values))
+
+
+@pytest.mark.parametrize(
+    ("rules", "compared"),
+    [
+        ({"motion": "basic"}, True),
+        ({"wm_csf": "basic"}, True),
+        ({"global_signal": "basic"}, True),
+        ({"compcor": CompCor("temporal", 5)}, True),
+        ({"ica_aroma": "basic"}, True),
+        ({"confounds": ("csf",)}, False),
+    ],
+)
+def test_strategies_of_a_kind_that_benchmarks_have_compared(rules, compared):
+    assert ("Benchmarks have compared" in told(own(**rules))) == compared

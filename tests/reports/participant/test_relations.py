@@ -83,6 +83,12 @@ def test_missing_pairs_are_no_pairs_of_networks():
     assert caption.endswith(" Mean within networks -0.6, between networks 0.15.")
 
 
+def test_pairs_of_a_seed_without_a_network_are_not_between_networks():
+    values = square(4, [0.2, -0.6, 0.9, 0.1, 0.7, 0.8])
+    graphics = next(iter(blocks_of(seeds_of({(PEARSON, "a"): values})).values())).graphics
+    assert graphics[0].caption.endswith(" Mean within networks -0.6, between networks 0.15.")
+
+
 def test_measures_without_a_value_are_not_shown():
     own = {(PEARSON, "a"): square(4, N, 1), (PARTIAL, "b"): VALUES, ("new", "a"): VALUES}
     blocks = blocks_of(seeds_of(own, (PEARSON, PARTIAL, "new")))

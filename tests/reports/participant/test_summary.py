@@ -149,6 +149,9 @@ def test_the_table_of_runs():
     labels = [head.label for head in table.columns]
     assert "Space" not in labels
     assert "Mean FD recomputed" not in labels
+    mixed = runs_table(participant(run_of("r", a=facts(79, 60), b=facts(80, 24))))
+    assert [cell.tone for cell in column(mixed, "Kept")] == ["warn", ""]
+    assert [cell.tone for cell in column(mixed, "Degrees of freedom")] == ["", "warn"]
     other = run_of("s", space="T1w", a=facts(9, 6, MeanFramewiseDisplacementRecomputed=0.125))
     table = runs_table(participant(run, other))
     assert [cell.text for cell in column(table, "Space")] == [*["MNI"] * 4, "T1w"]

@@ -154,6 +154,8 @@ def test_citations_of_another_version_are_left_as_they_are():
     text = methods_text(["Old [@nobody2001].", "New [@power2011]."])
     assert text.paragraphs == ("Old [@nobody2001].", "New (Power et al., 2011).")
     assert [entry.key for entry in text.references] == ["power2011"]
+    both = methods_text(["First [@power2011].", "Then [@ciric2017; @power2011]."])
+    assert [entry.key for entry in both.references] == ["power2011", "ciric2017"]
 
 
 SETTINGS = {

@@ -277,6 +277,25 @@ def test_a_distance_at_a_border_is_in_the_bin_above():
     assert spearman(np.arange(3.0), np.array([1.0, 3, 2])) == pytest.approx(0.5)
 
 
+def test_distances_are_those_as_the_crow_flies():
+    """50, 100 and 111.8 mm."""
+    nodes = np.array([[0.0, 0, 0], [30, 40, 0], [0, 0, 100]])
+    sample = Sample("a", np.array([0.1, 0.2, 0.3]), "series-0")
+    chart = distribution_block("Head", "r", [sample], nodes).graphics[1].chart
+    (dots,) = (mark.path for mark in chart.marks if mark.style.startswith("dot"))
+    across = [points(dot)[0][0] + 2.2 for dot in dots.split("M")[1:]]
+    expected = 56 + 320 * np.array([50, 100, np.hypot(50, 100)]) / np.hypot(50, 100)
+    np.testing.assert_allclose(across, expected, atol=0.11)
+
+
+def test_nodes_without_a_place_do_not_count_along_distance():
+    along = np.append(np.repeat([5.0, 15.0], FEWEST), np.nan)
+    values = np.append(np.repeat([1.0, 2.0], FEWEST), 1e6)
+    made = trend_along(along, values, 10)
+    assert made.median.tolist() == [1, 2]
+    assert made.correlation == pytest.approx(1)
+
+
 @pytest.mark.parametrize(("n", "n_graphics"), [(4, 2), (26, 1)])
 def test_a_block_of_all_pairs_and_of_pairs_along_distance(n, n_graphics):
     """26 spheres have 325 pairs: too many for dots; if all are missing, there is no median."""

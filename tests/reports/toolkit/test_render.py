@@ -38,6 +38,12 @@ def test_every_part_escapes(macro, args, parse):
     )
 
 
+def test_the_body_of_a_page_ends_with_its_last_tag():
+    report = render.HTMLReport("<html><body><p>'</body>' is a tag</p></body></html>", "title")
+    assert report.body == "<p>'</body>' is a tag</p>"
+    assert render.HTMLReport("<p>no page</p>", "title").body == "<p>no page</p>"
+
+
 def test_a_missing_value_is_an_error():
     with pytest.raises(UndefinedError):
         render.page("masker.html.j2", "title")
