@@ -809,7 +809,8 @@ def test_when_nothing_could_be_done_no_call_is_told(outputs, rng):
 
 def test_sidecars_say_what_differs_and_what_is_odd_about_a_model(outputs, rng):
     for label in LABELS:
-        outputs.add(label, correlations(rng, S), MinimumDegreesOfFreedom=1)
+        first = {"source": "task-rest_run-1", "MinimumDegreesOfFreedom": 1}
+        outputs.add(label, correlations(rng, S), **first)
     second = {"source": "task-rest_run-2", "MinimumDegreesOfFreedom": 15}
     outputs.add("03", correlations(rng, S), **second)
     path = outputs.participants(participant_id=LABELS, site=[1, 2] * 4 + [1])
@@ -840,6 +841,10 @@ def test_edges_whose_coefficients_are_not_known_are_counted(outputs, rng):
     assert group(outputs, model="age") == []
     assert outputs.about("model")["EdgesWithoutCoefficients"] == 4
     assert outputs.result("model")["coefficient"].isna().sum() == 2 * 4
+    # Nor are those counted that too few have for a test.
+    assert group(outputs, model="age", min_participants=7) == []
+    assert outputs.result("model")["p"].isna().all()
+    assert outputs.about("model")["EdgesWithoutCoefficients"] == 4
 
 
 @pytest.mark.parametrize("key", ["SeedSpace", "Standardize"])
