@@ -105,7 +105,7 @@ def aggregate_cleaned(
         before = voxels.aggregated(aggregation)[kept]
         for own in (runs == run for run in np.unique(runs)):
             series[own] += (before[own] - series[own]).mean(axis=0)
-    return clean(series, detrend=False, standardize=how, runs=runs) if columns else series
+    return clean(series, detrend=False, standardize=how, runs=runs)
 
 
 def eigenvariate(voxel_series: FloatArray) -> FloatArray:

@@ -80,8 +80,6 @@ class _Plan:
         # Largest values of kept volumes: a censored one must not decide what is large.
         of_kept = both if kept is None else both[kept]
         scale = np.maximum(of_kept.max(axis=0), -of_kept.min(axis=0))
-        if not np.isfinite(scale).all():
-            scale = np.abs(np.where(np.isfinite(of_kept), of_kept, 0)).max(axis=0)
         del of_kept  # as large as the signals
         times = None
         if kept is not None and self.filter.kind == "butterworth":

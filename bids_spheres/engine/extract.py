@@ -535,6 +535,7 @@ class _Spread:
 
     def moments(self, volumes: Volumes, missing: BoolArray) -> VoxelMoments:
         mean = self._sum / self._count
-        scatter = np.maximum(self._sum_of_squares - self._count * mean**2, 0)
+        # Never below 0 by rounding: the first difference is 0, and others count in full.
+        scatter = self._sum_of_squares - self._count * mean**2
         sd = np.sqrt(scatter / max(1, self._count - 1))
         return VoxelMoments(_real(self._origin + mean, volumes), abs(volumes.slope) * sd, missing)

@@ -288,7 +288,7 @@ def _table(  # noqa: PLR0917 - private
 
 def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
     """Names of regions by labels, or of maps from 0; DataError for a table that does not fit."""
-    width = len(str(max(numbers, default=0)))
+    width = len(str(max(numbers, default=0) + maps))
     plain = {n: f"region_{n + maps:0{width}d}" for n in numbers}
     table = next(_tables(path), None)
     if table is None:

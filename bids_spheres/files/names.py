@@ -177,8 +177,7 @@ def entity_value(key: str, label: str) -> str:
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which run-2 comes before run-10."""
     return [
-        (int(part or 0), "") if part.isdecimal() else (0, part)
-        for part in re.split(r"([0-9]+)", text)
+        (int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", text)
     ]
 
 

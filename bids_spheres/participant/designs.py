@@ -447,7 +447,7 @@ def _run_table(
             table = merge_tables(table, [own])
         if len(own) and len(own) != len(table):
             # It has its columns: that its rows are not those of the run is enough to say.
-            rows = np.resize(np.arange(len(own)), len(table))
+            rows = np.minimum(np.arange(len(table)), len(own) - 1)
             table = merge_tables(table, [own.iloc[rows]])
     return table, metadata
 

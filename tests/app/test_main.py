@@ -580,6 +580,8 @@ def test_nothing_to_do_in_an_output_that_takes_no_record_is_no_error(
     assert done.status == 0
     assert "Nothing to do; no record of this call is kept: logs can't be written" in done.err
     assert run_app(*call, "--min-dof", "9").status == 73
+    # The matrices of runs together would be written.
+    assert run_app(*call, "--concatenate", "session").status == 73
 
 
 LIBRARIES = """

@@ -357,6 +357,16 @@ def test_the_methods_text_of_a_participant_is_about_its_own_space(call, tiny, se
     assert spaces["03"] in whole
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_methods_text_of_a_participant_has_all_of_its_spaces(call, tiny, tmp_path, order):
+    spaces = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")[::order]
+    for space in spaces:
+        tiny.add_run(space=space)
+    call("--strategy", "none", "--space", *spaces)
+    text = (tmp_path / "out" / "logs" / "methods" / "sub-01.md").read_text()
+    assert [space for space in spaces if space not in text] == []
+
+
 def test_facts_of_the_methods_text_are_those_of_the_settings(tmp_path):
     rules = Processing(connectivity=("partial", "pearson"), warp_seeds=True, min_dof=12)
     own = {"processing": rules, "outliers": tmp_path / "x.tsv"}
@@ -437,6 +447,17 @@ def test_after_a_fatal_error_nothing_is_concatenated(call, tiny, monkeypatch, fa
     told = call("--strategy", "none", "--concatenate", "session", status=1)
     assert ("none of its runs is done, and no matrix" in told) is not fatal
     assert ("1 of 2 runs were not tried" in told) is fatal
+
+
+def test_runs_that_were_not_tried_are_in_no_matrix_of_several_runs(call, tiny, monkeypatch):
+    for number in "12":
+        tiny.add_run(f"{STEM}_run-{number}")
+    fail = lambda task: Outcome(str(task), error="odd")  # noqa: E731
+    monkeypatch.setattr(participant_level, "attempt", fail)
+    words = ("--strategy", "none", "--concatenate", "session", "--stop-on-first-error")
+    told = call(*words, status=1)
+    assert "1 of 2 runs were not tried" in told
+    assert "none of its runs is done, and no matrix" in told
 
 
 @pytest.mark.parametrize(("options", "kept"), [((), 0), (("--participant-label", "01"), 3)])

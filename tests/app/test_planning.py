@@ -13,6 +13,7 @@ import pytest
 
 from bids_spheres.app import planning
 from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.errors import DataError
 
 
 @pytest.fixture
@@ -197,11 +198,12 @@ def test_what_the_work_on_runs_takes_from_the_settings(tiny, seeds_file, tmp_pat
         assert job.work.links == (("preprocessed", tiny.root),)
 
 
-def test_events_are_those_of_the_first_dataset_that_has_some(tiny, seeds_file, tmp_path):
+@pytest.mark.parametrize("folder", ["a", "z"])
+def test_events_are_those_of_the_first_dataset_that_has_some(tiny, seeds_file, tmp_path, folder):
     """Of datasets that are named before the raw one, whose link is there where it is used."""
     for run in "12":
         tiny.add_run(f"sub-01_task-rest_run-{run}")
-    raw, named = tiny.root / "sourcedata" / "raw", tmp_path / "stimuli"
+    raw, named = tiny.root / "sourcedata" / "raw", tmp_path / folder
     for root, runs in ((raw, "12"), (named, "2")):
         func = root / "sub-01" / "func"
         func.mkdir(parents=True)
@@ -311,3 +313,28 @@ def test_strategies_without_an_image_need_no_table_in_a_dry_run(
     done = run_app(*words, "--strategy", "none", "icaAROMA")
     _, row = done.out.split("\n\n")[0].splitlines()
     assert re.split(" {2,}", row)[2:4] == ["yes", "yes"]
+
+
+def test_images_and_spaces_are_those_of_all_strategies_and_seed_sets(
+    tiny, seeds_file, tmp_path, monkeypatch
+):
+    tiny.add_run()
+    own = tmp_path / "own.tsv"
+    own.write_text("x\ty\tz\n1\t2\t3\n")
+    own.with_suffix(".json").write_text('{"Space": "T1w"}')
+    asked = []
+
+    def found(_inputs, _selection, kinds, _database, *, usable):
+        asked.append((kinds, [usable(space) for space in ("T1w", "MNI152NLin2009cAsym")]))
+        raise DataError("enough")
+
+    monkeypatch.setattr(planning, "find_runs", found)
+    words = (tiny.root, tmp_path / "out", "participant", "--strategy", "none", "icaAROMA")
+    for seeds in ([seeds_file], [own, seeds_file], [seeds_file, own]):
+        parsed = main_parser().parse_args([str(word) for word in (*words, "--seeds", *seeds)])
+        with pytest.raises(DataError, match="enough"):
+            planning.plan_jobs(settings_of(parsed))
+    assert {tuple(kinds) for kinds, _ in asked} == {
+        ("preproc", "smoothAROMAnonaggr", "nonaggrDenoised")
+    }
+    assert [usable for _, usable in asked] == [[False, True], [False, False], [False, False]]

@@ -97,7 +97,8 @@ def test_white_series_have_the_scatter_that_the_degrees_of_freedom_say(number):
         assert left.censored == 0
 
 
-def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes():
+@pytest.mark.parametrize("detrend", [True, False])
+def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes(detrend):
     """A spline across 40 volumes leaves all bounds, and the filter spreads that over the run."""
     names = tuple(f"x{i}" for i in range(12))
     rng = np.random.default_rng(0)
@@ -107,11 +108,11 @@ def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes():
     table = table.assign(framewise_displacement=moved, spike=spike.astype(float))
     columns, band = (*names, "spike"), TemporalFilter(high_pass=0.01)
     high = Strategy("a", "", columns, censor=Censor(fd_threshold=0.5), filter=band)
-    left = count_degrees_of_freedom(make_design(table, high, PATH, 200), high, 2.0, detrend=True)
+    left = count_degrees_of_freedom(make_design(table, high, PATH, 200), high, 2.0, detrend)
     complete = make_design(table, replace(high, censor=Censor()), PATH, 200)
-    whole = count_degrees_of_freedom(complete, high, 2.0, detrend=True)
+    whole = count_degrees_of_freedom(complete, high, 2.0, detrend)
     assert (left.kept, whole.censored) == (161, 0)
-    assert (left.rank, whole.rank) == (14, 15)  # with mean and trend
+    assert (left.rank, whole.rank) == (13 + detrend, 14 + detrend)  # with the mean
     assert left.censored > 10
     # The filter takes its share, that of the complete run.
     share = whole.filtered / (whole.kept - whole.rank)
@@ -130,6 +131,18 @@ def test_a_low_pass_filter_takes_little_of_volumes_far_apart():
     assert (left.kept, left.censored) == (51, 0)
     assert 0 < left.filtered < 0.1 * 49
     assert left.residual == 49 - left.filtered
+
+
+def test_a_trend_takes_one_degree_of_freedom_of_a_low_pass_filter():
+    """It is slow, so that the filter lets it pass."""
+    strategy = Strategy("a", "", censor=Censor(fd_threshold=0.5), filter=TemporalFilter(None, 0.1))
+    for moved in (np.zeros(100), FD):
+        design = design_of(strategy, framewise_displacement=moved)
+        plain, detrended = (
+            count_degrees_of_freedom(design, strategy, 2.0, detrend) for detrend in (False, True)
+        )
+        assert (plain.rank, detrended.rank) == (1, 2)
+        assert plain.residual - detrended.residual == pytest.approx(1, abs=0.1)
 
 
 def test_every_minute_more_has_the_degrees_of_freedom_of_the_spectrum():

@@ -182,6 +182,17 @@ def test_everything_that_is_missing_is_named_at_once():
     assert "needs for motion, compcor, ica_aroma, confounds" in message
 
 
+def test_what_several_keys_lack_is_named_once():
+    strategy = strategy_of("x", "rvt", motion="basic", head_motion=HeadMotion())
+    own = pd.DataFrame({"physio.rvt": [1.0, 2], "other.rvt": [1.0, 3]})
+    with pytest.raises(DataError) as error:
+        make_design(table_of(csf=[1, 2]), strategy, PATH, 2, extra=[own])
+    assert error.value.message == (
+        f"{PATH} has no columns {', '.join(MOTION)}, x and rvt in several tables (write physio.rvt "
+        "or write other.rvt), which the strategy mine needs for motion, confounds, head_motion."
+    )
+
+
 # CompCor, cosines and filters
 
 COMPCOR = {"a_comp_cor_00": [1, 2, 3], "w_comp_cor_00": [3, 1, 2]}
@@ -610,6 +621,14 @@ def test_what_a_design_is_made_of_stays_as_it_is():
     np.testing.assert_array_equal(outliers, before[2])
 
 
+def test_columns_of_a_hint_are_in_the_order_of_their_names():
+    table = table_of(**{name: [1, 2] for name in ("white_matter", "csf", *MOTION[::-1])})
+    with pytest.raises(DataError) as error:
+        make_design(table, strategy_of("whitematter", "cssf", "rotz", "rotx", "transy"), PATH, 2)
+    similar = "csf, rot_x, rot_z, trans_y, white_matter"
+    assert error.value.hint == f"Similar columns in the table: {similar}."
+
+
 def test_a_hint_for_an_old_name_is_todays():
     table = table_of(rot_x=[1, 2], trans_x=[2, 1], ROTX=[1, 3])
     with pytest.raises(DataError) as error:
@@ -642,6 +661,13 @@ def test_what_is_left_out_before_the_dummy_scans_end_bounds_nothing():
         censor = Censor(min_segment=10)
         out, _ = left_out(censor, dummy_scans=3, outliers=outliers)
         assert 12 - len(out) == n_kept
+
+
+def test_a_volume_that_moved_bounds_a_stretch_also_where_it_is_not_steady():
+    flags = np.arange(12.0) == 4
+    table = table_of(framewise_displacement=flags, non_steady_state_outlier00=flags)
+    design = make_design(table, strategy_of(censor=Censor(0.5, min_segment=5)), PATH, 12)
+    assert np.flatnonzero(~design.kept).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_only_numbered_columns_are_noise_components():

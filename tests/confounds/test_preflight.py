@@ -126,13 +126,14 @@ def test_motion_that_can_not_be_measured_is_a_problem_of_the_file(tables):
 
 
 def test_problems_are_in_the_order_of_the_strategies(tables):
-    tables["run-1"] = (pd.DataFrame([[1, 2]], columns=["a", "a"]), {})
+    tables["run-3"] = (pd.DataFrame([[1, 2]], columns=["a", "a"]), {})
     second = Strategy("b", "", ("y",))
     first, then = Strategy("a", "", ("^cosine", "x")), Strategy("b", "", wm_csf="full")
     found = check_strategies(tables.items(), [first, second, then])
     assert [problem.strategy for problem in found] == ["b", "", "a", "b", "b"]
     assert found[0].message.startswith("2 strategies have the name b")
-    assert found[1].runs == ("run-1",)
+    assert found[1].runs == ("run-3",)
+    assert not any(problem.of_file for problem in found)
     assert str(Problem("What.", ("a",), hint="So.")) == "What. In 1 run: a.\n  hint: So."
     assert str(Problem("What.")) == "What."
 

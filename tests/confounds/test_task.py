@@ -168,8 +168,8 @@ def test_words_for_nothing_are_conditions_and_only_missing_values_are_left_out(t
     kinds = ["null", "None", "n/a", "NULL", "NaN", "null", "<NA>", "", "NA"]
     table = EVENTS.assign(onset=np.arange(9.0), trial_type=kinds)
     events = read_events(events_file(tmp_path, table), 0.0)
-    onsets = {kind: own.onsets.tolist() for kind, own in events.conditions.items()}
-    assert onsets == {"null": [0, 5], "None": [1], "NULL": [3], "<NA>": [6]}
+    onsets = [(kind, own.onsets.tolist()) for kind, own in events.conditions.items()]
+    assert onsets == [("<NA>", [6]), ("NULL", [3]), ("None", [1]), ("null", [0, 5])]
     assert events.notes == ("4 events of sub-01_task-x_events.tsv without trial_type left out.",)
 
 

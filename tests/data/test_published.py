@@ -320,7 +320,12 @@ def test_measures_have_the_labels_of_their_files():
     ("typed", "meant"),
     [
         # Letters nearly in place, and digits that are the same, a slip, or those of another year
-        *[("Powr2011", "Power2011"), ("Pow2011", "Power2011"), ("Powxx2011", None)],
+        *[
+            ("Powr2011", "Power2011"),
+            ("Powr2101", "Power2011"),
+            ("Pow2011", "Power2011"),
+            ("Powxx2011", None),
+        ],
         *[("Power2101", "Power2011"), ("Power", "Power2011"), ("Power1999", "Power2011")],
         *[("Power201", "Power2011"), ("Power20111", "Power2011")],
         *[("Power20", None), ("Power201111", None), ("Powers2010", None)],

@@ -588,7 +588,13 @@ def test_missing_values_of_confounds(table_with_a_gap, options):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"high_pass": 0.02}, {"high_pass": 0.02, "extrapolate": True}]
+    "options",
+    [
+        {},
+        {"high_pass": 0.02},
+        {"high_pass": 0.02, "extrapolate": True},
+        {"high_pass": 0.02, "filter": "cosine"},
+    ],
 )
 def test_missing_values_of_censored_volumes_do_no_harm(table_with_a_gap, options):
     """Nilearn takes n/a in the first line of a file without header for a header."""
@@ -942,6 +948,9 @@ def test_errors_as_nilearn(options, error, match):
         (SERIES, {"interpolate": "linear"}, UsageError, "'interpolate' must be one of"),
         (SERIES, {"trend": "line"}, UsageError, "'trend' must be one of"),
         (SERIES, {"extrapolate": "periodic"}, TypeError, "'extrapolate' must be of type"),
+        (SERIES, {"standardize_confounds": "no"}, TypeError, "'standardize_confounds' must be of"),
+        (SERIES, {"high_pass": "0.1"}, TypeError, "'high_pass' must be of type"),
+        (SERIES, {"low_pass": 0.1, "t_r": -2.0}, UsageError, "must be a positive number"),
         (SERIES, {"low_pass": 0.1, "t_r": 0}, UsageError, "must be a positive number"),
         (SERIES, {"low_pass": 0.1, "t_r": np.nan}, UsageError, "must be a positive number"),
         (SERIES, {"low_pass": 0.1, "t_r": np.inf}, UsageError, "must be a positive number"),

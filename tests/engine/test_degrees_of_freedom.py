@@ -442,3 +442,14 @@ def test_the_level_of_regressors_does_not_matter():
         effective_degrees_of_freedom(series, regressors=regressors),
         rtol=1e-3,
     )
+
+
+def test_regressors_that_are_almost_alike_count_both():
+    series = autoregressive(0.5, 80, 4, seed=17)
+    regressors = autoregressive(0.9, 80, 2, seed=18)
+    alike = np.column_stack([regressors[:, 0], regressors @ [1, 1e-8]])
+    np.testing.assert_allclose(
+        effective_degrees_of_freedom(series, regressors=alike),
+        effective_degrees_of_freedom(series, regressors=regressors),
+        rtol=1e-6,
+    )

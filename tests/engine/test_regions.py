@@ -816,3 +816,18 @@ def test_voxels_used_of_a_map_are_some_of_those_asked_for(tmp_path, beside):
     # Coverage is the share of weights
     expected = [6.9 / 306.9, 3.2 / 103.2, 1]
     assert_allclose(weights.coverage[:3], expected, rtol=1e-6)
+
+
+def test_numbers_of_regions_without_a_name_sort_as_text(tmp_path):
+    path = tmp_path / "a.nii"
+    for n, first, last in ((9, "region_1", "region_9"), (10, "region_01", "region_10")):
+        names = region_labels(path, range(n), maps=True).names
+        assert (names[0], names[-1], list(names)) == (first, last, sorted(names))
+    assert region_labels(path, [9, 99], maps=False).names == ("region_09", "region_99")
+
+
+@pytest.mark.parametrize(("kind", "first"), [("probabilistic", 1), ("Statistic", 0)])
+def test_probabilistic_lists_of_fsl_count_from_0_in_any_case(tmp_path, kind, first):
+    (tmp_path / "a.xml").write_text(fsl_atlas(kind, "x/x", (0, "A"), (1, "B")))
+    named = region_labels(tmp_path / "a.nii", [first, first + 1], maps=False)
+    assert (named.names, named.notes) == (("A", "B"), ())

@@ -356,6 +356,8 @@ def test_series_of_spheres_are_those_without_maps(tmp_path, series, mask, aggreg
 def test_mask_voxels_on_the_image_grid(mask):
     expected = np.flatnonzero(mask.reshape(-1, order="F"))
     np.testing.assert_array_equal(mask_voxels(Grid(SHAPE, AFFINE), mask), expected)
+    everywhere = mask_voxels(Grid(SHAPE, AFFINE), np.ones(SHAPE, bool))
+    np.testing.assert_array_equal(everywhere, np.arange(mask.size))
 
 
 def test_mask_voxels_on_another_grid():

@@ -734,3 +734,13 @@ def test_what_counts_of_maps_leaves_their_weights_as_they_are():
     label_volume(maps, np.array(points, float))
     np.testing.assert_allclose(maps.magnitudes.max(axis=1).toarray().ravel(), largest)
     np.testing.assert_allclose(maps.sums @ volume[maps.voxels], expected)
+
+
+@pytest.mark.parametrize("radius", [5.3, 7, 8.7])
+def test_a_sphere_of_a_seed_in_the_corner_of_a_voxel_on_exchanged_axes(radius):
+    """It reaches further to one side than the radius and half an edge of a voxel."""
+    grid = Grid((13, 12, 14), np.array([[0, -2, 0, 0], [2.0, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]))
+    seed = grid.to_mm([[6, 6, 6]])[0] - 0.99
+    centres = grid.to_mm(np.argwhere(np.ones(grid.shape)))
+    (used,) = sphere_weights([seed], radius, grid).used
+    assert used == (np.linalg.norm(centres - seed, axis=1) <= radius).sum()

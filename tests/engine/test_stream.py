@@ -341,6 +341,13 @@ def test_one_volume_has_no_repetition_time():
     assert open_volumes(nib.Nifti1Image(noise(SHAPE[:3]), AFFINE)).t_r == 0
 
 
+def test_the_fourth_axis_is_time_where_no_other_is_longer():
+    img = nib.Nifti1Image(noise().reshape(*SHAPE, 1, 1)[:, :, :, :1], AFFINE)
+    img.header.set_zooms((3, 3, 4, 2.5, 7, 9))
+    img.header.set_xyzt_units("mm", "sec")
+    assert open_volumes(img).t_r == pytest.approx(2.5)
+
+
 def test_repetition_time_of_mgh_is_in_milliseconds():
     img = nib.MGHImage(noise(dtype=np.float32), AFFINE)
     img.header.set_zooms((3, 3, 4, 2500))  # as the format and nibabel say
@@ -382,7 +389,7 @@ def test_a_mask_of_probabilities_holds_from_one_half_on(tmp_path, scaling):
     np.testing.assert_array_equal(mask, np.nan_to_num(values) >= 0.5)
 
 
-@pytest.mark.parametrize("values", [(0, 2), (0, 0.3, 2), (-0.5, 0, 0.7), (0, 1), (1, 1)])
+@pytest.mark.parametrize("values", [(0, 2), (0, 0.3, 1.001), (-0.5, 0, 0.7), (0, 1), (1, 1)])
 def test_other_numbers_are_no_probabilities(values):
     data = np.resize(np.array(values, np.float32), SHAPE[:3])
     mask, _ = load_mask(nib.Nifti1Image(data, AFFINE))
@@ -1017,3 +1024,12 @@ def test_a_mask_is_where_its_real_values_are_not_zero(tmp_path):
 def test_an_image_of_no_volume_is_none():
     with pytest.raises(DataError, match="3-D or 4-D"):
         open_volumes(nib.Nifti1Image(noise((5, 6, 7, 0)), AFFINE))
+
+
+def test_an_image_of_zeros_is_read_however_small_its_file(tmp_path):
+    raw = np.zeros((32, 32, 32, 9), np.int16)
+    path, content = tmp_path / "run.nii.gz", nifti_bytes(raw)
+    path.write_bytes(gzip.compress(content, 9))
+    assert path.stat().st_size < len(content) / 700
+    values = read(path, np.arange(5))
+    np.testing.assert_array_equal(values, np.zeros((9, 5)))

@@ -182,8 +182,9 @@ def test_memory_does_not_hold_the_image(tmp_path):
 
 def test_errors():
     img = image()
-    with pytest.raises(UsageError, match="percentile of 0 to 100"):
-        high_variance_confounds(img, percentile=101)
+    for percentile in (-0.1, 100.1, np.nan):
+        with pytest.raises(UsageError, match="percentile of 0 to 100"):
+            high_variance_confounds(img, percentile=percentile)
     with pytest.raises(UsageError, match="one component or more"):
         high_variance_confounds(img, n_confounds=0)
     with pytest.raises(DataError, match="one volume"):

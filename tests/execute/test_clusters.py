@@ -162,7 +162,12 @@ def test_what_slurm_says_to_a_script(fake, tmp_path, err, kind):
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
-    [((0, "12 short R\n", ""), True), ((0, "\n", ""), False), ((1, "", "down"), True)],
+    [
+        ((0, "12 short R\n", ""), True),
+        ((0, "\n", ""), False),
+        ((1, "", "down"), True),
+        ((1, "", ""), True),
+    ],
 )
 def test_more_workers_are_expected_while_jobs_are_in_the_queue(fake, tmp_path, answer, expected):
     fake.answers["squeue"] = answer

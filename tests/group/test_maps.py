@@ -127,7 +127,7 @@ def test_means_of_maps_are_those_of_scipy(filled, call):
     path = outputs.root / "group" / f"{STEM}_contrast-mean_stat-t_statmap.json"
     about = json.loads(path.read_text())
     assert (about["Contrast"], about["Tail"], about["NumberOfParticipants"]) == ("mean", "two", 7)
-    assert about["Description"] == "effect / standard error"
+    assert (about["Description"], about["Scale"]) == ("effect / standard error", "Fisher z")
 
 
 def test_a_voxel_outside_of_the_mask_of_some_is_the_mean_of_the_others(filled, call):
@@ -154,6 +154,12 @@ def test_runs_of_a_participant_count_by_their_degrees_of_freedom(filled, call):
     lacking = maps[1].astype(np.float32)
     lacking[2, 5, 3] = 0  # outside of the mask of this run
     nib.save(nib.Nifti1Image(lacking, AFFINE), path)
+    third = maps[4].astype(np.float32)
+    third[1, 6, 3] = 0  # six participants have it, one of whom has it twice
+    nib.save(
+        nib.Nifti1Image(third, AFFINE),
+        next((outputs.root / "sub-05" / "func").glob("*_boldmap.nii.gz")),
+    )
     for name, freedom, values in (("dir-AP", 3, second), ("dir-PA", 80, 9 * second)):
         other = path.with_name(path.name.replace("task-rest", f"task-rest_{name}"))
         nib.save(nib.Nifti1Image(values, AFFINE), other)
@@ -168,7 +174,10 @@ def test_runs_of_a_participant_count_by_their_degrees_of_freedom(filled, call):
     own[3, 4, 2], own[2, 5, 3] = maps[1][3, 4, 2], second[2, 5, 3]
     everyone = np.array([own if i == 1 else values for i, values in enumerate(maps)])
     inside = maps[0] != 0
-    got = image(outputs, "mean", "effect").get_fdata()[inside]
+    inside[1, 6, 3] = False
+    effect = image(outputs, "mean", "effect").get_fdata()
+    assert np.isnan(effect[1, 6, 3])
+    got = effect[inside]
     np.testing.assert_allclose(got, everyone[:, inside].mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
@@ -630,8 +639,9 @@ def test_seeds_are_known_by_the_names_in_sidecars(filled, run_app, tmp_path):
     assert image(outputs, "mean", "t").shape == SHAPE
 
 
-def test_one_participant_has_no_map_of_a_group(filled, call):
-    done = call(filled[0], "--participant-label", "01")
+def test_one_participant_has_no_map_of_a_group(sessions, call):
+    """Of however many runs."""
+    done = call(sessions[0], "--participant-label", "01")
     assert "one participant has neither spread nor tests" in done.err
     assert "full rank" not in done.err
 

@@ -72,6 +72,7 @@ def test_terms_have_the_names_of_their_levels(tmp_path):
 def test_whoever_lacks_a_variable_is_left_out_and_named(tmp_path):
     ages = [None, *AGES[1:]]
     sexes = [SEXES[0], None, *SEXES[2:]]
+    ages[10] = sexes[10] = None
     other = [None] * 12  # not in the model
     fd = {**{label: FD[label] for label in LABELS[:11]}, "sub-77": 0.1, "sub-03": np.nan}
     made = design(tmp_path, "age + sex + mean_fd", fd, age=ages, sex=sexes, other=other)
@@ -79,10 +80,11 @@ def test_whoever_lacks_a_variable_is_left_out_and_named(tmp_path):
         "sub-01": "without age",
         "sub-02": "without sex",
         "sub-03": "without mean_fd",
+        "sub-11": "without age and sex",
         "sub-77": "not in participants.tsv",
     }
-    assert made.design.participants == tuple(LABELS[3:11])
-    np.testing.assert_array_equal(made.design.values[:, 1], AGES[3:11])
+    assert made.design.participants == tuple(LABELS[3:10])
+    np.testing.assert_array_equal(made.design.values[:, 1], AGES[3:10])
 
 
 def test_a_function_that_hides_its_variable(tmp_path):

@@ -496,6 +496,9 @@ def effects(estimates, q, within, strategies=("a", "b", "c", "d", "e")):
         ((5, 3, 4, 2, 1), (0.01,) * 5, (0, 0, np.nan, 0, np.nan), "n/a"),
         ((5, 3, 4, 2, 1), (0.3, 0.01, 0.3, 0.3, 0.3), (0, 1, 0, 0, 0), "robust"),
         ((np.nan, -3, -4, -2, -1), (np.nan, 0.01, 0.01, 0.01, 0.01), (1,) * 5, "robust"),
+        # Too few participants for a test have an estimate all the same.
+        ((5, 3, 4, 2, 1), (np.nan, 0.01, 0.01, 0.01, 0.01), (1,) * 5, "robust"),
+        ((5, 3, 4, 2, 1), (np.nan, np.nan, 0.01, 0.01, 0.01), (1,) * 5, "fragile"),
     ],
 )
 def test_verdicts_by_hand(estimates, q, within, verdict):
@@ -508,7 +511,10 @@ def test_verdicts_by_hand(estimates, q, within, verdict):
     assert (row["minimum"], row["maximum"]) == (min(known), max(known))
     assert row["median"] == np.median(known)
     assert row["positive"] == np.mean([value > 0 for value in known])
-    assert row["significant"] == np.mean([own < 0.05 for own in q if not np.isnan(own)])
+    significant = [
+        own < 0.05 for own, value in zip(q, estimates, strict=True) if not np.isnan(value)
+    ]
+    assert row["significant"] == np.mean(significant)
     assert row["within_chance"] == sum(
         own == 1 for own, value in zip(within, estimates, strict=True) if not np.isnan(value)
     )
@@ -571,6 +577,44 @@ def test_fisher_z_counts_where_there_is_no_pearson_correlation_and_tasks_are_apa
         assert effects["specifications"].tolist() == [2, 2, 2]
 
 
+def summary_of(stem, strategy, *, share=0.1, p=None, networks=("x", "y")):
+    """Of a group with one effect."""
+    (table,) = effects((0.5,), (0.01,), (0,), "a")
+    group = SimpleNamespace(
+        name=parse_name(f"{stem}_stat-fisherz_desc-{strategy}_relmat.tsv"),
+        title=strategy,
+        edges=SimpleNamespace(names=("a", "b"), networks=networks),
+        scale=Scale("fisherz"),
+    )
+    return SimpleNamespace(
+        group=group,
+        mean=None,
+        effects={"mean": table.drop(columns=["strategy", "scale", "measure", "seeds"])},
+        benchmark=Benchmark(median=0.2, share=share),
+        permuted_motion={} if p is None else {"qc_fc_p": p},
+    )
+
+
+def test_other_acquisitions_and_spaces_are_not_specifications(tmp_path):
+    multiverse, stems = Multiverse(GroupOptions(multiverse=True)), [STEM]
+    stems += [STEM.replace("_space", "_acq-b_space"), STEM.replace("2009cAsym", "6Asym")]
+    for stem, strategy in product(stems, ("36P", "9P")):
+        multiverse.add(summary_of(stem, strategy))
+    names, problems = multiverse.write(tmp_path)
+    assert (len(names), problems) == (3, [])
+    for stem in stems:
+        assert len(read_tsv(tmp_path / "group" / f"{stem}_specifications.tsv")) == 2
+
+
+def test_nodes_of_other_networks_are_not_specifications(tmp_path):
+    multiverse = Multiverse(GroupOptions(multiverse=True))
+    multiverse.add(summary_of(STEM, "36P"))
+    multiverse.add(summary_of(STEM, "9P", networks=("x", "z")))
+    names, problems = multiverse.write(tmp_path)
+    assert names == []
+    assert len(problems) == 2
+
+
 @pytest.mark.parametrize(
     ("share", "p", "within"),
     [
@@ -586,23 +630,7 @@ def test_what_is_just_within_chance(tmp_path, share, p, within):
     """A share of 0.1, or p of 0.05; what is not known is neither within nor beyond."""
     multiverse = Multiverse(GroupOptions(multiverse=True))
     for strategy in ("36P", "9P"):
-        name = parse_name(f"{STEM}_stat-fisherz_desc-{strategy}_relmat.tsv")
-        (table,) = effects((0.5,), (0.01,), (0,), "a")
-        group = SimpleNamespace(
-            name=name,
-            title=strategy,
-            edges=SimpleNamespace(names=("a", "b"), networks=("x", "y")),
-            scale=Scale("fisherz"),
-        )
-        multiverse.add(
-            SimpleNamespace(
-                group=group,
-                mean=None,
-                effects={"mean": table.drop(columns=["strategy", "scale", "measure", "seeds"])},
-                benchmark=Benchmark(median=0.2, share=share),
-                permuted_motion={} if p is None else {"qc_fc_p": p},
-            )
-        )
+        multiverse.add(summary_of(STEM, strategy, share=share, p=p))
     assert multiverse.write(tmp_path)[1] == []
     curves = read_tsv(tmp_path / "group" / f"{STEM}_specifications.tsv")
     np.testing.assert_array_equal(curves["qc_fc_within_chance"], [within] * 2)

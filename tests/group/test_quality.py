@@ -136,7 +136,7 @@ def test_runs_are_sorted_as_people_count(rng, outputs):
     ):
         outputs.add(label, correlations(rng, 5), source=source, strategy=strategy)
     for strategy in ("9P", "36P"):
-        of_other = {"strategy": strategy, "seeds": "atlas-B"}
+        of_other = {"strategy": strategy, "seeds": "atlas-B_scale-6mm"}
         outputs.add("2", correlations(rng, 5), source="task-rest_run-9", **of_other)
     assert run_group(outputs.root, GroupOptions()) == []
     table = read_tsv(outputs.root / "group" / "runs.tsv")
@@ -148,3 +148,4 @@ def test_runs_are_sorted_as_people_count(rng, outputs):
         "sub-10_task-rest Tiny 36P",
     ]
     assert table["task"].tolist() == ["rest"] * 6
+    assert table["scale"].fillna("").tolist() == ["6mm"] * 2 + [""] * 4

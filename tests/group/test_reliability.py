@@ -343,6 +343,7 @@ def test_pearson_correlations_are_needed(outputs, rng, call):
     done = call(outputs)
     assert done.status == 0, done.err
     assert "--stability is about Pearson correlations" in done.err
+    assert "without series" not in done.err
 
 
 def test_series_are_needed(outputs, rng, call):
@@ -437,6 +438,8 @@ def test_means_of_parts_are_over_runs_then_sessions_then_participants(outputs, r
         save(outputs.add(label, np.round(np.corrcoef(values.T), 9), source=source), values)
         r[label, session, run] = [agreement(values[:m], values) for m in (60, 120, 180) if m < n]
         halves.append(agreement(values[: n // 2], values[n // 2 :]))
+    gone = {"source": "ses-2_task-rest", "Excluded": "moved", "DegreesOfFreedom": 0}
+    save(outputs.add("03", np.full((5, 5), np.nan), **gone), rng.standard_normal((210, 5)))
     assert run_group(outputs.root, GroupOptions(stability=True)) == []
     row = outputs.result("minutes").iloc[0]
     assert (row["participants"], row["longest"]) == (3, 6)

@@ -74,6 +74,7 @@ def test_a_comparison_of_sessions_is_a_paired_test(sessions, call):
     np.testing.assert_allclose(edges["p_maxt"], share)
     assert about["Weights"] == [{"post": 1, "pre": -1}]
     assert (about["Within"], about["Permutations"]) == ("session", 64)
+    assert not {"Clusters", "Terms"} & set(about)
 
 
 def test_conditions_that_no_file_name_has(outputs, rng, call):

@@ -731,6 +731,10 @@ def test_runs_put_together_do_not_count_twice(filled, rng):
     expected = np.tanh(np.nanmean(z, axis=0))
     np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
     assert outputs.result("participants")["runs"].tolist() == [1] * 9
+    # By another strategy it is a run still, of the same spheres.
+    outputs.add("04", correlations(rng, S), source="task-rest_dir-AP", strategy="36P")
+    assert group(outputs) == []
+    assert outputs.result("participants", strategy="36P")["used"].sum() == 1
 
 
 @pytest.mark.slow

@@ -424,6 +424,17 @@ def test_events_that_clash_are_named_in_the_order_of_their_names(tmp_path):
     assert error.value.message == f"{first} and {second} are both the events of one run."
 
 
+def test_outlier_tables_that_clash_are_named_in_the_order_of_their_names(tmp_path):
+    (run,) = runs_of(tmp_path / "x", [bold("_run-1")])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for desc in "mxckbz":
+        (folder / f"sub-01_task-rest_desc-{desc}_outliers.tsv").touch()
+    stem = folder / "sub-01_task-rest_desc"
+    with pytest.raises(UsageError, match=f"{stem}-b_outliers.tsv and {stem}-c_outliers.tsv are"):
+        find_outliers(folder, [run.name])
+
+
 def test_an_outlier_table_may_have_every_entity_of_its_run(tmp_path):
     (run,) = runs_of(tmp_path / "x", [bold("_run-1", "")])
     own = tmp_path / "folder" / "sub-01_task-rest_run-1_outliers.tsv"

@@ -70,14 +70,14 @@ def test_a_space_in_which_seeds_can_be_used_comes_before_the_preferred_one(caplo
 def test_a_run_that_lacks_the_space_of_its_participant_is_named(caplog):
     files = files_of(
         *(f"sub-1_task-x_run-1_space-{space}" for space in (FIRST, SECOND)),
-        f"sub-1_task-x_run-10_space-{SECOND}",
-        f"sub-1_task-x_run-9_space-{SECOND}",
+        *(f"sub-1_task-x_run-{run}_space-{SECOND}" for run in (10, 9, 22, 4)),
         "sub-1_task-x_run-3_space-T1w",
     )
     left, _ = apply(Selection(), files)
     assert left == [f"sub-1_task-x_run-1_space-{FIRST}"]
     (line,) = (line for line in caplog.messages if "taken for the participant" in line)
-    assert line.startswith("sub-1_task-x_run-9 and sub-1_task-x_run-10: no image in the space")
+    first, *others, last = (f"sub-1_task-x_run-{run}" for run in (4, 9, 10, 22))
+    assert line.startswith(f"{first}, {', '.join(others)} and {last}: no image in the space")
 
 
 def test_no_mni_space_and_no_magnitude():
@@ -262,14 +262,15 @@ def test_events_are_inherited_from_the_folders_above(tmp_path):
 
 
 def test_what_is_left_out_is_told_with_the_filter_and_the_participants(caplog):
+    labels = (1, 2, 3, 10, 4, 21)
     files = files_of(
-        *(f"sub-{i}_task-{'x' if i < 3 else 'y'}_run-{i}_space-{FIRST}" for i in (1, 2, 3, 10)),
+        *(f"sub-{i}_task-{'x' if i < 3 else 'y'}_run-{i}_space-{FIRST}" for i in labels),
         f"sub-1_task-y_run-7_space-{FIRST}",
     )
     left, skipped = apply(select(task=("x",)), files)
     assert left == [f"sub-{i}_task-x_run-{i}_space-{FIRST}" for i in (1, 2)]
     assert set(skipped.values()) == {"--task-label x"}
-    assert caplog.messages == ["Left out: sub-3 and sub-10: --task-label x"]
+    assert caplog.messages == ["Left out: sub-3, sub-4, sub-10 and sub-21: --task-label x"]
 
 
 def test_filters_apply_one_after_the_other_and_part_only_when_it_is_asked_for():
@@ -308,6 +309,18 @@ def test_spaces_that_are_asked_for_are_those_of_every_participant(caplog):
     assert error.value.hint == f"Available: space-(none), space-{FIRST} and space-T1w."
 
 
+def test_participants_are_listed_by_their_spaces_in_the_order_of_names(caplog):
+    spaces = ["T1w", FIRST, "MNI305", "MNIInfant", "T2w"]
+    files = files_of(
+        *(f"sub-{i}_task-x_space-T2w" for i in (2, 10, 1)),
+        *(f"sub-3_task-x_space-{space}" for space in spaces),
+    )
+    apply(select(space=tuple(spaces)), files)
+    assert caplog.messages[0].endswith(
+        f". {FIRST} and MNI305 and MNIInfant and T1w and T2w: sub-3; T2w: sub-1, sub-2 and sub-10"
+    )
+
+
 def test_images_without_a_space_are_not_taken_for_one_of_the_template(caplog):
     files = files_of(f"sub-1_task-x_space-{FIRST}", "sub-1_task-x", "sub-1_task-y_space-MNI")
     left, _ = apply(Selection(), files)
@@ -343,6 +356,24 @@ def test_seeds_that_can_be_used_for_one_participant_decide_for_none_of_the_other
     assert "Left out: sub-2: in no MNI space in which the seeds can be used" in caplog.text
     # The runs of one who is left out are not listed as well.
     assert len(caplog.messages) == 1
+
+
+def test_participants_are_chosen_before_when_files_are_found(caplog):
+    files = files_of(*(f"sub-{i}_task-x_space-{FIRST}" for i in (1, 2)))
+    assert len(apply(select(sub=("2", "3")), files)[0]) == 2
+    assert caplog.messages == []
+
+
+def test_where_nothing_is_left_nobody_is_named_as_left_out(caplog):
+    files = files_of(*(f"sub-{i}_task-x_space-{FIRST}" for i in (1, 2)))
+    with pytest.raises(NothingSelectedError, match="--task-label y leaves no run"):
+        apply(select(task=("y",)), files)
+    assert caplog.messages == []
+
+
+def test_an_image_of_a_part_that_bids_does_not_know_is_used():
+    stems = [f"sub-1_task-x_part-{part}_space-{FIRST}" for part in ("own", "phase")]
+    assert apply(Selection(), files_of(*stems))[0] == stems[:1]
 
 
 def test_a_label_that_stands_for_none_is_not_missed(caplog):

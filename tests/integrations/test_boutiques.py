@@ -134,6 +134,15 @@ def test_new_options_need_no_change_of_the_generator():
     assert made["command-line"].endswith("[ROOM] [LEVEL] [ENGINE] [HELPERS] [SAY]")
 
 
+def test_each_word_of_a_number_is_a_flag():
+    parser = main_parser()
+    parser.add_argument("--level", type=values.Number(words=("auto", "none")))
+    new = {each["id"]: each for each in boutiques.descriptor(parser)["inputs"]}
+    for word in ("auto", "none"):
+        assert new[f"level_{word}"]["command-line-flag"] == f"--level={word}"
+        assert new[f"level_{word}"]["disables-inputs"] == ["level"]
+
+
 # What follows runs Boutiques.
 
 

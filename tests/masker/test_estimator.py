@@ -1102,3 +1102,10 @@ def test_clean_arguments_count_more_than_parameters_of_the_same_name(img):
         SEEDS, radius=4, low_pass=0.2, clean_args={"detrend": True, "low_pass": 0.1}, clean__t_r=2.0
     )
     assert_array_equal(given.fit_transform(img), plain.fit_transform(img))
+
+
+def test_images_are_only_remembered_for_reports(img, report_facts):
+    masker = NiftiSpheresMasker(SEEDS, radius=4, reports=False).fit(img)
+    facts = report_facts(masker.set_params(reports=True))
+    assert (facts.background, facts.weights) == (None, None)
+    assert report_facts(masker.fit(img)).background is not None

@@ -1347,6 +1347,53 @@ def test_each_of_two_images_has_the_timing_of_its_own_json_file(tiny, seeds_file
     assert by_image == {"none": 2.0, "icaAROMA": 1.25}
 
 
+def test_filters_are_looked_up_for_the_image_that_a_strategy_starts_from(
+    tiny, seeds_file, tmp_path
+):
+    tiny.add_run()
+    other = other_image(tiny, "smoothAROMAnonaggr")
+    sidecar_of_other = other.with_name(other.name.replace(".nii.gz", ".json"))
+    sidecar_of_other.write_text('{"RepetitionTime": 1}')
+    band = {"low_pass": 0.3}  # the Nyquist frequencies are 0.25 and 0.5 Hz
+    paths = [strategy_file(tmp_path, name=name, filter=band) for name in "ab"]
+    paths.append(strategy_file(tmp_path, name="c", filter=band, ica_aroma="full"))
+    job = a_job(tiny, seeds_file, tmp_path, "--strategy", *paths)
+    assert [len(image.strategies) for image in job.images] == [2, 1]
+    problems = check_runs([job])
+    assert [problem.strategy for problem in problems] == ["a", "b"]
+    assert all("0.25 Hz" in problem.message for problem in problems)
+
+
+def test_rows_of_a_table_are_those_of_each_image(tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    img = nib.load(bold)
+    shorter = img.get_fdata()[..., :39]
+    other = bold.with_name(bold.name.replace("preproc", "smoothAROMAnonaggr"))
+    nib.Nifti1Image(shorter, img.affine, img.header).to_filename(other)
+    job = a_job(tiny, seeds_file, tmp_path, "--strategy", "24P", "icaAROMA")
+    problems = check_runs([job])
+    assert problems
+    assert all(problem.of_file for problem in problems)
+    assert check_runs([job], values=False) == []
+
+
+@pytest.mark.parametrize("n_rows", [30, 50])
+def test_of_a_table_of_ones_own_with_other_rows_only_that_is_told(
+    tiny, seeds_file, tmp_path, own, n_rows
+):
+    tiny.add_run()
+    own(n_rows=n_rows)
+    (path,) = (tmp_path / "physio").rglob("*.tsv")
+    names, _, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([names, "n/a\tn/a", *rows]) + "\n")
+    strategies = [strategy_file(tmp_path, name=name, confounds=["rvt"]) for name in "ab"]
+    words = ("--strategy", *strategies, "24P", "-d", f"physio={tmp_path / 'physio'}")
+    job = a_job(tiny, seeds_file, tmp_path, *words)
+    problems = check_runs([job])
+    assert [problem.strategy for problem in problems] == ["a", "b"]
+    assert all(f"has {n_rows} (" in problem.message for problem in problems)
+
+
 @pytest.mark.parametrize("option", ["--equal-seconds", "--min-seconds"])
 def test_a_run_that_is_too_short_needs_no_filter(tiny, seeds_file, tmp_path, option):
     tiny.add_run()  # 80 s

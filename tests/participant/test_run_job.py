@@ -192,3 +192,15 @@ def test_the_table_of_exclusions_names_the_image_in_its_dataset(tiny, job):
     (row,) = rows.to_dict("records")
     assert (row["source"], row["strategy"]) == (f"sub-01/func/{bold.name}", "24P")
     assert report.excluded == ("24P",)
+
+
+def test_the_table_of_spheres_tells_how_far_seeds_were_moved(tiny, job):
+    tiny.add_run()
+    planned = job("--strategy", "none")
+    (place,) = planned.placements
+    path = planned.paths.spheres(place.table)
+    run_job(planned)
+    assert "moved" not in pd.read_csv(path, sep="\t")
+    moved = (1.5, 0.0, 2.0, 7.0)
+    run_job(replace(planned, placements=(replace(place, moved=moved),)))
+    assert pd.read_csv(path, sep="\t")["moved"].tolist() == [*moved]

@@ -22,12 +22,14 @@ from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.errors import UsageError
 from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import Run, Tables
+from bids_spheres.participant import seeds_in_space
 from bids_spheres.participant.seeds_in_space import (
     can_use,
     place_in_run,
     place_in_template,
     transformed_labels,
 )
+from bids_spheres.spaces.placement import SeedsInSpace
 
 FSL, ICBM = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
 TRUTH = Path(__file__).parents[1] / "spaces" / "data"
@@ -876,3 +878,42 @@ def test_seeds_that_moved_are_those_of_their_set():
     change = from_talairach(sets[0].coordinates) - sets[0].coordinates
     np.testing.assert_allclose(first.moved, np.linalg.norm(change, axis=1))
     assert second.moved == ()
+
+
+def test_seeds_of_which_one_stays_are_moved(monkeypatch):
+    up = np.array([[0.0, 0, 3], [0, 0, 0]])
+
+    def place(seeds, *_, **__):
+        return SeedsInSpace(replace(seeds, coordinates=seeds.coordinates + up))
+
+    monkeypatch.setattr(seeds_in_space, "_place", place)
+    (placed,) = place_in_template([seeds_in(FSL)], ICBM, warp=True)
+    assert placed.moved == (3, 0)
+
+
+@pytest.mark.parametrize(("warp", "first"), [(False, ICBM), (True, FSL)])
+def test_seeds_are_warped_on_the_way_to_the_own_space_if_so_wanted(
+    tmp_path, monkeypatch, warp, first
+):
+    name = parse_name("sub-1_task-x_space-T1w_bold.nii.gz")
+    file = f"sub-1_from-T1w_to-{ICBM}_mode-image_xfm.txt"
+    shift(tmp_path / "sub-1" / "anat" / file, 1, 2, 3)
+    asked = []
+    place = lambda seeds, *_: asked.append(seeds.space) or SeedsInSpace(seeds)  # noqa: E731
+    monkeypatch.setattr(seeds_in_space, "place_seeds", place)
+    place_in_run([seeds_in(FSL)], Run(name, (), None, Tables()), [tmp_path], warp=warp)
+    assert asked == [first]
+
+
+@pytest.mark.parametrize(("space", "images"), [("MNI305", ICBM), (ICBM, "MNI305")])
+def test_templates_of_other_heads_are_warned_of(caplog, space, images):
+    caplog.set_level("INFO", "bids_spheres")
+    (placed,) = place_in_template([seeds_in(space)], images, warp=False)
+    assert seeds_in_space.OTHER_HEADS in placed.note
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("warp", [False, True])
+def test_talairach_seeds_go_to_any_template_of_the_mni_as_those_of_fsl_do(warp):
+    assert can_use([seeds_in("Talairach")], "MNI305", warp=warp) is not warp
+    assert not can_use([seeds_in("Talairach")], "fsaverage", warp=warp)

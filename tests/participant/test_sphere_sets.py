@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.signal import detrend
 
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
@@ -23,9 +25,10 @@ from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.participant import controls
 from bids_spheres.participant.controls import placement_spread, shifts
-from bids_spheres.participant.series import recording_voxels
+from bids_spheres.participant.series import clean_columns, recording_voxels
 from bids_spheres.participant.sphere_sets import (
     SphereSet,
+    UsableVoxels,
     coverage_note,
     extract_spheres,
     open_spheres,
@@ -365,6 +368,36 @@ def test_warnings_of_spheres_without_a_signal():
         assert "not finite in b.nii; " in told
 
 
+def test_spikes_are_told_of_spheres_that_have_voxels():
+    spheres, zero = sphere_set(columns=slice(1, 5)), np.zeros(6)
+    extraction = SimpleNamespace(
+        moments=SimpleNamespace(coverage=lambda _: zero, tsnr=lambda _: zero),
+        weights=None,
+        timeseries=np.zeros((2, 6)),
+        spikes=np.array([9, 0.25, np.nan, 0.5, 0, 9]),
+        reduced=np.array([9, 1, 0, 2, 0, 9]),
+    )
+    found = spheres.with_signal_of(extraction)
+    assert found.sidecar["DespikedShare"] == 0.25
+    assert found.reduced == 3
+    assert "DespikedShare" not in spheres.sidecar
+    extraction.spikes[:] = np.nan
+    assert spheres.with_signal_of(extraction).sidecar["DespikedShare"] is None
+
+
+def test_weights_of_a_tissue_leave_the_coverage_where_there_is_some():
+    spheres = sphere_set()
+    weights, seeds = spheres.weights, spheres.seeds
+    share = np.random.default_rng(2).uniform(0.1, 1, (12, 12, 10))
+    first = weights.core[[0]].indices
+    share[tuple(weights.grid.unflat(weights.voxels[first]).T)] = 0
+    found = UsableVoxels(None, None, weight=share).of_tissue(weights, seeds)
+    expected = weights.coverage.copy()
+    assert expected[0] == 1
+    expected[0] = 0
+    np.testing.assert_allclose(found.coverage, expected)
+
+
 @pytest.mark.parametrize("weighting", ["mean", "least-squares"])
 def test_maps_whose_weights_cancel_are_named_and_have_no_mean(tmp_path, weighting):
     """Over the voxels with a signal: the first has none."""
@@ -585,6 +618,20 @@ def test_series_and_controls_of_each_of_two_sets(opened):
         used = balls(points * [-1, 1, 1], radii, inside.shape)[0] & alive
         expected = np.array([data[own].mean(axis=0) for own in used]).T
         np.testing.assert_allclose(extraction.timeseries[:, mirrored.columns], expected, rtol=1e-6)
+
+
+def test_medians_of_each_of_two_sets_are_of_its_cleaned_voxels(opened):
+    call, data, inside = opened
+    found, rules = call("--aggregation", "median", "--min-coverage", "0")
+    extraction, sets = extract_spheres(found.volumes, found.sphere_sets, rules, 1)
+    design = run_design(np.ones(40, bool), aggregation="median", standardize=False)
+    alive = inside.copy()
+    alive[CONSTANT] = False
+    for spheres, name in zip(sets, SETS, strict=True):
+        used = balls(*of_set(name), inside.shape)[0] & alive
+        expected = np.array([np.median(detrend(data[own]), axis=0) for own in used]).T
+        cleaned = clean_columns(extraction, spheres.columns, design)
+        np.testing.assert_allclose(cleaned, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_spikes_are_counted_in_each_of_two_sets(opened):

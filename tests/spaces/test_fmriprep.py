@@ -306,3 +306,14 @@ def test_of_ways_by_both_anatomical_images_that_by_t1w_counts(tree):
     # Of T1w there is only a part of the way.
     part = [path for path in files if "boldref_to-T1w" not in path.name]
     assert names(find_transforms(part, RUN, MNI, "func"))[0].startswith("T2w_to-")
+
+
+def test_a_transform_of_runs_without_a_task_in_its_name_is_the_runs_by_its_entities(tmp_path):
+    """It lies in func, so that another session's is no run's, and one with the task counts more."""
+    func = tmp_path / "sub-01" / "ses-a" / "func"
+    ends = "from-boldref_to-T1w_mode-image_desc-coreg_xfm.txt"
+    of_session, of_task = (func / f"sub-01_ses-a_{own}{ends}" for own in ("", "task-x_"))
+    run = {"sub": "01", "ses": "a", "task": "x", "run": "2"}
+    assert find_transforms([of_session, of_task], run, "T1w", "func") == (of_task,)
+    assert find_transforms([of_session], run, "T1w", "func") == (of_session,)
+    assert find_transforms([of_session], run | {"ses": "b"}, "T1w", "func") == ()

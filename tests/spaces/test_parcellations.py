@@ -195,3 +195,10 @@ def test_several_parcellations_and_masks_each_in_its_space_with_its_notes(tmp_pa
     ]
     assert "1 region of space-T1w_atlas-A_dseg.tsv has no voxel" in said[1]
     assert f"{chances} holds probabilities" in said[3]
+
+
+def test_a_parcellation_whose_name_says_no_space_stands_for_none_that_does(tmp_path):
+    for name in ("atlas-X_dseg.nii.gz", "tpl-A_atlas-Y_dseg.nii.gz"):
+        image(tmp_path / "atlas" / name)
+    with pytest.raises(UsageError, match=r"The space of .*/atlas-X_dseg\.nii\.gz is not known"):
+        load(tmp_path / "atlas")
