@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bids_spheres.errors import OutputError
 from bids_spheres.outputs.logs import (
     Crash,
     calls_folder,
@@ -24,6 +25,16 @@ def test_a_call_about_one_participant_is_in_a_folder_of_its_own(tmp_path):
     assert one.parent == calls_folder(tmp_path, "02") == tmp_path / "logs" / "calls" / "sub-02"
     assert json.loads(one.read_text()) == {"a": 3}
     assert several.name < everyone.name < one.name
+
+
+def test_a_folder_of_records_that_leads_elsewhere_is_not_written_to(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    own = calls_folder(tmp_path / "out", "02")
+    own.parent.mkdir(parents=True)
+    own.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError):
+        write_record(tmp_path / "out", {"a": 1}, ["02"])
+    assert not [*(tmp_path / "elsewhere").iterdir()]
 
 
 def test_the_newest_record_that_is_wanted(tmp_path):

@@ -343,7 +343,7 @@ def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
     A published strategy has its place among all of them, another that of a hash of its name; of
     two with the same place, the later in the alphabet takes the next free one.
     """
-    published = [*dict.fromkeys([*_FIRST, *sorted(published_strategies())])]
+    published = [*dict.fromkeys([*_FIRST, *published_strategies()])]
     styles: dict[str, str] = {}
     for name in sorted(set(strategies), key=lambda name: (name not in published, name)):
         place = published.index(name) if name in published else zlib.crc32(name.encode())
