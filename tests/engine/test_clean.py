@@ -1,7 +1,6 @@
 """The oracle is `nilearn.signal.clean`; what goes beyond it is checked against its formula."""
 
 import inspect
-import warnings
 from functools import partial
 
 import numpy as np
@@ -11,51 +10,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from nilearn.signal import clean as nilearn_clean
 from scipy import signal as scipy_signal
-from scipy.fft import dct
 from scipy.interpolate import CubicSpline
 
 from bids_spheres.engine import clean
-from bids_spheres.engine.filters import cosine_basis
 from bids_spheres.engine.regressors import read_table
-from bids_spheres.errors import DataError, MissingInputError, UsageError
-
-PLAIN = {"detrend": False, "standardize": None}
-"""Options that leave signals alone."""
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def noise(n_volumes, n_columns, seed=0):
-    """Signals with a mean, a trend and noise."""
-    random = rng(seed)
-    trend = np.outer(np.arange(n_volumes), random.normal(size=n_columns))
-    return 100 + 0.1 * trend + random.normal(size=(n_volumes, n_columns))
-
-
-def quietly(function, *args, **kwargs):
-    """Without the warnings meant for users; of ours, only those are pardoned."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning if function is clean else Warning)
-        return function(*args, **kwargs)
-
-
-def assert_same(ours, theirs, tolerance=1e-6):
-    """Equal, column by column, relative to the largest value of the column."""
-    assert ours.shape == theirs.shape
-    np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(theirs))
-    np.testing.assert_array_equal(error_of(ours, theirs) <= tolerance, True)
-
-
-def error_of(ours, theirs):
-    """Largest difference of each column, relative to its largest value."""
-    ours, theirs = ours.astype("f8"), theirs.astype("f8")
-    finite = np.isfinite(ours) & np.isfinite(theirs)
-    difference = np.abs(np.subtract(ours, theirs, where=finite, out=np.zeros(ours.shape)))
-    scale = np.abs(np.where(finite, theirs, 0)).max(axis=0, initial=1e-300)
-    return difference.max(axis=0, initial=0) / scale
-
+from bids_spheres.errors import DataError, UsageError
+from tests.engine.cleaning import PLAIN, SERIES, assert_same, error_of, noise, quietly, rng
 
 # ---------------------------------------------------------------- every combination, by chance
 
@@ -317,17 +277,6 @@ def test_what_a_censored_volume_holds_does_not_decide_what_is_large(options):
     assert np.abs(expected).min(axis=0).max() < 1 < np.abs(expected).max()
 
 
-def test_a_cosine_of_the_other_sign_is_not_taken_for_ours():
-    """As in nilearn: all are added, and there is no warning."""
-    series, phase = noise(100, 2), np.pi / 100 * (np.arange(100) + 0.5)
-    options = {"filter": "cosine", "high_pass": 0.01, "t_r": 2.0}
-    confound = 0.1 * rng(1).normal(size=(100, 1)) - np.cos(phase)[:, None]
-    ours = clean(series, confounds=confound, **options)
-    assert_same(ours, nilearn_clean(series.copy(), confounds=confound, **options))
-    for order in range(1, 5):
-        assert np.abs(np.cos(order * phase) @ ours).max() < 1e-9
-
-
 # ------------------------------------------------------------------------- trends along time
 
 
@@ -523,107 +472,6 @@ def test_signals_that_are_not_finite_stay_so_alone():
 # -------------------------------------------------------------------------------- confounds
 
 
-@pytest.fixture(params=["csv", "tsv", "semicolon", "blanks"])
-def delimiter(request):
-    return {"csv": ",", "tsv": "\t", "semicolon": ";", "blanks": " "}[request.param]
-
-
-@pytest.mark.parametrize("header", [True, False])
-@pytest.mark.parametrize("as_path", [True, False])
-def test_confounds_from_a_file(tmp_path, delimiter, header, as_path):
-    series, table = noise(50, 2), pd.DataFrame(noise(50, 3, seed=1), columns=["csf", "wm", "x_1"])
-    path = tmp_path / "confounds.txt"
-    table.to_csv(path, sep=delimiter, header=header, index=False)
-    given_ = path if as_path else str(path)
-    assert_same(clean(series, confounds=given_), nilearn_clean(series, confounds=given_))
-    assert_same(clean(series, confounds=given_), clean(series, confounds=table))
-    both = [given_, noise(50, 1, seed=2)]
-    assert_same(clean(series, confounds=both), nilearn_clean(series, confounds=both))
-
-
-def test_a_line_with_any_name_is_a_header(tmp_path):
-    """As of components that are counted from 0."""
-    table = noise(50, 3, seed=1)
-    path = tmp_path / "table.csv"
-    np.savetxt(path, table, fmt="%.17g", delimiter=",", header="0,1,csf", comments="")
-    np.testing.assert_array_equal(read_table(path), table)
-
-
-def test_numbers_aligned_by_blanks(tmp_path):
-    """As SPM writes movement parameters."""
-    series, table = noise(50, 2), noise(50, 3, seed=1)
-    np.savetxt(tmp_path / "rp.txt", table, fmt=" %15.8e")
-    ours = clean(series, confounds=tmp_path / "rp.txt")
-    assert_same(ours, nilearn_clean(series, confounds=tmp_path / "rp.txt"))
-
-
-@pytest.mark.parametrize("header", ["csf\n", "", "\ncsf\n\n"])
-def test_a_file_of_one_column(tmp_path, header):
-    """Nilearn can't read one."""
-    series, column = noise(50, 2), noise(50, 1, seed=1)
-    path = tmp_path / "csf.tsv"
-    path.write_text(header + "".join(f"{value!r}\n" for value in column[:, 0].tolist()) + "\n")
-    assert_same(clean(series, confounds=path), nilearn_clean(series, confounds=column))
-
-
-@pytest.fixture(params=["array", "frame", "csv", "tsv without header"])
-def table_with_a_gap(request, tmp_path):
-    """The derivative of a regressor as fMRIPrep writes it: as handed over, and as a table."""
-    table = pd.DataFrame(noise(50, 3, seed=1), columns=["csf_derivative1", "csf", "wm"])
-    table.iloc[0, 0] = np.nan
-    path = tmp_path / "confounds"
-    header = request.param == "csv"
-    table.to_csv(path, sep="," if header else "\t", header=header, index=False, na_rep="n/a")
-    return {"array": table.to_numpy(), "frame": table}.get(request.param, path), table
-
-
-@pytest.mark.parametrize("options", [{}, {"high_pass": 0.02}, {"sample_mask": np.arange(40)}])
-def test_missing_values_of_confounds(table_with_a_gap, options):
-    """Nilearn raises a ValueError of LAPACK's wrapper, or of a table one line too short."""
-    series, (confounds, _) = noise(50, 2), table_with_a_gap
-    with pytest.raises(DataError, match="Column 0 of the confounds has no finite value"):
-        clean(series, confounds=confounds, **options)
-    with pytest.raises(ValueError, match=r"infs or NaNs|incorrect length"):
-        nilearn_clean(series, confounds=confounds, **options)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"high_pass": 0.02},
-        {"high_pass": 0.02, "extrapolate": True},
-        {"high_pass": 0.02, "filter": "cosine"},
-    ],
-)
-def test_missing_values_of_censored_volumes_do_no_harm(table_with_a_gap, options):
-    """Nilearn takes n/a in the first line of a file without header for a header."""
-    series, (confounds, table) = noise(50, 2), table_with_a_gap
-    options = options | {"sample_mask": np.arange(1, 50)}
-    ours = clean(series, confounds=confounds, **options)
-    assert_same(ours, nilearn_clean(series, confounds=table, **options))
-
-
-def test_confounds_that_are_no_table(tmp_path):
-    series = noise(5, 2)
-    with pytest.raises(MissingInputError):
-        clean(series, confounds=tmp_path / "nowhere.tsv")
-    for content, match in [
-        ("", "empty"),
-        ("a\tb\n1\t2\n3\n", "differ in length"),
-        ("a\tb\n1\tx\n", "'x' is not a number"),
-        (b"\xff\xfe\x00", "can't be read as text"),
-    ]:
-        path = tmp_path / "table.tsv"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        with pytest.raises(DataError, match=match):
-            clean(series, confounds=path)
-    with pytest.raises(DataError, match="must be numbers"):
-        clean(series, confounds=pd.DataFrame({"csf": ["n/a", *"1234"]}))
-    with pytest.raises(DataError, match="real numbers"):
-        clean(series, confounds=np.ones((5, 1), dtype=complex))
-
-
 # ---------------------------------------------------------------------- censoring and filters
 
 
@@ -710,32 +558,6 @@ def test_the_mask_is_not_changed():
     assert kept[0] == 3
 
 
-@pytest.mark.parametrize("detrend", [True, False])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"high_pass": -0.1},
-        {"high_pass": -0.1, "low_pass": 0.1},
-        {"high_pass": -0.2, "low_pass": -0.1},
-        {"low_pass": -0.1},
-    ],
-)
-def test_negative_frequencies(options, detrend):
-    """Hardly any frequency passes that low, so that next to nothing is left to regress."""
-    series = noise(90, 2)
-    confounds = None if options.get("low_pass") == -0.1 else noise(90, 3, seed=1)
-    options |= {"confounds": confounds, "detrend": detrend, "standardize": None}
-    assert_same(quietly(clean, series, **options), quietly(nilearn_clean, series, **options))
-
-
-@pytest.mark.parametrize("t_r", [0.5, 2])
-def test_hardly_anything_passes_above_nyquist(t_r):
-    options = PLAIN | {"high_pass": 5.0, "t_r": t_r, "butterworth__order": 1}
-    theirs = quietly(nilearn_clean, noise(60, 2), **options)
-    assert_same(quietly(clean, noise(60, 2), **options), theirs)
-    assert 0 < np.abs(theirs).max() < 1e-7
-
-
 def test_options_with_and_without_prefix():
     series = noise(60, 2)
     options = {"order": 2, "padtype": "even", "padlen": 20}
@@ -747,66 +569,6 @@ def test_options_with_and_without_prefix():
         clean(series, low_pass=0.1, order=2, butterworth__order=2)
     with pytest.raises(TypeError, match="unexpected keyword argument 'ordre'"):
         clean(series, low_pass=0.1, ordre=2)
-
-
-def test_a_cosine_that_a_user_supplies_is_the_only_one():
-    cosine = np.cos(np.pi / 60 * (np.arange(60) + 0.5))
-    options = {"confounds": cosine, "filter": "cosine", "high_pass": 0.01, "t_r": 2}
-    series = noise(60, 2)
-    with pytest.warns(UserWarning, match="user supplied confounds"):
-        ours = clean(series, **options)
-    assert_same(ours, quietly(nilearn_clean, series, **options))
-    assert_same(ours, clean(series, confounds=cosine))
-
-
-@pytest.mark.parametrize(("r", "is_ours"), [(0.88, False), (0.92, True)])
-def test_a_confound_that_correlates_by_nine_tenths_is_a_cosine(r, is_ours):
-    found = cosine_basis(100, 2.0, 0.01)[:, 1]
-    other = dct(np.eye(100), norm="ortho")[:, 30]
-    options = {"filter": "cosine", "high_pass": 0.01, "t_r": 2.0}
-    options["confounds"] = (r * found + np.sqrt(1 - r**2) * other)[:, None]
-    series = noise(100, 2)
-    assert_same(quietly(clean, series, **options), quietly(nilearn_clean, series, **options))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        clean(series, **options)
-    assert bool(caught) == is_ours
-
-
-@pytest.mark.parametrize("order", [1, 3, 4])
-def test_any_cosine_that_a_user_supplies_is_found_among_other_confounds(order):
-    series, phase = noise(100, 2), np.pi / 100 * (np.arange(100) + 0.5)
-    options = {"filter": "cosine", "high_pass": 0.01, "t_r": 2.0}
-    options["confounds"] = np.column_stack([noise(100, 1, seed=1), 7 * np.cos(order * phase)])
-    with pytest.warns(UserWarning, match="user supplied confounds"):
-        ours = clean(series, **options)
-    assert_same(ours, quietly(nilearn_clean, series, **options))
-    assert_same(ours, clean(series, confounds=options["confounds"]))
-
-
-@pytest.mark.parametrize("n_volumes", range(20, 200, 9))
-@pytest.mark.parametrize("t_r", [0.72, 1.4, 2.1])
-def test_as_many_cosines_as_nilearn_where_rounding_decides(n_volumes, t_r):
-    series = noise(n_volumes, 1)
-    options = {"filter": "cosine", "t_r": t_r, "high_pass": 3 / (2 * n_volumes * t_r)}
-    assert_same(clean(series, **options), nilearn_clean(series, **options))
-
-
-@pytest.mark.parametrize(
-    ("n_volumes", "t_r", "high_pass", "order"),
-    [(100, 2, 0.01, 4), (70, 0.7, 0.09, 8), (9, 2, 0.2, 7)],
-)
-def test_cosines_are_those_of_a_discrete_transform(n_volumes, t_r, high_pass, order):
-    """Column k of the orthonormal second kind goes through k / 2 periods of the run."""
-    every = dct(np.eye(n_volumes), norm="ortho")
-    found = cosine_basis(n_volumes, t_r, high_pass)
-    np.testing.assert_allclose(found, every[:, 1 : order + 1], atol=1e-12)
-
-
-def test_there_are_fewer_cosines_than_volumes():
-    with pytest.warns(UserWarning, match="will span all accessible frequencies"):
-        found = cosine_basis(9, 2, 0.3)
-    np.testing.assert_allclose(found, dct(np.eye(9), norm="ortho")[:, 1:], atol=1e-12)
 
 
 # ------------------------------------------------------------------------------------- runs
@@ -863,8 +625,6 @@ def test_runs_may_have_any_labels():
 
 
 # ---------------------------------------------------------------------- errors and warnings
-
-SERIES = noise(50, 2)
 
 
 @pytest.mark.parametrize(
@@ -1018,21 +778,6 @@ def quietly_about_division(function, *args, **options):
         return function(*args, **options)
 
 
-def test_frequencies_that_meet_at_nyquist():
-    with (
-        pytest.warns(UserWarning, match="band-pass critical frequencies are equal"),
-        pytest.warns(UserWarning, match="is too high"),
-    ):
-        ours = clean(SERIES, low_pass=0.4, high_pass=0.3, t_r=2)
-    np.testing.assert_array_equal(ours, clean(SERIES))
-
-
-def test_warnings_point_at_the_caller():
-    with pytest.warns(UserWarning, match="mean 0") as caught:
-        clean(np.zeros((9, 1)), standardize="psc", detrend=False)
-    assert caught[0].filename == __file__
-
-
 def test_a_constant_signal_beside_one_that_is_not_finite_becomes_0():
     series = noise(60, 3)
     series[:, 0] = 1000.1
@@ -1073,27 +818,6 @@ def test_one_volume_is_cleaned_of_confounds_as_they_are():
 def test_numbers_of_any_type(kind):
     ours = clean(SERIES, low_pass=0.1, t_r=kind(2))
     np.testing.assert_allclose(ours, clean(SERIES, low_pass=0.1, t_r=2.0), atol=1e-6)
-
-
-@pytest.mark.parametrize("correlation", [0.88, 0.92])
-def test_how_much_a_confound_is_like_a_cosine_that_is_one(correlation):
-    cosine = np.cos(np.pi / 60 * (np.arange(60) + 0.5))
-    other = scipy_signal.detrend(rng(1).normal(size=60))
-    other -= cosine * (cosine @ other) / (cosine @ cosine)
-    other *= np.sqrt(correlation**-2 - 1) * np.linalg.norm(cosine) / np.linalg.norm(other)
-    options = {"confounds": cosine + other, "filter": "cosine", "high_pass": 0.01, "t_r": 2}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        ours = clean(noise(60, 2), **options)
-    assert bool(caught) == (correlation > 0.9)
-    assert_same(ours, quietly(nilearn_clean, noise(60, 2), **options))
-
-
-def test_confounds_in_a_tuple_are_those_of_a_list():
-    series, parts = noise(60, 2), [noise(60, 1, seed=1), noise(60, 2, seed=2)]
-    expected = clean(series, confounds=np.hstack(parts))
-    for given_ in (parts, tuple(parts)):
-        np.testing.assert_allclose(clean(series, confounds=given_), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("options", [{}, {"high_pass": 0.02}, {"detrend": False}])

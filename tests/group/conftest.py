@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from bids_spheres import __version__
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.workflow import run_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,3 +185,23 @@ def outputs(tmp_path):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20180501)
+
+
+S = len(POINTS)
+E = S * (S - 1) // 2
+LABELS = [f"{i:02d}" for i in range(1, 10)]
+
+
+def group(outputs, **options):
+    return run_group(outputs.root, GroupOptions(**options))
+
+
+@pytest.fixture
+def filled(outputs, rng):
+    """Nine participants, of whom some lack a node, and their edges as Fisher z (9, E)."""
+    matrices = [correlations(rng, S) for _ in LABELS]
+    for i, node in ((2, 0), (5, 0), (5, 3)):
+        matrices[i] = without(matrices[i], node)
+    for label, matrix in zip(LABELS, matrices, strict=True):
+        outputs.add(label, matrix, MeanFramewiseDisplacement=0.01 * int(label) ** 2)
+    return outputs, np.arctanh([upper(matrix) for matrix in matrices])
