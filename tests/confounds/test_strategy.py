@@ -59,6 +59,7 @@ def components(**forms):
     return Strategy("a", "", **options), {"strategy": tuple(options), **kept}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_motion_tissues_global_signal_and_high_pass(real_table, same_as_nilearn, name):
     cases = [components(**{key: form}) for key in ("motion", "wm_csf") for form in FORMS]

@@ -30,6 +30,7 @@ def test_two_calls_write_the_same_bytes(root, truth, tmp_path):
     assert dict(again.mean_fd) == dict(truth.mean_fd)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("truth")
 def test_names_are_those_of_fmriprep_and_nothing_else_is_there(root):
     expected = {

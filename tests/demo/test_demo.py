@@ -70,6 +70,7 @@ def agreement(estimate, expected):
     return np.corrcoef(estimate, expected)[0, 1]
 
 
+@pytest.mark.slow
 def test_cleaning_recovers_the_truth(clean_edges, true_edges):
     assert agreement(np.mean(list(clean_edges.values()), axis=0), true_edges) > 0.9
     assert all(agreement(run, true_edges) > 0.7 for run in clean_edges.values())

@@ -136,6 +136,7 @@ def test_as_nilearn(tmp_path, series, mask, confounds, which, fwhm):
     assert (np.abs(expected[:, mask]) > 0.3).sum() > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scaling", [None, (0.25, 0), (-0.5, 3000)])
 @pytest.mark.parametrize("dtype", [np.int16, ">i2", np.float32, np.float64])
 def test_every_way_to_store_an_image(tmp_path, series, mask, dtype, scaling):

@@ -853,6 +853,7 @@ def test_voxels_far_behind_the_header(tmp_path):
 PLACES = [place for place in range(HEADER_BYTES) if place != 123]  # units have their own test
 
 
+@pytest.mark.slow
 @settings(
     derandomize=True,
     deadline=None,

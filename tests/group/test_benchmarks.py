@@ -130,6 +130,7 @@ def compared(simulated, tmp_path_factory):
     return outputs, read_tsv(outputs.root / "group" / "strategies.tsv").set_index("strategy")
 
 
+@pytest.mark.slow
 def test_motion_is_seen_where_it_is_and_nowhere_else(compared, simulated):
     outputs, table = compared
     points, _, _, moved = simulated

@@ -427,6 +427,7 @@ def test_random_permutations_agree_with_nilearn(filled, call, rng):
     assert np.abs(ours - p).max() < 4 * np.sqrt(2 * 0.25 / 500)
 
 
+@pytest.mark.slow
 def test_changes_between_sessions_are_paired_tests(sessions, call):
     outputs, maps = sessions
     words = ("--within", "session", "--contrast", "change=post-pre", "sum=post+pre")

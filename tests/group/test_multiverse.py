@@ -294,6 +294,7 @@ def aged(outputs, rng):
     return outputs, age
 
 
+@pytest.mark.slow
 def test_contrasts_and_named_edges(aged, call):
     outputs, age = aged
     words = ("--model", "age", "--contrast", "old=age", "F:both=Intercept,age")
@@ -343,6 +344,7 @@ def test_conditions_of_repeated_measures(outputs, rng, call):
     assert row(effects, DEFAULT, "change")["verdict"].item() == "fragile"
 
 
+@pytest.mark.slow
 def test_tables_of_earlier_calls_go(simulated, call):
     call(simulated, "--multiverse")
     done = call(simulated, "--multiverse", "--strategy", "simple", "--radius", "4", "6")

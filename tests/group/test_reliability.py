@@ -244,6 +244,7 @@ def test_minutes_that_pairs_of_networks_need(dataset, call, strategy):
     assert strategies.loc[strategy, "split_half"] == pytest.approx(halves[strategy])
 
 
+@pytest.mark.slow
 def test_the_page_says_how_many_minutes_it_takes(dataset, run_as_typed, tmp_path):
     outputs, _ = dataset
     page = outputs.root / "group.html"

@@ -265,6 +265,7 @@ def of_the_run(entities):
     return {key: value for key, value in entities.items() if key not in ("space", "res")}
 
 
+@pytest.mark.slow
 @given(st.lists(file_names(), min_size=3, max_size=25, unique=True))
 def test_no_file_with_another_value_is_used_and_none_of_a_better_level_is_passed_over(names):
     with tempfile.TemporaryDirectory() as folder:

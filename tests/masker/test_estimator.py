@@ -631,6 +631,7 @@ def test_report(img, mask, tmp_path, asked, figures):
     assert ('class="warnings"' in page) == asked_too_many
 
 
+@pytest.mark.slow
 def test_report_of_what_is_not_there(img):
     with pytest.raises(TypeError, match="should be either 'all' or a positive 'int'"):
         NiftiSpheresMasker(SEEDS).fit().generate_report(displayed_spheres=2.5)

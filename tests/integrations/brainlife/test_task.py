@@ -24,6 +24,7 @@ def test_keys_that_are_not_there(tiny_task, run_task):
     assert tiny_task.messages("success") == ["1 of 1 run done."]
 
 
+@pytest.mark.slow
 def test_runs_are_matched_by_their_metadata(task, tiny, seeds_file, run_task):
     bolds = [tiny.add_run("sub-03_task-rest_run-1"), tiny.add_run("sub-03_task-rest_run-2")]
     shutil.copy(bolds[0], bolds[1])  # the same image: only the regressors differ
