@@ -32,6 +32,15 @@ def plural(n: int, thing: str, things: str | None = None) -> str:
     return thing if n == 1 else things or f"{thing}s"
 
 
+def more_in(n: int, place: str) -> str:
+    """Where the rest of a table or list is; nothing without a rest.
+
+    >>> more_in(1, "the log"), more_in(1200, "the log"), more_in(0, "the log")
+    ('1 more is in the log.', '1,200 more are in the log.', '')
+    """
+    return f"{n:,} more {plural(n, 'is', 'are')} in {place}." if n > 0 else ""
+
+
 def number(value: float, digits: int = 2) -> str:
     """A number with at most `digits` decimals, or one digit where these would make it 0.
 

@@ -32,7 +32,7 @@ from bids_spheres.settings.table import GROUP, Settings
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 logger = logging.getLogger(__name__)
@@ -111,30 +111,32 @@ def _group_options(settings: Settings) -> GroupOptions:
             expected = dict.fromkeys(labels, f"in {table.name}, not in the input") | expected
     return GroupOptions(
         **vars(replace(choices, participants_table=table if needed else None)),
-        select=tuple((key, labels) for key, labels in selection(settings) if labels),
+        select=tuple(selection(settings).items()),
         expected=tuple(expected.items()),
         seed_maps=settings.processing.seed_maps,
         controls=settings.processing.controls,
     )
 
 
-def selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Entities, and the labels of them that are wanted."""
-    yield from ((key, labels) for _, key, labels in settings.labels.named())
+def selection(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Labels that are wanted, by entity; without entities of which all are."""
     own = (TYPED_LABEL if isinstance(s, str) else seed_file_label(s) for s in settings.seeds)
     regions = [*map(parcellation_label, settings.parcellation), *[ROI_LABEL] * bool(settings.roi)]
-    yield SEEDS, tuple(dict.fromkeys([*settings.atlas, *own, *regions]))
-    # Regions, and spheres with radii of their own, stay beside spheres of a radius.
-    yield "scale", (*map(scale_label, settings.radius), *[""] * bool(settings.radius))
     # A built-in strategy need not be known to this version.
-    yield (
-        "desc",
-        tuple(
-            load_strategy(name).name if Path(name).suffix.lower() in STRATEGY_FILES else name
-            for name in settings.strategy
-        ),
+    strategies = (
+        load_strategy(name).name if Path(name).suffix.lower() in STRATEGY_FILES else name
+        for name in settings.strategy
     )
-    yield "stat", tuple(measure(name).stat for name in settings.processing.connectivity)
+    wanted: dict[str, Iterable[str]] = {
+        **{key: labels for _, key, labels in settings.labels.named()},
+        SEEDS: dict.fromkeys([*settings.atlas, *own, *regions]),
+        # Regions, and spheres with radii of their own, stay beside spheres of a radius.
+        "scale": [*map(scale_label, settings.radius), *[""] * bool(settings.radius)],
+        "desc": strategies,
+        "stat": (measure(name).stat for name in settings.processing.connectivity),
+    }
+    chosen = ((key, tuple(labels)) for key, labels in wanted.items())
+    return {key: labels for key, labels in chosen if labels}
 
 
 def raw_datasets(bids_dir: Path) -> Iterator[Path]:
@@ -166,7 +168,7 @@ def export_results(options: Namespace) -> int:
     root = str(options.output_dir)
     others = vars(main_parser().parse_args([root, root, GROUP]))
     settings = settings_of(Namespace(**{**others, **vars(options)}))
-    part = results.select(**{key: labels for key, labels in selection(settings) if labels})
+    part = results.select(**selection(settings))
     for form in dict.fromkeys(options.format):
         number = export(part, folder, form, timeseries=options.timeseries, stacked=options.stacked)
         print(f"{form}: {count(number, 'file')} in {folder}")

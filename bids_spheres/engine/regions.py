@@ -163,8 +163,9 @@ def _region_weights(
     joint = (slice(0, n_regions),) if image.weighting == "least-squares" else ()
     ordered = value[np.argsort(owner, kind="stable")]
     whole = np.where(whole > 0, whole, 1.0)
-    weighted = replace(weights, values=ordered, whole=whole, largest=largest)
-    return replace(weighted, joint=joint, compact=False)
+    return replace(
+        weights, values=ordered, whole=whole, largest=largest, joint=joint, compact=False
+    )
 
 
 def _rows(image: RegionImage, grid: Grid) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:

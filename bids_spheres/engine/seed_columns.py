@@ -231,13 +231,13 @@ def _coordinate_columns(
     if not whole:
         present = next(iter(groups.values()), {})
         missing = [axis for axis in "xyz" if axis not in present]
-        others = [name for name in header if _OTHER_UNITS.fullmatch(_plain(name))]
+        hint = "A seed table is TSV or CSV with a header; x, y and z in mm, "
+        hint += "optionally name, radius and network."
+        if others := [name for name in header if _OTHER_UNITS.fullmatch(_plain(name))]:
+            hint = f"Coordinates must be millimetres, and not {listing(others)}."
         raise DataError(
             f"{where}: no column {', '.join(missing)} (found: {', '.join(header) or 'nothing'}).",
-            hint=f"Coordinates must be millimetres, and not {listing(others)}."
-            if others
-            else "A seed table is TSV or CSV with a header; x, y and z in mm, "
-            "optionally name, radius and network.",
+            hint=hint,
         )
     mni = [key for key in whole if "tal" not in key] or list(whole)
     chosen = "" if "" in whole else mni[0]
@@ -348,13 +348,10 @@ def _check_sides(cells: Sequence[str], xs: Sequence[str], column: str, where: st
     """Refuse coordinates without a sign, and those whose sides are exchanged."""
     for side, other, sign in (("left", "right", "positive"), ("right", "left", "negative")):
         own = [x for cell, x in zip(cells, xs, strict=True) if cell.lower().startswith(side[0])]
-        wrong = [
-            x for x in own if (x[:1] in _MINUS) == (side == "right") and x.strip(f"{_MINUS}+0.")
-        ]
         # Seeds on the midline are neither for nor against it.
-        if wrong and all(
-            _is_number(x) and (x in wrong or not x.strip(f"{_MINUS}+0.")) for x in own
-        ):
+        beside = [x for x in own if x.strip(f"{_MINUS}+0.")]
+        wrong = all((x[0] in _MINUS) == (side == "right") for x in beside)
+        if beside and wrong and all(map(_is_number, own)):
             raise DataError(
                 f"{where}: the column {column} says {side} where x is {sign}, which is {other}.",
                 hint="Left is negative: change the sign of x there, or take the column out.",

@@ -147,9 +147,9 @@ class SphereWeights:
     @cached_property
     def peaks(self) -> FloatArray:
         """Largest weight of each row, without its sign, (S,)."""
-        return (
-            self.magnitudes.max(axis=1).toarray().ravel() if self.largest is None else self.largest
-        )
+        if self.largest is not None:
+            return self.largest
+        return np.asarray(self.magnitudes.max(axis=1).toarray().ravel())
 
     @cached_property
     def used(self) -> IntArray:

@@ -81,9 +81,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        taken = isinstance(error, FileExistsError) and error.filename == str(temporary)
-        with suppress(OSError):  # the folder went away or became read-only, which `error` says
-            if not taken:  # by another's file
+        # A file that was there under the temporary name is not ours.
+        if not (isinstance(error, FileExistsError) and error.filename == str(temporary)):
+            with suppress(OSError):  # the folder went away or became read-only, which `error` says
                 temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, BidsSpheresError):
             raise _not_written(path, error) from error

@@ -54,6 +54,16 @@ class Model:
     columns: tuple[str, ...] = ()
 
 
+def row_label(participant: str, condition: str) -> str:
+    """Label of a row of repeated measures: participant and condition, with a space between."""
+    return f"{participant} {condition}"
+
+
+def participant_of(row: str) -> str:
+    """Participant of a row of a model, with or without repeated measures."""
+    return row.partition(" ")[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """Variables that explain edges, (n, k) of rank k, of n participants.
@@ -69,8 +79,8 @@ class Design:
 
     @property
     def people(self) -> list[str]:
-        """Participant of each row: repeated measures have the condition behind a space."""
-        return [label.partition(" ")[0] for label in self.participants]
+        """Participant of each row; several rows are of one where measures are repeated."""
+        return [participant_of(row) for row in self.participants]
 
     def only(self, participants: Collection[str]) -> Design:
         """The same variables of some of the participants."""

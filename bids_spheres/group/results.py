@@ -11,6 +11,7 @@ import pandas as pd
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
 from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS
 from bids_spheres.group.inference import components
+from bids_spheres.group.model import participant_of
 from bids_spheres.outputs.paths import group_path, of_contrast
 from bids_spheres.outputs.sidecars import described
 
@@ -374,7 +375,7 @@ def write_participants(
     """Write who is in the results, and who is not and why."""
     reasons, modelled = {}, set()
     if model:
-        reasons = {label.partition(" ")[0]: why for label, why in model.left_out.items()}
+        reasons = {participant_of(label): why for label, why in model.left_out.items()}
         modelled = {*model.design.people}
     labels = {person.label for person in used}
     rows: list[dict[str, object]] = []

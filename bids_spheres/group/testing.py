@@ -18,7 +18,14 @@ from bids_spheres.errors import DataError, UsageError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group import inference
 from bids_spheres.group.edges import false_discovery_rate
-from bids_spheres.group.model import MEAN, Design, contrast_for, design_for, warn_of_design
+from bids_spheres.group.model import (
+    MEAN,
+    Design,
+    contrast_for,
+    design_for,
+    row_label,
+    warn_of_design,
+)
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.wording import count, listing
 
@@ -123,11 +130,6 @@ def design_of(
     design = design_for(model, mean_fd)
     warn_of_design(group_title, len(people), design, "model")
     return design
-
-
-def row_label(participant: str, condition: str) -> str:
-    """Label of a row of a participant and condition, with a space between them."""
-    return f"{participant} {condition}"
 
 
 def hypotheses_of(

@@ -146,16 +146,16 @@ def sphere_warnings(spheres: SphereSet, bold: Path) -> Iterator[str]:
             f"coordinates millimetres in the space {spheres.sidecar['SpatialReference']}, and is "
             "the mask of this image?"
         )
-    elif spheres.missing.all() and (largest := np.nanmax(spheres.coverage)) > 0 and not cancelled:
-        yield (
-            f"{label}: the largest coverage of a {noun} is {largest:.2g}, below the "
-            f"{spheres.min_coverage:g} of --min-coverage, and all outputs are n/a."
-        )
     elif spheres.missing.all() and not cancelled:
-        yield (
-            f"{label}: no {noun} has a signal, and all outputs are n/a. Is {bold} constant or "
-            "empty there?"
+        reason = (
+            f"no {noun} has a signal, and all outputs are n/a. Is {bold} constant or empty there?"
         )
+        if (largest := np.nanmax(spheres.coverage)) > 0:
+            reason = (
+                f"the largest coverage of a {noun} is {largest:.2g}, below the "
+                f"{spheres.min_coverage:g} of --min-coverage, and all outputs are n/a."
+            )
+        yield f"{label}: {reason}"
     if number:
         yield (
             f"{label}: {number} of {count(len(spheres.seeds), noun)} "

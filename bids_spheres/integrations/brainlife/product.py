@@ -20,7 +20,7 @@ import numpy as np
 
 from bids_spheres.errors import printable
 from bids_spheres.files.atomic import MISSING, write_if_changed
-from bids_spheres.wording import plural
+from bids_spheres.wording import more_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,8 +44,7 @@ def write_product(path: Path, messages: Sequence[Item], results: Results | None)
     ordered = sorted(messages, key=lambda each: each["type"] != "error")
     shown, more = ordered[:_MOST_MESSAGES], len(ordered) - _MOST_MESSAGES
     if more > 0:
-        verb = plural(more, "is", "are")
-        shown.append(message("warning", f"{more} more {verb} in the log."))
+        shown.append(message("warning", more_in(more, "the log")))
     product: dict[str, object] = {"brainlife": shown}
     if results is not None:
         first = results.jobs[0]

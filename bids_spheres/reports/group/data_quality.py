@@ -26,7 +26,7 @@ from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.limits import Judgement, Verdict, toned
 from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, MANY, PARTIAL, Scene, overview
 from bids_spheres.spaces.fmriprep import is_native
-from bids_spheres.wording import collect, count, listing, number, percent, plural, sentence
+from bids_spheres.wording import collect, count, listing, more_in, number, percent, plural, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -54,16 +54,14 @@ def absent_table(level: Level) -> Iterator[render.Table]:
         for label, reason in result.absent[["participant_id", "reason"]].itertuples(index=False)
     )
     people = sorted(groups, key=lambda person: natural(person[0]))
-    rest = len(people) - MOST_ROWS
-    verb = plural(rest, "is", "are")
-    more = f" {rest:,} more {verb} in the tables of participants." if rest > 0 else ""
+    more = more_in(len(people) - MOST_ROWS, "the tables of participants")
     rows = [
         (*who, "all groups" if len(own) == len(level.results) else listing(own, 2))
         for who, own in ((person, groups[person]) for person in people[:MOST_ROWS])
     ]
     if rows:
         columns = map(render.text_column, ("Participant", "Why", "In"), zip(*rows, strict=True))
-        caption = f"Participants without a result.{more}"
+        caption = f"Participants without a result. {more}".rstrip()
         yield render.table_of(caption, *columns, file="group/*_participants.tsv")
 
 

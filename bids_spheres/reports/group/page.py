@@ -22,7 +22,7 @@ from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import Cell, Column, Table, page
 from bids_spheres.settings.table import GROUP
-from bids_spheres.wording import collect, count, listing, number, plural
+from bids_spheres.wording import collect, count, listing, more_in, number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -199,9 +199,7 @@ def files_table(output_dir: Path) -> Table:
         content = Cell(KINDS.get(kind, "not by this version"))
         href = f"{paths.GROUP_FOLDER}/{quote(path.name, safe='')}"
         rows.append((content, Cell(group), Cell(path.name.removeprefix(f"{group}_"), href=href)))
-    rest = len(tables) - _MOST_FILES
-    verb = plural(rest, "is", "are")
-    more = f" {rest:,} more {verb} in the folder group." if rest > 0 else ""
-    caption = f"Tables of the group; the JSON file beside each describes it.{more}"
+    more = more_in(len(tables) - _MOST_FILES, "the folder group")
+    caption = f"Tables of the group; the JSON file beside each describes it. {more}".rstrip()
     heads = tuple(Column(label, numeric=False) for label in ("Content", "Of", "File"))
     return Table(caption, heads, tuple(rows), file="the folder group")

@@ -114,12 +114,10 @@ def spread_words(sample: Sample) -> str:
     known = sample.known
     if not known.size:
         return f"{sample.name}: no value."
-    mean = f"{sample.name}: mean {number(float(known.mean()))}"
-    return (
-        f"{mean}, standard deviation {number(float(known.std()))}."
-        if known.size > 1
-        else f"{mean}."
-    )
+    words = f"{sample.name}: mean {number(float(known.mean()))}"
+    if known.size > 1:
+        words += f", standard deviation {number(float(known.std()))}"
+    return f"{words}."
 
 
 def shares(values: FloatArray, edges: ArrayLike) -> FloatArray:
