@@ -345,7 +345,7 @@ def _name_column(
 
 
 def _check_sides(cells: Sequence[str], xs: Sequence[str], column: str, where: str) -> None:
-    """Refuse coordinates without a sign, and those whose sides are exchanged."""
+    """Refuse coordinates without a sign, and those with left and right swapped."""
     for side, other, sign in (("left", "right", "positive"), ("right", "left", "negative")):
         own = [x for cell, x in zip(cells, xs, strict=True) if cell.lower().startswith(side[0])]
         # Seeds on the midline are neither for nor against it.

@@ -67,8 +67,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         # One call less for the server of a network file system than mkdir, which always asks it.
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
-        # A signal may end the process as soon as the file exists: it is made in the block that
-        # removes it.
+        # A signal may arrive as soon as the file exists, so it is created in the block that removes
+        # it.
         descriptor = os.open(temporary, _NEW_FILE, 0o666)
         with open(descriptor, "wb") as file:  # noqa: PTH123 - pathlib opens no descriptors
             yield file

@@ -198,8 +198,8 @@ class Processing:
         mixing="note",
     )
     dummy_scans: DummyScans = _series(
-        "volumes to leave out at the start; those that fMRIPrep marks as non-steady always are, "
-        "and auto counts them",
+        "volumes to leave out at the start (those that fMRIPrep marks as non-steady are always "
+        "left out); auto: as many as fMRIPrep marks",
         Number("N|auto", whole=True, words=("auto",)),
         affects=_DESIGN,
         sidecar="DummyScans",
